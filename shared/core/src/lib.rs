@@ -4,5 +4,13 @@
 //! needs, and a question to the database is a [`sql::Statement`] that somebody else runs. So every rule
 //! is tested natively, without a runtime, and means the same on every host.
 
+pub mod config;
+pub mod credential;
+pub mod encoding;
+pub mod id;
+pub mod jwt;
+pub mod password;
+pub mod permission;
+pub mod seal;
 pub mod sql;
 pub mod time;

@@ -20,10 +20,13 @@ use crate::sql::Value;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
+/// 1970-01-01T00:00:00Z.
+pub const EPOCH: Timestamp = Timestamp(0);
+
 impl Timestamp {
     /// From milliseconds since the epoch.
     #[must_use]
-    pub fn from_millis(milliseconds: i64) -> Self {
+    pub const fn from_millis(milliseconds: i64) -> Self {
         Self(milliseconds)
     }
 
@@ -163,6 +166,16 @@ impl fmt::Display for Duration {
         let (unit, length) =
             UNITS.into_iter().find(|(_, length)| self.0 % length == 0).unwrap_or(('s', 1000));
         write!(formatter, "{}{unit}", self.0 / length)
+    }
+}
+
+impl schemars::JsonSchema for Duration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[0-9]+[smhd]$"})
     }
 }
 

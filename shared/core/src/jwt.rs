@@ -1,0 +1,532 @@
+//! Access tokens: JWTs (RFC 7519) of the profile of RFC 9068, signed as JWS (RFC 7515).
+//!
+//! The algorithm is pinned by the key, never taken from the token. `jku`, `x5u` and `jwk` headers are never
+//! followed, a `crit` header is refused. The time is passed in. Only ES256 and EdDSA are linked here; RS256
+//! is signed and verified by the host, where it can do so in constant time.
+
+use std::fmt;
+use std::sync::Once;
+
+use ed25519_dalek as ed25519;
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{ErrorKind, new_error};
+use jsonwebtoken::{DecodingKey, EncodingKey, Header};
+use p256::ecdsa;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::encoding::{base64url, from_base64url};
+use crate::id::{OrganizationId, SessionId, TokenId, UserId};
+use crate::time::{Duration, Timestamp};
+
+/// The longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 4096;
+
+/// How far clocks may disagree.
+pub const LEEWAY: Duration = Duration::from_seconds(30);
+
+/// The `typ` of an access token (RFC 9068 section 2.1).
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+
+/// A signature algorithm (RFC 7518 section 3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, by the host.
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+impl Algorithm {
+    /// Its name in a JWS header.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// The algorithm of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Es256, Self::EdDsa, Self::Rs256].into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    fn of_library(self) -> jsonwebtoken::Algorithm {
+        match self {
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+        }
+    }
+}
+
+/// A private key: 32 bytes for ES256 (the scalar) and EdDSA (the seed), PKCS#8 for RS256.
+pub struct PrivateKey {
+    /// What it signs with.
+    pub algorithm: Algorithm,
+    /// The key itself.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+/// A public key: the uncompressed SEC 1 point for ES256, 32 bytes for EdDSA, SubjectPublicKeyInfo for RS256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    /// What it verifies.
+    pub algorithm: Algorithm,
+    /// The key itself.
+    pub bytes: Vec<u8>,
+}
+
+/// Makes a key pair for ES256 or EdDSA from 32 random bytes.
+///
+/// # Errors
+/// For RS256, which the host makes, and with a chance of 2^-32 when the bytes are no scalar of P-256.
+pub fn key_pair(algorithm: Algorithm, entropy: &[u8; 32]) -> Result<(PrivateKey, PublicKey), TokenError> {
+    let public = match algorithm {
+        Algorithm::Es256 => {
+            let key = ecdsa::SigningKey::from_slice(entropy).map_err(|_| TokenError::Key)?;
+            key.verifying_key().to_sec1_point(false).as_bytes().to_vec()
+        }
+        Algorithm::EdDsa => ed25519::SigningKey::from_bytes(entropy).verifying_key().to_bytes().to_vec(),
+        Algorithm::Rs256 => return Err(TokenError::Algorithm),
+    };
+    let private = PrivateKey { algorithm, bytes: Zeroizing::new(entropy.to_vec()) };
+    Ok((private, PublicKey { algorithm, bytes: public }))
+}
+
+/// The claims of an access token (RFC 9068 section 2.2, and our session and organization).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// Who issued it.
+    pub iss: String,
+    /// Whom it speaks for.
+    pub sub: UserId,
+    /// For whom it is meant.
+    pub aud: Audience,
+    /// Not after this, seconds since the epoch.
+    pub exp: i64,
+    /// Not before this, seconds since the epoch.
+    pub nbf: i64,
+    /// When it was issued, seconds since the epoch.
+    pub iat: i64,
+    /// Its own id.
+    pub jti: TokenId,
+    /// The session it belongs to: what is terminated there is refused here.
+    pub sid: SessionId,
+    /// The organization it works in.
+    pub org: OrganizationId,
+}
+
+/// One audience or several (RFC 7519 section 4.1.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// A single one, as a string.
+    One(String),
+    /// Several, as an array.
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn meets(&self, expected: &[String]) -> bool {
+        match self {
+            Self::One(audience) => expected.contains(audience),
+            Self::Many(audiences) => audiences.iter().any(|audience| expected.contains(audience)),
+        }
+    }
+}
+
+/// What is signed: the encoded header and claims.
+///
+/// # Errors
+/// When they do not serialize (never for these types).
+pub fn signing_input(key_id: &str, algorithm: Algorithm, claims: &AccessClaims) -> Result<String, TokenError> {
+    let header = Header {
+        typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
+        kid: Some(key_id.to_owned()),
+        ..Header::new(algorithm.of_library())
+    };
+    let part = |json: serde_json::Result<Vec<u8>>| json.map(|json| base64url(&json)).map_err(|_| TokenError::Malformed);
+    Ok(format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(claims))?))
+}
+
+/// Signs with ES256 or EdDSA and gives the whole token. (RS256: the host signs, [`attach`] makes the token.)
+///
+/// # Errors
+/// When the key is not one of those algorithms.
+pub fn sign(input: &str, key: &PrivateKey) -> Result<String, TokenError> {
+    let library_key = match key.algorithm {
+        Algorithm::Es256 => EncodingKey::from_ec_der(&key.bytes),
+        Algorithm::EdDsa => EncodingKey::from_ed_der(&key.bytes),
+        Algorithm::Rs256 => return Err(TokenError::Algorithm),
+    };
+    install_provider();
+    let signature = jsonwebtoken::crypto::sign(input.as_bytes(), &library_key, key.algorithm.of_library())
+        .map_err(|_| TokenError::Key)?;
+    Ok(format!("{input}.{signature}"))
+}
+
+/// The token of an input and the signature the host made over it.
+#[must_use]
+pub fn attach(input: &str, signature: &[u8]) -> String {
+    format!("{input}.{}", base64url(signature))
+}
+
+/// A token that was read but not verified: good for finding the keys and the session to ask for, and for
+/// nothing else. [`UnverifiedToken::check`] the claims and the signature before any other use.
+#[derive(Debug)]
+pub struct UnverifiedToken<'a> {
+    key_id: String,
+    algorithm: Algorithm,
+    claims: AccessClaims,
+    input: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> UnverifiedToken<'a> {
+    /// Reads a token without believing it.
+    ///
+    /// # Errors
+    /// When it is too long, malformed, of another type, or demands an extension (`crit`).
+    pub fn parse(token: &'a str) -> Result<Self, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        let (input, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        if input.bytes().filter(|byte| *byte == b'.').count() != 1 {
+            return Err(TokenError::Malformed);
+        }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+        if header.crit.is_some() || header.typ.as_deref() != Some(ACCESS_TOKEN_TYPE) {
+            return Err(TokenError::Type);
+        }
+        let algorithm = match header.alg {
+            jsonwebtoken::Algorithm::ES256 => Algorithm::Es256,
+            jsonwebtoken::Algorithm::EdDSA => Algorithm::EdDsa,
+            jsonwebtoken::Algorithm::RS256 => Algorithm::Rs256,
+            _ => return Err(TokenError::Algorithm),
+        };
+        let key_id = header.kid.ok_or(TokenError::UnknownKey)?;
+        let claims =
+            jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| TokenError::Malformed)?;
+        Ok(Self { key_id, algorithm, claims, input, signature })
+    }
+
+    /// The key it says it was signed with.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// The claims, unverified.
+    #[must_use]
+    pub fn claims(&self) -> &AccessClaims {
+        &self.claims
+    }
+
+    /// What was signed, and the signature, for a host that verifies RS256.
+    #[must_use]
+    pub fn signed_parts(&self) -> Option<(&'a str, Vec<u8>)> {
+        from_base64url(self.signature).map(|signature| (self.input, signature))
+    }
+
+    /// Whether the claims hold here and now. The signature is another question.
+    ///
+    /// # Errors
+    /// When issuer, audience or time do not fit.
+    pub fn check(&self, issuer: &str, audience: &[String], now: Timestamp) -> Result<(), TokenError> {
+        if self.claims.iss != issuer {
+            return Err(TokenError::Issuer);
+        }
+        if !self.claims.aud.meets(audience) {
+            return Err(TokenError::Audience);
+        }
+        let (now, leeway) = (now.as_seconds(), LEEWAY.as_seconds());
+        if now >= self.claims.exp {
+            return Err(TokenError::Expired);
+        }
+        if now.saturating_add(leeway) < self.claims.nbf.max(self.claims.iat) {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(())
+    }
+
+    /// Verifies an ES256 or EdDSA signature.
+    ///
+    /// # Errors
+    /// When the token names another algorithm than the key's, or the signature is not this key's.
+    pub fn verify(&self, key: &PublicKey) -> Result<(), TokenError> {
+        if key.algorithm != self.algorithm {
+            return Err(TokenError::Algorithm);
+        }
+        let library_key = match key.algorithm {
+            Algorithm::Es256 => DecodingKey::from_ec_der(&key.bytes),
+            Algorithm::EdDsa => DecodingKey::from_ed_der(&key.bytes),
+            Algorithm::Rs256 => return Err(TokenError::Algorithm),
+        };
+        install_provider();
+        let algorithm = key.algorithm.of_library();
+        match jsonwebtoken::crypto::verify(self.signature, self.input.as_bytes(), &library_key, algorithm) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(TokenError::Signature),
+        }
+    }
+}
+
+/// Why a token is refused. Callers learn only that it is; logs learn this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// Not a JWS of a sane size with our claims.
+    Malformed,
+    /// Not an access token, or one with a critical extension.
+    Type,
+    /// Another algorithm than its key's.
+    Algorithm,
+    /// Signed with a key we do not have.
+    UnknownKey,
+    /// The signature is not this key's.
+    Signature,
+    /// Another issuer's.
+    Issuer,
+    /// Meant for somebody else.
+    Audience,
+    /// Past its time.
+    Expired,
+    /// Before its time.
+    NotYetValid,
+    /// A key that can't sign.
+    Key,
+}
+
+impl TokenError {
+    /// A word for logs and metrics.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Type => "type",
+            Self::Algorithm => "algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::Signature => "signature",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Key => "key",
+        }
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the token is refused: {}", self.reason())
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// The cryptography behind `jsonwebtoken`: the two algorithms in use, so that no other is in the module.
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: |algorithm, key| match algorithm {
+        jsonwebtoken::Algorithm::ES256 => ecdsa::SigningKey::from_slice(key.as_bytes())
+            .map(|key| Box::new(Es256(key)) as Box<dyn JwtSigner>)
+            .map_err(|_| new_error(ErrorKind::InvalidEcdsaKey)),
+        jsonwebtoken::Algorithm::EdDSA => key
+            .as_bytes()
+            .try_into()
+            .map(|seed| Box::new(EdDsa(ed25519::SigningKey::from_bytes(seed))) as Box<dyn JwtSigner>)
+            .map_err(|_| new_error(ErrorKind::InvalidEddsaKey)),
+        _ => Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+    },
+    verifier_factory: |algorithm, key| {
+        let bytes = key.try_get_as_bytes()?;
+        match algorithm {
+            jsonwebtoken::Algorithm::ES256 => ecdsa::VerifyingKey::from_sec1_bytes(bytes)
+                .map(|key| Box::new(Es256(key)) as Box<dyn JwtVerifier>)
+                .map_err(|_| new_error(ErrorKind::InvalidEcdsaKey)),
+            jsonwebtoken::Algorithm::EdDSA => bytes
+                .try_into()
+                .ok()
+                .and_then(|bytes| ed25519::VerifyingKey::from_bytes(bytes).ok())
+                .map(|key| Box::new(EdDsa(key)) as Box<dyn JwtVerifier>)
+                .ok_or_else(|| new_error(ErrorKind::InvalidEddsaKey)),
+            _ => Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+        }
+    },
+    // Our keys are never read from JWKs by the library, so these only have to refuse without a panic.
+    key_utils: KeyUtils {
+        rsa_pub_components_from_private_key: |_| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+        rsa_pub_components_from_public_key: |_| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+        ec_pub_components_from_private_key: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+        ed_pub_components_from_private_key: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+        compute_digest: |_, _| Err(new_error(ErrorKind::UnsupportedAlgorithm)),
+    },
+};
+
+fn install_provider() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // A second provider in the process (a test's) is as good: it was chosen on purpose.
+        let _ = PROVIDER.install_default();
+    });
+}
+
+struct Es256<K>(K);
+
+struct EdDsa<K>(K);
+
+impl signature::Signer<Vec<u8>> for Es256<ecdsa::SigningKey> {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let signature: ecdsa::Signature =
+            ecdsa::signature::Signer::try_sign(&self.0, message).map_err(|_| signature::Error::new())?;
+        Ok(signature.to_bytes().to_vec())
+    }
+}
+
+impl signature::Signer<Vec<u8>> for EdDsa<ed25519::SigningKey> {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
+        let signature =
+            ed25519::Signer::try_sign(&self.0, message).map_err(|_| signature::Error::new())?;
+        Ok(signature.to_bytes().to_vec())
+    }
+}
+
+impl signature::Verifier<Vec<u8>> for Es256<ecdsa::VerifyingKey> {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let signature = ecdsa::Signature::from_slice(signature).map_err(|_| signature::Error::new())?;
+        ecdsa::signature::Verifier::verify(&self.0, message, &signature).map_err(|_| signature::Error::new())
+    }
+}
+
+impl signature::Verifier<Vec<u8>> for EdDsa<ed25519::VerifyingKey> {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let signature = ed25519::Signature::from_slice(signature).map_err(|_| signature::Error::new())?;
+        // Strict: no small-order points, so one message has one signer.
+        self.0.verify_strict(message, &signature).map_err(|_| signature::Error::new())
+    }
+}
+
+macro_rules! library_algorithm {
+    ($type:ident, $trait:ident, $key:ty, $algorithm:ident) => {
+        impl $trait for $type<$key> {
+            fn algorithm(&self) -> jsonwebtoken::Algorithm {
+                jsonwebtoken::Algorithm::$algorithm
+            }
+        }
+    };
+}
+
+library_algorithm!(Es256, JwtSigner, ecdsa::SigningKey, ES256);
+library_algorithm!(Es256, JwtVerifier, ecdsa::VerifyingKey, ES256);
+library_algorithm!(EdDsa, JwtSigner, ed25519::SigningKey, EdDSA);
+library_algorithm!(EdDsa, JwtVerifier, ed25519::VerifyingKey, EdDSA);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_763_800_000_000);
+
+    fn claims() -> AccessClaims {
+        AccessClaims {
+            iss: "cronos-auth".to_owned(),
+            sub: UserId::new(NOW, [1; 10]),
+            aud: Audience::Many(vec!["cronos-api".to_owned(), "cronos-console".to_owned()]),
+            exp: NOW.as_seconds() + 3600,
+            nbf: NOW.as_seconds(),
+            iat: NOW.as_seconds(),
+            jti: TokenId::new(NOW, [2; 10]),
+            sid: SessionId::new(NOW, [3; 10]),
+            org: "org_7Gk2QxAb0".parse().unwrap(),
+        }
+    }
+
+    fn token(algorithm: Algorithm) -> (String, PublicKey) {
+        let (private, public) = key_pair(algorithm, &[42; 32]).unwrap();
+        (sign(&signing_input("sig_1", algorithm, &claims()).unwrap(), &private).unwrap(), public)
+    }
+
+    #[test]
+    fn a_token_is_read_back_and_verified() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa] {
+            let (token, public) = token(algorithm);
+            let read = UnverifiedToken::parse(&token).unwrap();
+            assert_eq!(read.claims(), &claims());
+            assert_eq!(read.key_id(), "sig_1");
+            assert_eq!(read.verify(&public), Ok(()));
+            assert_eq!(read.check("cronos-auth", &["cronos-api".to_owned()], NOW), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_algorithm_is_the_keys() {
+        let (token, _) = token(Algorithm::Es256);
+        let (_, other) = key_pair(Algorithm::EdDsa, &[42; 32]).unwrap();
+        assert_eq!(UnverifiedToken::parse(&token).unwrap().verify(&other), Err(TokenError::Algorithm));
+    }
+
+    #[test]
+    fn an_unsigned_token_is_refused() {
+        let (token, _) = token(Algorithm::Es256);
+        let claims = token.split('.').nth(1).unwrap();
+        for header in [r#"{"alg":"none","typ":"at+jwt","kid":"a"}"#, r#"{"alg":"HS256","typ":"at+jwt","kid":"a"}"#] {
+            let forged = format!("{}.{claims}.", base64url(header.as_bytes()));
+            assert!(UnverifiedToken::parse(&forged).is_err(), "{header}");
+        }
+    }
+
+    #[test]
+    fn other_types_and_critical_extensions_are_refused() {
+        let (token, _) = token(Algorithm::Es256);
+        let claims = token.split('.').nth(1).unwrap();
+        for header in [
+            r#"{"alg":"ES256","typ":"JWT","kid":"a"}"#,
+            r#"{"alg":"ES256","kid":"a"}"#,
+            r#"{"alg":"ES256","typ":"at+jwt","kid":"a","crit":["exp"]}"#,
+        ] {
+            let other = format!("{}.{claims}.AAAA", base64url(header.as_bytes()));
+            assert_eq!(UnverifiedToken::parse(&other).unwrap_err(), TokenError::Type, "{header}");
+        }
+    }
+
+    #[test]
+    fn claims_are_checked() {
+        let (token, _) = token(Algorithm::EdDsa);
+        let read = UnverifiedToken::parse(&token).unwrap();
+        let audience = ["cronos-api".to_owned()];
+        let check = |issuer: &str, audience: &[String], now| read.check(issuer, audience, now);
+        assert_eq!(check("somebody", &audience, NOW), Err(TokenError::Issuer));
+        assert_eq!(check("cronos-auth", &["other".to_owned()], NOW), Err(TokenError::Audience));
+        let later = NOW.after(Duration::from_hours(1));
+        assert_eq!(check("cronos-auth", &audience, later), Err(TokenError::Expired));
+        let earlier = NOW.before(Duration::from_seconds(31));
+        assert_eq!(check("cronos-auth", &audience, earlier), Err(TokenError::NotYetValid));
+        assert_eq!(check("cronos-auth", &audience, NOW.before(Duration::from_seconds(29))), Ok(()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_changed_token_is_refused(position in 0_usize..600, character in "[A-Za-z0-9_.-]") {
+            let (token, public) = token(Algorithm::EdDsa);
+            let position = position % token.len();
+            let mut changed = token.clone();
+            changed.replace_range(position..=position, &character);
+            let verified = UnverifiedToken::parse(&changed).is_ok_and(|token| token.verify(&public).is_ok());
+            proptest::prop_assert_eq!(verified, changed == token);
+        }
+
+        #[test]
+        fn foreign_text_never_panics(text in ".{0,200}") {
+            let _ = UnverifiedToken::parse(&text);
+        }
+    }
+}
