@@ -1,0 +1,64 @@
+//! Steps with elapsed time, and child processes whose failure is one clear sentence.
+
+use std::io::ErrorKind;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// Runs one step of a long command and prints a line with the seconds it took.
+pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    eprintln!("· {name}");
+    let start = Instant::now();
+    let result = work();
+    let mark = if result.is_ok() { '✓' } else { '✗' };
+    eprintln!("{mark} {name} ({:.1} s)", start.elapsed().as_secs_f32());
+    result
+}
+
+/// Runs `command` with its output shown, and fails with `failure` when it ends badly.
+pub(crate) fn run(command: &mut Command, failure: &str) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status().with_context(|| missing(command))?;
+    if !status.success() {
+        bail!("{failure} ({status})");
+    }
+    Ok(())
+}
+
+/// Runs `command` and gives back what it wrote on standard output; its errors are shown as they come.
+pub(crate) fn output(command: &mut Command, failure: &str) -> Result<String> {
+    let output =
+        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().with_context(|| missing(command))?;
+    if !output.status.success() {
+        bail!("{failure} ({})", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{failure}: its output is not UTF-8"))
+}
+
+/// Runs `command` silently; its output appears only if it fails.
+pub(crate) fn quiet(command: &mut Command, failure: &str) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| missing(command))?;
+    if !output.status.success() {
+        eprint!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{failure} ({})", output.status);
+    }
+    Ok(())
+}
+
+/// Whether `program` can be started at all.
+pub(crate) fn exists(program: &str) -> bool {
+    match Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+    {
+        Ok(_) => true,
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
+}
+
+fn missing(command: &Command) -> String {
+    format!("cannot start `{}`", command.get_program().to_string_lossy())
+}
