@@ -124,6 +124,7 @@ CREATE TABLE api_keys (
 
 CREATE UNIQUE INDEX api_keys_by_hash ON api_keys (org_id, key_hash);
 CREATE INDEX api_keys_by_owner ON api_keys (org_id, owner_id, key_id);
+CREATE INDEX api_keys_active_by_owner ON api_keys (org_id, owner_id, expires_at) WHERE status = 'active';
 CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE status = 'active';
 
 CREATE TABLE signing_keys (

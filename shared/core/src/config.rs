@@ -328,9 +328,11 @@ impl Configuration {
         require("api_keys.max_expiry", longest >= hour && longest <= Duration::from_days(3660), || {
             "from 1h to 3660d".to_owned()
         })?;
-        require("api_keys.default_expiry", keys.default_expiry >= hour && keys.default_expiry <= longest, || {
-            format!("from 1h to api_keys.max_expiry ({longest})")
-        })?;
+        require(
+            "api_keys.default_expiry",
+            keys.default_expiry >= hour && keys.default_expiry <= longest,
+            || format!("from 1h to api_keys.max_expiry ({longest})"),
+        )?;
         require("api_keys.default_overlap", keys.default_overlap <= Duration::from_days(90), || {
             "at most 90d".to_owned()
         })?;
@@ -412,10 +414,7 @@ mod tests {
     #[test]
     fn a_bad_value_names_its_field_and_what_is_allowed() {
         let document = r#"{"session": {"idle_timeout": "9h"}}"#;
-        assert_eq!(
-            error(document),
-            "configuration field `session.idle_timeout`: allowed is: from 1m to 8h"
-        );
+        assert_eq!(error(document), "configuration field `session.idle_timeout`: allowed is: from 1m to 8h");
         assert!(error(r#"{"session": {"timeout": "8 hours"}}"#).contains("session.timeout"));
         assert!(error(r#"{"session": {"time_out": "8h"}}"#).contains("session.time_out"));
         assert!(error(r#"{"jwt": {"algorithm": "HS256"}}"#).contains("expected one of `ES256`"));

@@ -149,13 +149,19 @@ impl Audience {
 ///
 /// # Errors
 /// When they do not serialize (never for these types).
-pub fn signing_input(key_id: &str, algorithm: Algorithm, claims: &AccessClaims) -> Result<String, TokenError> {
+pub fn signing_input(
+    key_id: &str,
+    algorithm: Algorithm,
+    claims: &AccessClaims,
+) -> Result<String, TokenError> {
     let header = Header {
         typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
         kid: Some(key_id.to_owned()),
         ..Header::new(algorithm.of_library())
     };
-    let part = |json: serde_json::Result<Vec<u8>>| json.map(|json| base64url(&json)).map_err(|_| TokenError::Malformed);
+    let part = |json: serde_json::Result<Vec<u8>>| {
+        json.map(|json| base64url(&json)).map_err(|_| TokenError::Malformed)
+    };
     Ok(format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(claims))?))
 }
 
@@ -394,8 +400,7 @@ impl signature::Signer<Vec<u8>> for Es256<ecdsa::SigningKey> {
 
 impl signature::Signer<Vec<u8>> for EdDsa<ed25519::SigningKey> {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        let signature =
-            ed25519::Signer::try_sign(&self.0, message).map_err(|_| signature::Error::new())?;
+        let signature = ed25519::Signer::try_sign(&self.0, message).map_err(|_| signature::Error::new())?;
         Ok(signature.to_bytes().to_vec())
     }
 }
@@ -478,7 +483,9 @@ mod tests {
     fn an_unsigned_token_is_refused() {
         let (token, _) = token(Algorithm::Es256);
         let claims = token.split('.').nth(1).unwrap();
-        for header in [r#"{"alg":"none","typ":"at+jwt","kid":"a"}"#, r#"{"alg":"HS256","typ":"at+jwt","kid":"a"}"#] {
+        for header in
+            [r#"{"alg":"none","typ":"at+jwt","kid":"a"}"#, r#"{"alg":"HS256","typ":"at+jwt","kid":"a"}"#]
+        {
             let forged = format!("{}.{claims}.", base64url(header.as_bytes()));
             assert!(UnverifiedToken::parse(&forged).is_err(), "{header}");
         }

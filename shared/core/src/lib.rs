@@ -4,13 +4,21 @@
 //! needs, and a question to the database is a [`sql::Statement`] that somebody else runs. So every rule
 //! is tested natively, without a runtime, and means the same on every host.
 
+pub mod api_key;
+pub mod audit;
+pub mod bootstrap;
 pub mod config;
 pub mod credential;
 pub mod encoding;
 pub mod id;
+pub mod idempotency;
 pub mod jwt;
+pub mod keyring;
 pub mod password;
 pub mod permission;
+pub mod scim_token;
 pub mod seal;
+pub mod session;
 pub mod sql;
 pub mod time;
+pub mod user;

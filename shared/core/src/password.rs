@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_stored_cost_beyond_the_bound_is_never_paid() {
-        let stored = "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let stored =
+            "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         assert_eq!(verify("password", stored), Err(PasswordError::Cost));
         assert_eq!(verify("password", "not a hash"), Err(PasswordError::Stored));
     }

@@ -58,7 +58,8 @@ impl MasterKey {
     /// # Errors
     /// When it was sealed under another master key, for another purpose, or changed since.
     pub fn open(&self, purpose: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let (id, body) = sealed.strip_prefix("v1.").and_then(|rest| rest.split_once('.')).ok_or(SealError::Broken)?;
+        let (id, body) =
+            sealed.strip_prefix("v1.").and_then(|rest| rest.split_once('.')).ok_or(SealError::Broken)?;
         if id != self.id {
             return Err(SealError::OtherMasterKey);
         }

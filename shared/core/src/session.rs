@@ -1,0 +1,349 @@
+//! Sessions and their refresh tokens.
+//!
+//! A session begins with a sign-in and is the family of the refresh tokens that follow from it. Whatever must
+//! happen once is one conditional statement: of two refreshes at the same instant one finds the token unspent.
+
+use crate::config::SessionConfiguration;
+use crate::credential::CredentialHash;
+use crate::id::{OrganizationId, SessionId, UserId};
+use crate::permission::Grants;
+use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::time::{Duration, Timestamp};
+use crate::user::{UserStatus, read_roles};
+use crate::{audit::RecordCondition, record_condition, role_columns};
+
+/// Last activity is written at most this often: it is kept to the minute, not to the request.
+pub const ACTIVITY_GRAIN: Duration = Duration::from_seconds(60);
+
+/// A session that is about to begin.
+#[derive(Debug)]
+pub struct NewSession<'a> {
+    /// In which organization.
+    pub organization: &'a OrganizationId,
+    /// Its own id.
+    pub session_id: &'a SessionId,
+    /// Whose.
+    pub user_id: &'a UserId,
+    /// From where.
+    pub ip_address: Option<&'a str>,
+    /// With what.
+    pub user_agent: Option<&'a str>,
+    /// Whether a second factor was shown.
+    pub mfa_verified: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl NewSession<'_> {
+    /// Begins the session if its user is still active; returns its id if so.
+    #[must_use]
+    pub fn begin(&self, configuration: &SessionConfiguration) -> Statement {
+        Statement::new(
+            "INSERT INTO sessions (org_id, session_id, user_id, ip_address, user_agent, created_at, expires_at, \
+             last_activity, mfa_verified) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8 WHERE EXISTS (SELECT 1 FROM \
+             users WHERE org_id = ?1 AND user_id = ?3 AND status = 'active' AND deleted_at IS NULL) \
+             RETURNING session_id",
+        )
+        .bind(self.organization)
+        .bind(self.session_id)
+        .bind(self.user_id)
+        .bind(self.ip_address)
+        .bind(self.user_agent)
+        .bind(self.now)
+        .bind(self.now.after(configuration.timeout))
+        .bind(self.mfa_verified)
+    }
+
+    /// Ends the user's oldest sessions beyond the allowed number, this one counted.
+    #[must_use]
+    pub fn end_oldest(&self, configuration: &SessionConfiguration) -> Statement {
+        Statement::new(
+            "UPDATE sessions SET ended_at = ?3, ended_because = 'limit' WHERE org_id = ?1 AND session_id IN \
+             (SELECT session_id FROM sessions WHERE org_id = ?1 AND user_id = ?2 AND ended_at IS NULL \
+             ORDER BY created_at DESC, session_id DESC LIMIT 100 OFFSET ?4)",
+        )
+        .bind(self.organization)
+        .bind(self.user_id)
+        .bind(self.now)
+        .bind(configuration.max_sessions_per_user)
+    }
+
+    /// Stores the first refresh token, if the session began.
+    #[must_use]
+    pub fn first_refresh_token(&self, hash: &CredentialHash, expires_at: Timestamp) -> Statement {
+        Statement::new(
+            "INSERT INTO refresh_tokens (org_id, token_hash, session_id, issued_at, expires_at) \
+             SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?3)",
+        )
+        .bind(self.organization)
+        .bind(hash)
+        .bind(self.session_id)
+        .bind(self.now)
+        .bind(expires_at)
+    }
+
+    /// Notes the sign-in with the user, if the session began.
+    #[must_use]
+    pub fn note_login(&self) -> Statement {
+        Statement::new(
+            "UPDATE users SET last_login = ?3 WHERE org_id = ?1 AND user_id = ?2 AND EXISTS (SELECT 1 FROM \
+             sessions WHERE org_id = ?1 AND session_id = ?4)",
+        )
+        .bind(self.organization)
+        .bind(self.user_id)
+        .bind(self.now)
+        .bind(self.session_id)
+    }
+}
+
+/// The audit condition "the session `?14` exists".
+pub const SESSION_EXISTS: RecordCondition =
+    record_condition!("EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?14)");
+
+/// A session as an access token's check sees it.
+#[derive(Debug)]
+pub struct LiveSession {
+    /// Its own id.
+    pub session_id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// Its user's name.
+    pub username: String,
+    /// When it was last used, to the grain of [`ACTIVITY_GRAIN`].
+    pub last_activity: Timestamp,
+    /// The user's roles.
+    pub roles: Vec<String>,
+    /// What they let it do.
+    pub grants: Grants,
+    status: UserStatus,
+    expires_at: Timestamp,
+    ended: bool,
+}
+
+impl LiveSession {
+    /// Finds a session that an access token names, ended or not.
+    #[must_use]
+    pub fn find(organization: &OrganizationId, session_id: &SessionId) -> Statement {
+        Statement::new(concat!(
+            "SELECT sessions.session_id, sessions.user_id, sessions.expires_at, sessions.last_activity, \
+             sessions.ended_at, users.username, users.status, ",
+            role_columns!("users"),
+            " FROM sessions JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id \
+             WHERE sessions.org_id = ?1 AND sessions.session_id = ?2 AND users.deleted_at IS NULL"
+        ))
+        .bind(organization)
+        .bind(session_id)
+    }
+
+    /// Whether the session still holds.
+    #[must_use]
+    pub fn is_alive(&self, configuration: &SessionConfiguration, now: Timestamp) -> bool {
+        !self.ended
+            && self.status == UserStatus::Active
+            && now < self.expires_at
+            && now < self.last_activity.after(configuration.idle_timeout)
+    }
+
+    /// Whether this use is worth writing down.
+    #[must_use]
+    pub fn is_activity_due(&self, now: Timestamp) -> bool {
+        now >= self.last_activity.after(ACTIVITY_GRAIN)
+    }
+
+    /// Writes this use down.
+    #[must_use]
+    pub fn note_activity(organization: &OrganizationId, session_id: &SessionId, now: Timestamp) -> Statement {
+        Statement::new(
+            "UPDATE sessions SET last_activity = ?3 WHERE org_id = ?1 AND session_id = ?2 AND last_activity < ?3",
+        )
+        .bind(organization)
+        .bind(session_id)
+        .bind(now)
+    }
+}
+
+impl FromRow for LiveSession {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        let (roles, grants) = read_roles(row)?;
+        Ok(Self {
+            session_id: SessionId::from_column(row, "session_id")?,
+            user_id: UserId::from_column(row, "user_id")?,
+            username: row.text("username")?.to_owned(),
+            last_activity: Timestamp::from_millis(row.integer("last_activity")?),
+            roles,
+            grants,
+            status: row.text("status")?.parse()?,
+            expires_at: Timestamp::from_millis(row.integer("expires_at")?),
+            ended: row.optional_integer("ended_at")?.is_some(),
+        })
+    }
+}
+
+/// One use of a refresh token.
+#[derive(Debug)]
+pub struct Refresh<'a> {
+    /// In which organization.
+    pub organization: &'a OrganizationId,
+    /// The token that came.
+    pub presented: &'a CredentialHash,
+    /// The token that replaces it.
+    pub successor: &'a CredentialHash,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl Refresh<'_> {
+    /// Spends the token if it is unspent, unexpired and its session still holds; returns the session if so.
+    /// Of two at the same instant one gets a row.
+    #[must_use]
+    pub fn spend(&self, configuration: &SessionConfiguration) -> Statement {
+        Statement::new(
+            "UPDATE refresh_tokens SET spent_at = ?3, successor_hash = ?4 WHERE org_id = ?1 AND token_hash = ?2 \
+             AND spent_at IS NULL AND expires_at > ?3 AND EXISTS (SELECT 1 FROM sessions JOIN users ON \
+             users.org_id = sessions.org_id AND users.user_id = sessions.user_id WHERE sessions.org_id = ?1 AND \
+             sessions.session_id = refresh_tokens.session_id AND sessions.ended_at IS NULL AND \
+             sessions.expires_at > ?3 AND sessions.last_activity > ?5 AND users.status = 'active' AND \
+             users.deleted_at IS NULL) RETURNING session_id",
+        )
+        .bind(self.organization)
+        .bind(self.presented)
+        .bind(self.now)
+        .bind(self.successor)
+        .bind(self.now.before(configuration.idle_timeout))
+    }
+
+    /// Stores the successor, if [`Refresh::spend`] did spend. It lives no longer than its session.
+    #[must_use]
+    pub fn store_successor(&self, expires_at: Timestamp) -> Statement {
+        Statement::new(
+            "INSERT INTO refresh_tokens (org_id, token_hash, session_id, issued_at, expires_at) \
+             SELECT ?1, ?2, refresh_tokens.session_id, ?4, MIN(?5, sessions.expires_at) FROM refresh_tokens JOIN \
+             sessions ON sessions.org_id = ?1 AND sessions.session_id = refresh_tokens.session_id \
+             WHERE refresh_tokens.org_id = ?1 AND refresh_tokens.token_hash = ?3 AND \
+             refresh_tokens.successor_hash = ?2",
+        )
+        .bind(self.organization)
+        .bind(self.successor)
+        .bind(self.presented)
+        .bind(self.now)
+        .bind(expires_at)
+    }
+
+    /// Notes that the session was used, if [`Refresh::spend`] did spend.
+    #[must_use]
+    pub fn note_activity(&self) -> Statement {
+        Statement::new(
+            "UPDATE sessions SET last_activity = ?3 WHERE org_id = ?1 AND session_id = (SELECT session_id FROM \
+             refresh_tokens WHERE org_id = ?1 AND token_hash = ?2)",
+        )
+        .bind(self.organization)
+        .bind(self.successor)
+        .bind(self.now)
+    }
+
+    /// What became of the token that came, whether it was just spent or long ago.
+    #[must_use]
+    pub fn inspect(&self) -> Statement {
+        Statement::new(
+            "SELECT refresh_tokens.session_id, refresh_tokens.spent_at, refresh_tokens.successor_hash, \
+             sessions.user_id, sessions.ended_at FROM refresh_tokens JOIN sessions ON sessions.org_id = \
+             refresh_tokens.org_id AND sessions.session_id = refresh_tokens.session_id \
+             WHERE refresh_tokens.org_id = ?1 AND refresh_tokens.token_hash = ?2",
+        )
+        .bind(self.organization)
+        .bind(self.presented)
+    }
+}
+
+/// The audit condition "the refresh token `?14` exists".
+pub const REFRESH_TOKEN_EXISTS: RecordCondition =
+    record_condition!("EXISTS (SELECT 1 FROM refresh_tokens WHERE org_id = ?1 AND token_hash = ?14)");
+
+/// A refresh token after [`Refresh::inspect`].
+#[derive(Debug)]
+pub struct InspectedRefreshToken {
+    /// Its session.
+    pub session_id: SessionId,
+    /// The session's user.
+    pub user_id: UserId,
+    spent_at: Option<Timestamp>,
+    successor_hash: Option<String>,
+    ended: bool,
+}
+
+/// What a refresh came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshVerdict {
+    /// This request spent the token.
+    Granted,
+    /// Another request did, a moment ago: a retry or a race of the same client.
+    AlreadySpent,
+    /// It was spent long ago: somebody has a copy. The session must end.
+    Reused,
+    /// It is past its time, or its session no longer holds.
+    Ended,
+}
+
+impl InspectedRefreshToken {
+    /// Tells what the refresh that inspected it came to.
+    #[must_use]
+    pub fn verdict(&self, refresh: &Refresh<'_>, tolerance: Duration) -> RefreshVerdict {
+        if self.successor_hash.as_deref() == Some(refresh.successor.as_str()) {
+            return RefreshVerdict::Granted;
+        }
+        match self.spent_at {
+            _ if self.ended => RefreshVerdict::Ended,
+            None => RefreshVerdict::Ended,
+            Some(spent_at) if refresh.now < spent_at.after(tolerance) => RefreshVerdict::AlreadySpent,
+            Some(_) => RefreshVerdict::Reused,
+        }
+    }
+}
+
+impl FromRow for InspectedRefreshToken {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            session_id: SessionId::from_column(row, "session_id")?,
+            user_id: UserId::from_column(row, "user_id")?,
+            spent_at: row.optional_integer("spent_at")?.map(Timestamp::from_millis),
+            successor_hash: row.optional_text("successor_hash")?.map(str::to_owned),
+            ended: row.optional_integer("ended_at")?.is_some(),
+        })
+    }
+}
+
+/// Ends a session, and with it its access and refresh tokens.
+#[must_use]
+pub fn end(
+    organization: &OrganizationId,
+    session_id: &SessionId,
+    because: &'static str,
+    now: Timestamp,
+) -> Statement {
+    Statement::new(
+        "UPDATE sessions SET ended_at = ?3, ended_because = ?4 WHERE org_id = ?1 AND session_id = ?2 \
+         AND ended_at IS NULL",
+    )
+    .bind(organization)
+    .bind(session_id)
+    .bind(now)
+    .bind(because)
+}
+
+/// Ends every session of a user.
+#[must_use]
+pub fn end_all_of(
+    organization: &OrganizationId,
+    user_id: &UserId,
+    because: &'static str,
+    now: Timestamp,
+) -> Statement {
+    Statement::new(
+        "UPDATE sessions SET ended_at = ?3, ended_because = ?4 WHERE org_id = ?1 AND user_id = ?2 \
+         AND ended_at IS NULL",
+    )
+    .bind(organization)
+    .bind(user_id)
+    .bind(now)
+    .bind(because)
+}

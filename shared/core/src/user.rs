@@ -1,0 +1,211 @@
+//! Users: the directory's people and service accounts, and what their roles let them do.
+
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{OrganizationId, UserId};
+use crate::permission::Grants;
+use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::time::Timestamp;
+
+/// The longest user name, in bytes: an e-mail address fits (RFC 5321).
+pub const MAX_USERNAME_BYTES: usize = 254;
+
+/// What every signed-in user may do, whatever its roles: see itself.
+pub const SELF_GRANTS: [&str; 1] = ["profile.read.own"];
+
+/// Whether a user may act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UserStatus {
+    /// It may.
+    Active,
+    /// An administrator or a SCIM client stopped it.
+    Suspended,
+    /// It locked itself out.
+    Locked,
+}
+
+impl UserStatus {
+    /// Its word in the API and the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Locked => "locked",
+        }
+    }
+}
+
+impl FromStr for UserStatus {
+    type Err = RowError;
+
+    fn from_str(text: &str) -> Result<Self, RowError> {
+        [Self::Active, Self::Suspended, Self::Locked]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or(RowError::unreadable("status"))
+    }
+}
+
+/// What uniqueness and sign-in go by: the user name without regard to case, trimmed.
+#[must_use]
+pub fn username_key(username: &str) -> String {
+    username.trim().to_lowercase()
+}
+
+/// The roles of the user in `$user` as a JSON array, and their grants as another: columns `roles` and
+/// `grants`. A user has a handful of roles, so both stay small.
+#[macro_export]
+macro_rules! role_columns {
+    ($user:literal) => {
+        concat!(
+            "(SELECT json_group_array(user_roles.role) FROM user_roles WHERE user_roles.org_id = ", $user,
+            ".org_id AND user_roles.user_id = ", $user, ".user_id) AS roles, \
+             (SELECT json_group_array(grant_text.value) FROM user_roles JOIN roles ON roles.org_id = \
+             user_roles.org_id AND roles.role = user_roles.role, json_each(roles.grants) AS grant_text WHERE \
+             user_roles.org_id = ", $user, ".org_id AND user_roles.user_id = ", $user, ".user_id) AS grants"
+        )
+    };
+}
+
+/// Reads the `roles` and `grants` of [`role_columns`](crate::role_columns).
+///
+/// # Errors
+/// When the columns are absent or not JSON arrays.
+pub fn read_roles(row: &Row) -> Result<(Vec<String>, Grants), RowError> {
+    let grants: Vec<String> = row.json("grants")?;
+    Ok((row.json("roles")?, Grants::from_texts(grants)))
+}
+
+/// What sign-in needs to know of a user.
+#[derive(Debug)]
+pub struct SignInUser {
+    /// Its id.
+    pub user_id: UserId,
+    /// Its name, as it was given.
+    pub username: String,
+    /// Its e-mail address.
+    pub email: Option<String>,
+    /// Whether it may act.
+    pub status: UserStatus,
+    /// The PHC string of its password, where it has one.
+    pub password_hash: Option<String>,
+    /// Its roles.
+    pub roles: Vec<String>,
+    /// Its second factors.
+    pub mfa_methods: Vec<String>,
+}
+
+impl SignInUser {
+    /// Finds a user by name.
+    #[must_use]
+    pub fn by_username(organization: &OrganizationId, username: &str) -> Statement {
+        Statement::new(concat!(
+            "SELECT users.user_id, users.username, users.email, users.status, users.password_hash, \
+             users.mfa_methods, ",
+            role_columns!("users"),
+            " FROM users WHERE users.org_id = ?1 AND users.username_key = ?2 AND users.deleted_at IS NULL"
+        ))
+        .bind(organization)
+        .bind(username_key(username))
+    }
+
+    /// Replaces a password hash that was made at another cost by one at today's, unless the password has
+    /// changed meanwhile.
+    #[must_use]
+    pub fn upgrade_hash(organization: &OrganizationId, user: &Self, new_hash: &str) -> Statement {
+        Statement::new(
+            "UPDATE users SET password_hash = ?3 WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?4",
+        )
+        .bind(organization)
+        .bind(&user.user_id)
+        .bind(new_hash)
+        .bind(user.password_hash.as_deref())
+    }
+}
+
+impl FromRow for SignInUser {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            user_id: UserId::from_column(row, "user_id")?,
+            username: row.text("username")?.to_owned(),
+            email: row.optional_text("email")?.map(str::to_owned),
+            status: row.text("status")?.parse()?,
+            password_hash: row.optional_text("password_hash")?.map(str::to_owned),
+            roles: row.json("roles")?,
+            mfa_methods: row.json("mfa_methods")?,
+        })
+    }
+}
+
+/// A user as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct User {
+    /// Its id.
+    pub user_id: UserId,
+    /// Its name for signing in.
+    pub username: String,
+    /// Its e-mail address.
+    pub email: Option<String>,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// Its roles.
+    pub roles: Vec<String>,
+    /// The groups it is a member of, by display name.
+    pub groups: Vec<String>,
+    /// Whether it has a second factor.
+    pub mfa_enabled: bool,
+    /// Its second factors.
+    pub mfa_methods: Vec<String>,
+    /// When it last signed in.
+    pub last_login: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Whether it may act.
+    pub status: UserStatus,
+}
+
+/// How many groups an answer names at most.
+pub const MAX_GROUPS_SHOWN: u32 = 200;
+
+impl User {
+    /// Finds a user by id.
+    #[must_use]
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Statement {
+        Statement::new(concat!(
+            "SELECT users.user_id, users.username, users.email, users.display_name, users.mfa_methods, \
+             users.last_login, users.created_at, users.status, ",
+            role_columns!("users"),
+            ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN \
+             groups ON groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE \
+             group_members.org_id = users.org_id AND group_members.user_id = users.user_id LIMIT ?3)) AS groups \
+             FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.deleted_at IS NULL"
+        ))
+        .bind(organization)
+        .bind(user_id)
+        .bind(MAX_GROUPS_SHOWN)
+    }
+}
+
+impl FromRow for User {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        let mfa_methods: Vec<String> = row.json("mfa_methods")?;
+        Ok(Self {
+            user_id: UserId::from_column(row, "user_id")?,
+            username: row.text("username")?.to_owned(),
+            email: row.optional_text("email")?.map(str::to_owned),
+            display_name: row.optional_text("display_name")?.map(str::to_owned),
+            roles: row.json("roles")?,
+            groups: row.json("groups")?,
+            mfa_enabled: !mfa_methods.is_empty(),
+            mfa_methods,
+            last_login: row.optional_integer("last_login")?.map(Timestamp::from_millis),
+            created_at: Timestamp::from_millis(row.integer("created_at")?),
+            status: row.text("status")?.parse()?,
+        })
+    }
+}
