@@ -1,0 +1,117 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use iam_core::sql::{Rows, Statement, Value};
+use spin_sdk::sqlite::{Connection, Error, Value as SqliteValue};
+
+use crate::DbError;
+use crate::database::{check_integer, error_from_message, unsupported_column};
+
+/// The label of the database in `spin.toml`.
+const DATABASE: &str = "default";
+
+/// The database of one organization.
+#[derive(Clone)]
+pub struct Db {
+    pub(super) connection: SharedConnection,
+    pub(super) round_trips: Arc<AtomicU32>,
+}
+
+/// The connection for single statements, opened by the first of a request.
+#[derive(Clone, Default)]
+pub(super) struct SharedConnection(Arc<Mutex<Option<Arc<Connection>>>>);
+
+impl SharedConnection {
+    async fn get(&self) -> Result<Arc<Connection>, DbError> {
+        if let Some(connection) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            return Ok(Arc::clone(connection));
+        }
+        // Two statements at once may both open one; the later stays, both work.
+        let connection = Arc::new(open().await?);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+}
+
+impl Db {
+    /// Runs one statement in one round trip.
+    ///
+    /// # Errors
+    /// When a constraint refuses it, the database is busy, or it fails otherwise.
+    pub async fn run(&self, statement: Statement) -> Result<Rows, DbError> {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        execute(&*self.connection.get().await?, &statement).await
+    }
+
+    /// Runs the statements in one round trip and one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// The first statement's that fails; then nothing has changed.
+    pub async fn batch(&self, statements: Vec<Statement>) -> Result<Vec<Rows>, DbError> {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        // A connection of its own: other statements of this request must not slip into the transaction,
+        // and a request that is broken off drops it, which rolls back.
+        let connection = open().await?;
+        execute(&connection, &Statement::new("BEGIN IMMEDIATE")).await?;
+        match execute_all(&connection, &statements).await {
+            Ok(rows) => {
+                execute(&connection, &Statement::new("COMMIT")).await?;
+                Ok(rows)
+            }
+            Err(error) => match execute(&connection, &Statement::new("ROLLBACK")).await {
+                // SQLite has rolled back by itself where ROLLBACK finds no transaction.
+                Ok(_) | Err(_) => Err(error),
+            },
+        }
+    }
+}
+
+async fn open() -> Result<Connection, DbError> {
+    Connection::open(DATABASE).await.map_err(error)
+}
+
+async fn execute_all(connection: &Connection, statements: &[Statement]) -> Result<Vec<Rows>, DbError> {
+    let mut results = Vec::with_capacity(statements.len());
+    for statement in statements {
+        results.push(execute(connection, statement).await?);
+    }
+    Ok(results)
+}
+
+async fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, DbError> {
+    let parameters = statement.parameters().iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let result = connection.execute(statement.text(), parameters).await.map_err(error)?;
+    let columns = result.columns().to_vec();
+    // Errors come late: a statement has not succeeded before its rows are collected, even if it has none.
+    let rows = result.collect().await.map_err(error)?;
+    let rows = rows
+        .into_iter()
+        .map(|row| row.values.into_iter().map(column).collect::<Result<Vec<_>, _>>())
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Rows::new(columns, rows))
+}
+
+fn bind(value: &Value) -> Result<SqliteValue, DbError> {
+    Ok(match value {
+        Value::Null => SqliteValue::Null,
+        Value::Integer(integer) => SqliteValue::Integer(check_integer(*integer)?),
+        Value::Text(text) => SqliteValue::Text(text.clone()),
+    })
+}
+
+fn column(value: SqliteValue) -> Result<Value, DbError> {
+    match value {
+        SqliteValue::Null => Ok(Value::Null),
+        SqliteValue::Integer(integer) => Ok(Value::Integer(integer)),
+        SqliteValue::Text(text) => Ok(Value::Text(text)),
+        SqliteValue::Real(_) => Err(unsupported_column("real number")),
+        SqliteValue::Blob(_) => Err(unsupported_column("blob")),
+    }
+}
+
+fn error(error: Error) -> DbError {
+    match error {
+        Error::Io(message) => error_from_message(message),
+        other => DbError::Other(other.to_string()),
+    }
+}
