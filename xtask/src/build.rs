@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use crate::workspace::{Module, Workspace, cargo};
-use crate::{bindings, process, tools};
+use crate::{bindings, process, tools, workers};
 
 const WORKERS: &str = "wasm32-unknown-unknown";
 const SPIN: &str = "wasm32-wasip2";
@@ -52,6 +52,7 @@ pub(crate) fn modules_for(workspace: &Workspace, modules: &[&Module], host: Host
         for module in modules {
             worker(workspace, module)?;
         }
+        workers::save(workspace)?;
     }
     if host != Host::Cloudflare {
         compile(modules, SPIN)?;

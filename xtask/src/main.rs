@@ -2,8 +2,15 @@
 
 mod bindings;
 mod build;
+mod catalogue;
+mod dev;
+mod first_organization;
+mod manifests;
+mod migrations;
 mod process;
+mod state;
 mod tools;
+mod workers;
 mod workspace;
 
 use std::process::ExitCode;
@@ -22,6 +29,8 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Build(build::Build),
+    Dev(dev::Dev),
+    Manifests(manifests::Manifests),
 }
 
 fn main() -> ExitCode {
@@ -37,5 +46,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Build(build) => build.run(),
+        Command::Dev(dev) => dev.run(),
+        Command::Manifests(manifests) => manifests.run(),
     }
 }

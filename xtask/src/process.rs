@@ -2,12 +2,26 @@
 
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// Set by Ctrl-C and SIGTERM in commands that listen for them: no further step begins.
+pub(crate) static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// How often a running child is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Of a failed silent command: enough to see why, and not npm's whole manual.
+const SHOWN_LINES: usize = 20;
+
 /// Runs one step of a long command and prints a line with the seconds it took.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    if ENDING.load(Ordering::Relaxed) {
+        bail!("interrupted");
+    }
     eprintln!("· {name}");
     let start = Instant::now();
     let result = work();
@@ -18,7 +32,19 @@ pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
 
 /// Runs `command` with its output shown, and fails with `failure` when it ends badly.
 pub(crate) fn run(command: &mut Command, failure: &str) -> Result<()> {
-    let status = command.stdin(Stdio::null()).status().with_context(|| missing(command))?;
+    let mut child = command.stdin(Stdio::null()).spawn().with_context(|| missing(command))?;
+    let status = loop {
+        if let Some(status) = child.try_wait().with_context(|| missing(command))? {
+            break status;
+        }
+        if ENDING.load(Ordering::Relaxed) {
+            // It may have ended meanwhile; either way nothing is left to do with it.
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("interrupted");
+        }
+        thread::sleep(GLANCE);
+    };
     if !status.success() {
         bail!("{failure} ({status})");
     }
@@ -35,11 +61,14 @@ pub(crate) fn output(command: &mut Command, failure: &str) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{failure}: its output is not UTF-8"))
 }
 
-/// Runs `command` silently; its output appears only if it fails.
+/// Runs `command` silently; the beginning of its output appears only if it fails.
 pub(crate) fn quiet(command: &mut Command, failure: &str) -> Result<()> {
     let output = command.stdin(Stdio::null()).output().with_context(|| missing(command))?;
     if !output.status.success() {
-        eprint!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text = [output.stdout, output.stderr].concat();
+        for line in String::from_utf8_lossy(&text).lines().take(SHOWN_LINES) {
+            eprintln!("  {line}");
+        }
         bail!("{failure} ({})", output.status);
     }
     Ok(())

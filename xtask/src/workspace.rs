@@ -24,7 +24,7 @@ pub(crate) struct Module {
     pub(crate) package: String,
     /// Whether it is part of the product, and not only of its tests and benches.
     pub(crate) function: bool,
-    artifact: String,
+    pub(crate) library: String,
 }
 
 #[derive(Deserialize)]
@@ -90,7 +90,7 @@ impl Workspace {
 
     /// Where cargo leaves the module built for `triple`.
     pub(crate) fn artifact(&self, module: &Module, triple: &str) -> PathBuf {
-        self.target.join(triple).join("release").join(format!("{}.wasm", module.artifact))
+        self.target.join(triple).join("release").join(format!("{}.wasm", module.library))
     }
 
     /// `dist/<host>`.
@@ -110,8 +110,8 @@ impl Module {
         } else {
             package.name.strip_prefix("iam-").unwrap_or(&package.name).to_owned()
         };
-        let artifact = target.name.replace('-', "_");
-        Some(Self { name, package: package.name.clone(), function, artifact })
+        let library = target.name.replace('-', "_");
+        Some(Self { name, package: package.name.clone(), function, library })
     }
 }
 
