@@ -41,9 +41,6 @@ const SECRET_PREFIXES: [&str; 3] = ["cronos_sk_", "cronos_rt_", "cronos_scim_"];
 /// The longest field name looked at before a `=` or `:` in a text, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// How much of a text is looked at, in bytes: what a caller sends in must not cost much. The rest is cut off.
-const MAX_SCANNED_BYTES: usize = 4 * 1024;
-
 /// What is hidden.
 #[derive(Clone, Debug)]
 pub struct Redaction {
@@ -94,7 +91,8 @@ impl Redaction {
         !about && self.fields.iter().any(|field| squashed.contains(field.as_ref()))
     }
 
-    /// The text with every secret in it blotted out, cut off after 4 KiB.
+    /// The text with every secret in it blotted out, cut off after [`MAX_TEXT_BYTES`]: what a
+    /// caller sends in must not cost much.
     ///
     /// ```
     /// let redaction = iam_telemetry::Redaction::default();
@@ -103,7 +101,7 @@ impl Redaction {
     /// ```
     #[must_use]
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let text = text.get(..text.floor_char_boundary(MAX_SCANNED_BYTES)).unwrap_or_default();
+        let text = text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or_default();
         let secrets = self.secrets(text);
         if secrets.is_empty() {
             return Cow::Borrowed(text);
@@ -371,7 +369,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_off_before_it_costs() {
         for pattern in ["eyJ", "token=", "Bearer ", "::::", "\"\\", "cronos_sk_ ", "ü"] {
-            assert!(Redaction::default().text(&pattern.repeat(300_000)).len() <= 2 * MAX_SCANNED_BYTES);
+            assert!(Redaction::default().text(&pattern.repeat(300_000)).len() <= 2 * MAX_TEXT_BYTES);
         }
     }
 }
