@@ -240,9 +240,14 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// What was signed, and the signature, for a host that verifies RS256.
-    #[must_use]
-    pub fn signed_parts(&self) -> Option<(&'a str, Vec<u8>)> {
-        from_base64url(self.signature).map(|signature| (self.input, signature))
+    ///
+    /// # Errors
+    /// When the token names another algorithm than the key's, or the signature is not base64url.
+    pub fn signed_parts(&self, algorithm: Algorithm) -> Result<(&'a str, Vec<u8>), TokenError> {
+        if algorithm != self.algorithm {
+            return Err(TokenError::Algorithm);
+        }
+        from_base64url(self.signature).map(|signature| (self.input, signature)).ok_or(TokenError::Malformed)
     }
 
     /// Whether the claims hold here and now. The signature is another question.

@@ -175,6 +175,13 @@ impl Grants {
         Self(permissions.iter().map(exact).collect())
     }
 
+    /// These and those.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// Whether a right is among them.
     #[must_use]
     pub fn allow(&self, permission: &Permission) -> bool {

@@ -1,1 +1,68 @@
-//! .
+//! What every function shares above its host.
+//!
+//! A function declares itself once, with [`Function`] and [`Route`]; [`Service`] runs the way of every request
+//! around it; [`deploy!`] makes the module. Everything a handler may need comes as an argument: [`Context`],
+//! [`Caller`] or [`ScimClient`], [`Json`], [`Query`], [`Id`].
+
+mod access;
+#[cfg(not(target_family = "wasm"))]
+pub mod catalogue;
+mod context;
+mod cors;
+mod documentation;
+mod error;
+mod function;
+mod idempotency;
+mod instance;
+mod json;
+mod keyring;
+mod serve;
+
+pub use access::{Access, Caller, CallerCredential, ScimClient};
+pub use context::Context;
+pub use error::{ApiError, ErrorStyle, FieldError, Problem};
+pub use function::{Function, Route};
+pub use idempotency::{Creation, CreationResult};
+pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY};
+pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
+pub use keyring::{Keyring, access_claims};
+pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
+
+/// What the expansion of [`deploy!`] names. Not for use by hand.
+#[doc(hidden)]
+pub mod entry {
+    pub use axum::body::Body;
+    pub use http::{Request, Response};
+    pub use iam_edge::{Host, serve};
+}
+
+/// Makes the module of a function: `deploy!(function)` or `deploy!(function, scheduled)`, where `function` is
+/// the `fn() -> Function` that declares it.
+#[macro_export]
+macro_rules! deploy {
+    ($function:ident $(, $scheduled:ident)?) => {
+        #[cfg(target_family = "wasm")]
+        mod module {
+            use $crate::entry::{Body, Host, Request, Response};
+
+            static SERVICE: ::std::sync::LazyLock<$crate::Service> =
+                ::std::sync::LazyLock::new(|| $crate::Service::new(super::$function()));
+
+            async fn handle(host: Host, request: Request<Body>) -> Response<Body> {
+                SERVICE.handle(host, request).await
+            }
+
+            $crate::deploy!(@serve $($scheduled)?);
+        }
+    };
+    (@serve) => {
+        $crate::entry::serve!(handle);
+    };
+    (@serve scheduled) => {
+        async fn scheduled(host: Host, cron: &str) {
+            SERVICE.scheduled(host, cron).await;
+        }
+
+        $crate::entry::serve!(handle, scheduled = scheduled);
+    };
+}

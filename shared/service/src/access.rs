@@ -1,0 +1,214 @@
+//! Who is calling, and whether it may: every route says which [`Access`] it gives, and its handler runs only
+//! after that was checked.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use iam_core::api_key::PresentedKey;
+use iam_core::credential::SCIM_TOKEN_PREFIX;
+use iam_core::id::{KeyId, OrganizationId, ScimTokenId, SessionId, UserId};
+use iam_core::jwt::UnverifiedToken;
+use iam_core::permission::{Grants, Permission, Scope};
+use iam_core::scim_token::ScimToken;
+use iam_core::session::LiveSession;
+use iam_core::user::SELF_GRANTS;
+use subtle::ConstantTimeEq;
+
+use crate::context::Context;
+use crate::error::{ApiError, parse_credential};
+
+/// Who may call a route.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// A person or service that holds this permission, with an access token or an API key.
+    Permission(&'static str, &'static str, Scope),
+    /// A SCIM client with its bearer token.
+    Scim,
+    /// Another function or a scheduler, with the host's internal token.
+    Internal,
+}
+
+/// The person or service that calls.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// In which organization.
+    pub organization: OrganizationId,
+    /// Which user: itself, or the owner of the key.
+    pub user_id: UserId,
+    /// That user's name.
+    pub username: String,
+    /// What this credential lets it do.
+    pub grants: Grants,
+    /// With what it came.
+    pub credential: CallerCredential,
+}
+
+/// What a caller came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallerCredential {
+    /// The access token of a session.
+    Session(SessionId),
+    /// An API key.
+    ApiKey(KeyId),
+}
+
+impl Caller {
+    /// Whether it may do this too, beyond what the route asks.
+    #[must_use]
+    pub fn may(&self, resource: &'static str, action: &'static str, scope: Scope) -> bool {
+        self.grants.allow(&Permission::new(resource, action, scope))
+    }
+}
+
+/// The SCIM client that calls.
+#[derive(Clone, Debug)]
+pub struct ScimClient {
+    /// In which organization.
+    pub organization: OrganizationId,
+    /// With which token.
+    pub token_id: ScimTokenId,
+    /// What people call it.
+    pub name: String,
+}
+
+/// Checks a request against what its route asks, and notes the caller on it.
+pub(crate) async fn admit(access: &Access, request: &mut Request) -> Result<(), ApiError> {
+    let missing = || ApiError::internal("request without a context");
+    let context = request.extensions().get::<Context>().cloned().ok_or_else(missing)?;
+    match access {
+        Access::Public => {}
+        Access::Permission(resource, action, scope) => {
+            let caller = authenticate(&context, request.headers()).await?;
+            let permission = Permission::new(resource, action, *scope);
+            if !caller.grants.allow(&permission) {
+                return Err(ApiError::forbidden(&permission)
+                    .cause(format!("user {} lacks {permission}", caller.user_id)));
+            }
+            request.extensions_mut().insert(Arc::new(caller));
+        }
+        Access::Scim => {
+            let client = authenticate_scim(&context, request.headers()).await?;
+            request.extensions_mut().insert(Arc::new(client));
+        }
+        Access::Internal => {
+            let given = bearer(request.headers())?.unwrap_or_default();
+            if !context.instance.is_internal_token(given) {
+                return Err(ApiError::invalid_token("not the internal token"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells who calls, from `Authorization: Bearer` or `X-API-Key`. One round trip.
+async fn authenticate(context: &Context, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let api_key = headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default());
+    match (bearer(headers)?, api_key) {
+        (Some(_), Some(_)) => {
+            let detail = "send `Authorization` or `X-API-Key`, not both";
+            Err(ApiError::bad_request("two_credentials", detail))
+        }
+        (None, None) => {
+            Err(ApiError::unauthorized("credential_missing", "send an access token or an API key"))
+        }
+        (Some(text), None) if !text.starts_with(&context.configuration().api_keys.prefix) => {
+            by_access_token(context, text).await
+        }
+        (Some(text), None) | (None, Some(text)) => by_api_key(context, text).await,
+    }
+}
+
+async fn by_access_token(context: &Context, text: &str) -> Result<Caller, ApiError> {
+    let refused = |error: iam_core::jwt::TokenError| ApiError::invalid_token(error.reason());
+    let token = UnverifiedToken::parse(text).map_err(refused)?;
+    let claims = token.claims();
+    let jwt = &context.configuration().jwt;
+    token.check(&jwt.issuer, &jwt.audience, context.now).map_err(refused)?;
+    let find = LiveSession::find(&claims.org, &claims.sid);
+    let rows = context.instance.keyring.verify_with(context, &claims.org, text, &token, find).await?;
+    let session = rows.decode_first::<LiveSession>()?.ok_or_else(|| ApiError::invalid_token("no session"))?;
+    if session.user_id != claims.sub || !session.is_alive(&context.configuration().session, context.now) {
+        return Err(ApiError::invalid_token("session ended"));
+    }
+    if session.is_activity_due(context.now) {
+        let note = LiveSession::note_activity(&claims.org, &session.session_id, context.now);
+        context.defer_statement(&claims.org, note);
+    }
+    Ok(Caller {
+        organization: claims.org.clone(),
+        user_id: session.user_id,
+        username: session.username,
+        grants: session.grants.and(Grants::from_texts(SELF_GRANTS)),
+        credential: CallerCredential::Session(session.session_id),
+    })
+}
+
+async fn by_api_key(context: &Context, text: &str) -> Result<Caller, ApiError> {
+    let credential = parse_credential(&context.configuration().api_key_prefix(), text)?;
+    let organization = credential.organization().clone();
+    let rows = context.db(&organization).run(PresentedKey::find(&organization, &credential.hash())).await?;
+    let key =
+        rows.decode_first::<PresentedKey>()?.ok_or_else(|| ApiError::invalid_token("unknown API key"))?;
+    key.check(context.now).map_err(|refusal| ApiError::invalid_token(refusal.as_str()))?;
+    if key.is_use_due(context.now) {
+        context
+            .defer_statement(&organization, PresentedKey::note_use(&organization, &key.key_id, context.now));
+    }
+    Ok(Caller {
+        organization,
+        grants: Grants::from_permissions(&key.permissions()),
+        user_id: key.owner_id,
+        username: key.owner_username,
+        credential: CallerCredential::ApiKey(key.key_id),
+    })
+}
+
+async fn authenticate_scim(context: &Context, headers: &HeaderMap) -> Result<ScimClient, ApiError> {
+    let missing = || ApiError::unauthorized("credential_missing", "send the SCIM client's bearer token");
+    let credential = parse_credential(SCIM_TOKEN_PREFIX, bearer(headers)?.ok_or_else(missing)?)?;
+    let organization = credential.organization().clone();
+    let rows = context.db(&organization).run(ScimToken::find(&organization, &credential.hash())).await?;
+    let token =
+        rows.decode_first::<ScimToken>()?.ok_or_else(|| ApiError::invalid_token("unknown SCIM token"))?;
+    if !token.is_valid(context.now) {
+        return Err(ApiError::invalid_token("SCIM token expired or revoked"));
+    }
+    Ok(ScimClient { organization, token_id: token.token_id, name: token.name })
+}
+
+/// The token of `Authorization: Bearer`; `None` without the header.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => {
+            Err(ApiError::unauthorized("credential_missing", "`Authorization` must be `Bearer` and a token"))
+        }
+    }
+}
+
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+pub(crate) fn is_same_secret(given: &str, expected: &str) -> bool {
+    given.as_bytes().ct_eq(expected.as_bytes()).into()
+}
+
+macro_rules! admitted {
+    ($caller:ty, $missing:literal) => {
+        impl<S: Send + Sync> FromRequestParts<S> for $caller {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+                let caller = parts.extensions.get::<Arc<Self>>();
+                caller.map(|caller| Self::clone(caller)).ok_or_else(|| ApiError::internal($missing))
+            }
+        }
+    };
+}
+
+admitted!(Caller, "the handler takes a caller, but its route admits anybody");
+admitted!(ScimClient, "the handler takes a SCIM client, but its route admits anybody");

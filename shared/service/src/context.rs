@@ -1,0 +1,125 @@
+//! What a handler has at hand: its host, its configuration, the moment, and who is calling from where.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use iam_core::audit::{Actor, AuditEvent, Outcome};
+use iam_core::config::Configuration;
+use iam_core::id::{ENTROPY_BYTES, LogId, OrganizationId};
+use iam_core::time::Timestamp;
+use iam_edge::{Db, Host};
+
+use crate::error::ApiError;
+use crate::instance::Instance;
+
+/// The longest user agent that is kept, in characters.
+const MAX_USER_AGENT_CHARACTERS: usize = 256;
+
+/// One request, as its handler sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The host it runs on.
+    pub host: Host,
+    /// What the instance keeps between requests.
+    pub instance: Arc<Instance>,
+    /// The moment the request came; everything it writes carries this one.
+    pub now: Timestamp,
+    /// Its id: the caller's `X-Request-Id`, or ours.
+    pub request_id: Arc<str>,
+    /// Where it came from, as the host or our own gateway says.
+    pub client_address: Option<IpAddr>,
+    /// What sent it, cut to a sane length.
+    pub user_agent: Option<Arc<str>>,
+    /// The W3C trace context to hand on, where the request is traced.
+    pub traceparent: Option<Arc<str>>,
+}
+
+impl Context {
+    /// The configuration.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        &self.instance.configuration
+    }
+
+    /// The database of an organization.
+    #[must_use]
+    pub fn db(&self, organization: &OrganizationId) -> Db {
+        self.host.db(organization.as_str())
+    }
+
+    /// Fresh randomness.
+    ///
+    /// # Errors
+    /// When the host has none to give.
+    pub fn entropy<const N: usize>(&self) -> Result<[u8; N], ApiError> {
+        let mut bytes = [0; N];
+        iam_edge::random(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A new id.
+    ///
+    /// # Errors
+    /// When the host has no randomness to give.
+    pub fn new_id<T>(&self, make: fn(Timestamp, [u8; ENTROPY_BYTES]) -> T) -> Result<T, ApiError> {
+        Ok(make(self.now, self.entropy()?))
+    }
+
+    /// Begins an audit record of this request.
+    ///
+    /// # Errors
+    /// When the host has no randomness to give.
+    pub fn audit(
+        &self,
+        organization: &OrganizationId,
+        action: &'static str,
+        resource: &'static str,
+        outcome: Outcome,
+    ) -> Result<AuditEvent, ApiError> {
+        Ok(AuditEvent {
+            organization: organization.clone(),
+            log_id: self.new_id(LogId::new)?,
+            timestamp: self.now,
+            actor: Actor::Manual,
+            user_id: None,
+            action,
+            resource,
+            resource_id: None,
+            ip_address: self.client_address.map(|address| address.to_string()),
+            user_agent: self.user_agent.as_deref().map(str::to_owned),
+            outcome,
+            request_id: Some(self.request_id.to_string()),
+            details: serde_json::Map::new(),
+        })
+    }
+
+    /// Runs one statement after the answer. A failure is logged; nobody waits for it.
+    pub fn defer_statement(&self, organization: &OrganizationId, statement: iam_core::sql::Statement) {
+        let context = self.clone();
+        let db = self.db(organization);
+        self.host.defer(async move {
+            if let Err(error) = db.run(statement).await {
+                context.instance.log_failure(&context, "deferred statement failed", &error.to_string());
+            }
+        });
+    }
+}
+
+/// Cuts a user agent to a length worth keeping.
+pub(crate) fn short_user_agent(text: &str) -> Arc<str> {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(MAX_USER_AGENT_CHARACTERS)
+        .collect::<String>()
+        .into()
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Context {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| ApiError::internal("request without a context"))
+    }
+}

@@ -1,0 +1,229 @@
+//! What a function is: its routes, each declared once with who may call it, what it costs and what it takes and
+//! gives. Routing, access control, the deployment manifests and the OpenAPI document all follow from this.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
+
+use crate::access::{self, Access};
+use crate::context::Context;
+use crate::error::{ApiError, ErrorStyle};
+
+/// One deployable module: a family of routes and scheduled jobs.
+pub struct Function {
+    /// Its name: the folder under `functions/`, the Worker, the Spin component.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    pub(crate) routes: Vec<Arc<Declaration>>,
+    pub(crate) schedules: Vec<Schedule>,
+    pub(crate) uses: Uses,
+    pub(crate) router: Router,
+}
+
+/// What a function needs of its host, for the manifests.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(target_family = "wasm", expect(dead_code, reason = "only the manifests read it"))]
+pub(crate) struct Uses {
+    pub(crate) database: bool,
+    pub(crate) key_value: bool,
+    pub(crate) outbound: Vec<&'static str>,
+    pub(crate) calls: Vec<&'static str>,
+}
+
+/// One route as it was declared.
+pub(crate) struct Declaration {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    pub(crate) style: ErrorStyle,
+    pub(crate) round_trips: u32,
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) public: bool,
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) documentation: crate::catalogue::Documentation,
+}
+
+/// A job that the host's clock starts.
+pub(crate) struct Schedule {
+    pub(crate) job: &'static str,
+    pub(crate) cron: &'static str,
+    pub(crate) run: Job,
+}
+
+type Job = Arc<dyn Fn(Context) -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>> + Send + Sync>;
+
+impl Function {
+    /// A function without routes yet. Every function hands its telemetry to `metrics-push`.
+    #[must_use]
+    pub fn new(name: &'static str, summary: &'static str) -> Self {
+        let router = Router::new()
+            .fallback(|| async { ApiError::not_found("there is no such resource") })
+            .method_not_allowed_fallback(|| async {
+                let status = http::StatusCode::METHOD_NOT_ALLOWED;
+                ApiError::new(status, "method_not_allowed", "this resource does not take that method")
+            });
+        let uses = Uses { calls: vec!["metrics-push"], ..Uses::default() };
+        Self { name, summary, routes: Vec::new(), schedules: Vec::new(), uses, router }
+    }
+
+    /// It uses the database.
+    #[must_use]
+    pub fn uses_database(mut self) -> Self {
+        self.uses.database = true;
+        self
+    }
+
+    /// It uses the key-value cache.
+    #[must_use]
+    pub fn uses_key_value(mut self) -> Self {
+        self.uses.key_value = true;
+        self
+    }
+
+    /// It connects to these hosts, as Spin's `allowed_outbound_hosts` writes them.
+    #[must_use]
+    pub fn connects_to(mut self, hosts: &[&'static str]) -> Self {
+        self.uses.outbound.extend(hosts);
+        self
+    }
+
+    /// It calls other functions over the host's internal call, and no others than these.
+    #[must_use]
+    pub fn calls_only(mut self, functions: &[&'static str]) -> Self {
+        self.uses.calls = functions.to_vec();
+        self
+    }
+
+    /// Adds a route, its access check in front of its handler.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        let declaration = Arc::new(route.declaration);
+        let guarded = route.handler.layer(middleware::from_fn_with_state(Arc::clone(&declaration), guard));
+        self.router = self.router.route(declaration.path, guarded);
+        self.routes.push(declaration);
+        self
+    }
+
+    /// Adds a job that `cron` starts (Workers), or whoever calls `POST /internal/scheduled/<job>` with the
+    /// internal token (any host). `path` is that path. A job must bear being run twice.
+    #[must_use]
+    pub fn schedule<F, Fut>(
+        mut self,
+        job: &'static str,
+        path: &'static str,
+        cron: &'static str,
+        run: F,
+    ) -> Self
+    where
+        F: Fn(Context) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), ApiError>> + Send + 'static,
+    {
+        let by_call = run.clone();
+        let route = Route::new(Method::POST, path, Access::Internal, move |context: Context| {
+            let work = by_call(context);
+            async move { work.await.map(|()| http::StatusCode::NO_CONTENT) }
+        })
+        .summary("Runs a scheduled job now")
+        .description("For hosts without cron, and for schedulers of your own. Running it twice does no harm.")
+        .answers(204, "The job ran");
+        self.schedules.push(Schedule { job, cron, run: Arc::new(move |context| Box::pin(run(context))) });
+        self.route(route)
+    }
+}
+
+/// Admits the caller or not, and notes on the answer which route it came from.
+async fn guard(State(declaration): State<Arc<Declaration>>, mut request: Request, next: Next) -> Response {
+    let mut response = match access::admit(&declaration.access, &mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    response.extensions_mut().insert(declaration);
+    response
+}
+
+/// One route under declaration.
+pub struct Route {
+    handler: MethodRouter,
+    pub(crate) declaration: Declaration,
+}
+
+impl Route {
+    /// A route and who may call it. There is no route without an answer to that question.
+    #[must_use]
+    pub fn new<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Self
+    where
+        H: Handler<T, ()>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
+        let declaration = Declaration {
+            method,
+            path,
+            access,
+            style: ErrorStyle::default(),
+            round_trips: 0,
+            #[cfg(not(target_family = "wasm"))]
+            public: true,
+            #[cfg(not(target_family = "wasm"))]
+            documentation: crate::catalogue::Documentation::default(),
+        };
+        Self { handler: on(filter, handler), declaration }
+    }
+
+    /// A GET route.
+    #[must_use]
+    pub fn get<H: Handler<T, ()>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::GET, path, access, handler)
+    }
+
+    /// A POST route.
+    #[must_use]
+    pub fn post<H: Handler<T, ()>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::POST, path, access, handler)
+    }
+
+    /// A DELETE route.
+    #[must_use]
+    pub fn delete<H: Handler<T, ()>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::DELETE, path, access, handler)
+    }
+
+    /// A PATCH route.
+    #[must_use]
+    pub fn patch<H: Handler<T, ()>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::PATCH, path, access, handler)
+    }
+
+    /// How many round trips to the database its answer waits for at most, the caller's authentication
+    /// included; a batch is one. Tests hold it to that.
+    #[must_use]
+    pub fn round_trips(mut self, most: u32) -> Self {
+        self.declaration.round_trips = most;
+        self
+    }
+
+    /// Its clients want SCIM errors.
+    #[must_use]
+    pub fn scim_errors(mut self) -> Self {
+        self.declaration.style = ErrorStyle::Scim;
+        self
+    }
+
+    /// Only other functions call it: no gateway and no trigger leads to it.
+    #[must_use]
+    pub fn internal_only(self) -> Self {
+        #[cfg(not(target_family = "wasm"))]
+        return Self { declaration: Declaration { public: false, ..self.declaration }, ..self };
+        #[cfg(target_family = "wasm")]
+        self
+    }
+}

@@ -1,0 +1,91 @@
+//! `Idempotency-Key` on a POST that creates: the same key and body get the first answer again, another body
+//! is refused.
+
+use http::{HeaderMap, StatusCode};
+use iam_core::id::OrganizationId;
+use iam_core::idempotency::{IdempotentRequest, KeptAnswer, MAX_KEY_BYTES};
+use iam_core::sql::{Rows, Statement};
+use iam_edge::DbError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// A request that creates something, with or without an `Idempotency-Key`.
+#[derive(Debug)]
+pub struct Creation(Option<IdempotentRequest>);
+
+/// What a creation came to.
+#[derive(Debug)]
+pub enum CreationResult<T> {
+    /// The batch ran; its rows.
+    Ran(Vec<Rows>),
+    /// The key was used before for the same body; the answer it got then.
+    Replayed(T),
+}
+
+impl Creation {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// 400 where it is empty, too long or not visible ASCII.
+    pub fn of(
+        headers: &HeaderMap,
+        organization: &OrganizationId,
+        subject_id: &str,
+        route: &str,
+        body: &impl Serialize,
+    ) -> Result<Self, ApiError> {
+        let Some(value) = headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY_BYTES);
+        let key = key.ok_or_else(|| {
+            let detail = format!("`Idempotency-Key` must be 1 to {MAX_KEY_BYTES} visible characters");
+            ApiError::bad_request("invalid_idempotency_key", detail)
+        })?;
+        let body = serde_json::to_vec(body)?;
+        Ok(Self(Some(IdempotentRequest::new(organization, subject_id, route, key, &body))))
+    }
+
+    /// Runs the batch that creates, and keeps its answer in the same transaction where the caller sent a key.
+    /// One round trip; another where the key was used before.
+    ///
+    /// # Errors
+    /// 422 where the key was used for another body; whatever the database says.
+    pub async fn run<T: Serialize + DeserializeOwned>(
+        &self,
+        context: &Context,
+        organization: &OrganizationId,
+        statements: Vec<Statement>,
+        answer: &T,
+    ) -> Result<CreationResult<T>, ApiError> {
+        let db = context.db(organization);
+        let Some(request) = &self.0 else { return Ok(CreationResult::Ran(db.batch(statements).await?)) };
+        let master = context.instance.master_key()?;
+        let sealed = master.seal(&request.purpose(), &serde_json::to_vec(answer)?, context.entropy()?)?;
+        let mut batch = vec![request.keep(&sealed, context.now)];
+        batch.extend(statements);
+        match db.batch(batch).await {
+            Ok(mut rows) => {
+                // The first answers to keeping the answer, the others to what the caller gave.
+                let rest = rows.split_off(rows.len().min(1));
+                Ok(CreationResult::Ran(rest))
+            }
+            Err(DbError::Constraint(cause)) => {
+                let kept: Option<KeptAnswer> = db.run(request.find()).await?.decode_first()?;
+                let kept = kept.ok_or_else(|| ApiError::internal(cause))?;
+                if !request.is_same(&kept) {
+                    let detail = "this `Idempotency-Key` was used with another body";
+                    return Err(ApiError::new(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        "idempotency_key_reused",
+                        detail,
+                    ));
+                }
+                let opened = master.open(&request.purpose(), &kept.sealed_answer)?;
+                Ok(CreationResult::Replayed(serde_json::from_slice(&opened)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What an instance (a Workers isolate, a Spin instance) keeps between requests: its configuration, its secrets,
+//! its keys and its telemetry. Nothing here is the truth about a session, a key or a user.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use iam_core::config::{Configuration, DOCUMENT_VARIABLE, FIELD_VARIABLES, LogLevel};
+use iam_core::jwt::Algorithm;
+use iam_core::seal::MasterKey;
+use iam_edge::{Host, Secret};
+use iam_telemetry::{Attribute, Collector, LogRecord, Redaction, Resource, Settings, Severity};
+
+use crate::access::is_same_secret;
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::keyring::Keyring;
+
+/// The host secret that seals stored secrets: 32 bytes, base64url.
+pub const MASTER_KEY: &str = "IAM_MASTER_KEY";
+
+/// The host secret with which functions and schedulers call each other.
+pub const INTERNAL_TOKEN: &str = "IAM_INTERNAL_TOKEN";
+
+/// The shortest internal token that is taken, in bytes.
+const MIN_INTERNAL_TOKEN_BYTES: usize = 32;
+
+/// What an instance keeps.
+pub struct Instance {
+    /// The configuration it started with.
+    pub configuration: Configuration,
+    /// Signing keys and verified signatures.
+    pub keyring: Keyring,
+    /// Traces, metrics and logs.
+    pub telemetry: Arc<Collector>,
+    /// When it started.
+    pub started_at: iam_core::time::Timestamp,
+    master_key: Option<MasterKey>,
+    internal_token: Option<Secret>,
+}
+
+impl Instance {
+    /// Reads configuration and secrets from the host.
+    ///
+    /// # Errors
+    /// When a variable is unreadable or a value is refused: the field and what is allowed.
+    pub(crate) async fn start(function: &'static str, host: &Host) -> Result<Self, String> {
+        let document = variable(host, DOCUMENT_VARIABLE).await?;
+        let mut fields = Vec::new();
+        for (name, field) in FIELD_VARIABLES {
+            fields.push((field, variable(host, name).await?));
+        }
+        let configuration = Configuration::parse(&document, fields).map_err(|error| error.to_string())?;
+        if configuration.jwt.algorithm == Algorithm::Rs256 && !iam_edge::rsa::IS_SUPPORTED {
+            return Err(
+                "configuration field `jwt.algorithm`: RS256 needs a host that signs it in constant time \
+                        (Workers); allowed here: ES256, EdDSA"
+                    .to_owned(),
+            );
+        }
+        let master_key = match secret(host, MASTER_KEY).await? {
+            Some(text) => {
+                Some(MasterKey::parse(text.expose()).map_err(|error| format!("{MASTER_KEY}: {error}"))?)
+            }
+            None => None,
+        };
+        let internal_token = secret(host, INTERNAL_TOKEN).await?;
+        if internal_token.as_ref().is_some_and(|token| token.expose().len() < MIN_INTERNAL_TOKEN_BYTES) {
+            return Err(format!(
+                "{INTERNAL_TOKEN}: at least {MIN_INTERNAL_TOKEN_BYTES} characters are needed"
+            ));
+        }
+        Ok(Self {
+            telemetry: Collector::new(telemetry_settings(function, host, &configuration)?),
+            configuration,
+            keyring: Keyring::default(),
+            started_at: iam_edge::now(),
+            master_key,
+            internal_token,
+        })
+    }
+
+    /// The master key.
+    ///
+    /// # Errors
+    /// 500 where the host has none.
+    pub fn master_key(&self) -> Result<&MasterKey, ApiError> {
+        self.master_key
+            .as_ref()
+            .ok_or_else(|| ApiError::internal(format!("the secret {MASTER_KEY} is not set")))
+    }
+
+    /// Whether a text is the internal token. Without one nobody is internal.
+    #[must_use]
+    pub fn is_internal_token(&self, given: &str) -> bool {
+        self.internal_token.as_ref().is_some_and(|token| is_same_secret(given, token.expose()))
+    }
+
+    /// The internal token, to call another function with.
+    pub(crate) fn internal_token(&self) -> Option<&Secret> {
+        self.internal_token.as_ref()
+    }
+
+    /// Logs something that failed after the answer, or beside it.
+    pub fn log_failure(&self, context: &Context, message: &str, cause: &str) {
+        self.telemetry.log(LogRecord {
+            time: nanoseconds(),
+            severity: Severity::Error,
+            message: message.to_owned(),
+            attributes: vec![
+                Attribute::new("error.cause", cause.to_owned()),
+                Attribute::new("request.id", context.request_id.to_string()),
+            ],
+            context: None,
+        });
+    }
+}
+
+fn telemetry_settings(
+    function: &'static str,
+    host: &Host,
+    configuration: &Configuration,
+) -> Result<Settings, String> {
+    let mut instance_id = [0; 8];
+    iam_edge::random(&mut instance_id).map_err(|error| error.to_string())?;
+    let resource = Resource {
+        service_name: function.into(),
+        service_version: env!("CARGO_PKG_VERSION").into(),
+        host: host.kind().as_str().into(),
+        instance_id: iam_core::encoding::base64url(&instance_id).into(),
+    };
+    let monitoring = &configuration.monitoring;
+    let severity = match monitoring.logging.level {
+        LogLevel::Debug => Severity::Debug,
+        LogLevel::Info => Severity::Info,
+        LogLevel::Warning => Severity::Warn,
+        LogLevel::Error => Severity::Error,
+    };
+    let sensitive = monitoring.logging.sensitive_fields.iter().map(String::as_str);
+    Ok(Settings {
+        sample_rate: monitoring.tracing.sample_rate,
+        severity,
+        redaction: Redaction::default().with(sensitive, [configuration.api_keys.prefix.as_str()]),
+        ..Settings::new(resource, nanoseconds, iam_edge::log)
+    })
+}
+
+fn nanoseconds() -> u64 {
+    u64::try_from(iam_edge::now().as_millis()).unwrap_or_default().saturating_mul(1_000_000)
+}
+
+async fn variable(host: &Host, name: &str) -> Result<String, String> {
+    host.variable(name).await.map(Option::unwrap_or_default).map_err(|error| error.to_string())
+}
+
+async fn secret(host: &Host, name: &str) -> Result<Option<Secret>, String> {
+    let secret = host.secret(name).await.map_err(|error| error.to_string())?;
+    Ok(secret.filter(|secret| !secret.expose().is_empty()))
+}
+
+/// Locks; a panic elsewhere left the data as whole as ever, since no lock is held across a computation.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
