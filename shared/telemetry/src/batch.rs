@@ -32,7 +32,7 @@ pub struct Resource {
     pub service_name: Cow<'static, str>,
     /// The function's version.
     pub service_version: Cow<'static, str>,
-    /// The kind of host: `cloudflare_workers`, `spin` or `native`.
+    /// The kind of host: `cloudflare`, `spin` or `native`.
     pub host: Cow<'static, str>,
     /// This instance of the function among all that run.
     pub instance_id: String,

@@ -44,16 +44,48 @@ const MAX_NAME_BYTES: usize = 64;
 /// What is hidden.
 #[derive(Clone, Debug)]
 pub struct Redaction {
-    fields: Vec<Cow<'static, str>>,
-    prefixes: Vec<Cow<'static, str>>,
+    fields: Words,
+    prefixes: Words,
+}
+
+/// Words to find, and which bytes they begin with: most positions of a text are passed over at one glance.
+#[derive(Clone, Debug)]
+struct Words {
+    words: Vec<Cow<'static, str>>,
+    first_bytes: [u64; 4],
+}
+
+impl Words {
+    fn new(words: impl IntoIterator<Item = &'static str>) -> Self {
+        let mut all = Self { words: Vec::new(), first_bytes: [0; 4] };
+        words.into_iter().for_each(|word| all.push(Cow::Borrowed(word)));
+        all
+    }
+
+    /// Takes a word in; an empty one would be found everywhere.
+    fn push(&mut self, word: Cow<'static, str>) {
+        let Some(first) = word.bytes().next() else { return };
+        if let Some(bits) = self.first_bytes.get_mut(usize::from(first >> 6)) {
+            *bits |= 1 << (first & 63);
+        }
+        self.words.push(word);
+    }
+
+    /// Whether any word passes, asked only where one may begin.
+    fn any(&self, first: u8, passes: impl Fn(&[u8]) -> bool) -> bool {
+        let may_begin =
+            self.first_bytes.get(usize::from(first >> 6)).is_some_and(|bits| bits >> (first & 63) & 1 == 1);
+        may_begin
+            && self.words.iter().any(|word| {
+                let word = word.as_bytes();
+                word.first() == Some(&first) && passes(word)
+            })
+    }
 }
 
 impl Default for Redaction {
     fn default() -> Self {
-        Self {
-            fields: SENSITIVE_FIELDS.map(Cow::Borrowed).to_vec(),
-            prefixes: SECRET_PREFIXES.map(Cow::Borrowed).to_vec(),
-        }
+        Self { fields: Words::new(SENSITIVE_FIELDS), prefixes: Words::new(SECRET_PREFIXES) }
     }
 }
 
@@ -66,10 +98,8 @@ impl Redaction {
         fields: impl IntoIterator<Item = &'a str>,
         prefixes: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let fields = fields.into_iter().map(squash).filter(|field| !field.is_empty());
-        self.fields.extend(fields.map(Cow::Owned));
-        let prefixes = prefixes.into_iter().filter(|prefix| !prefix.is_empty());
-        self.prefixes.extend(prefixes.map(|prefix| Cow::Owned(prefix.to_owned())));
+        fields.into_iter().for_each(|field| self.fields.push(Cow::Owned(squash(field))));
+        prefixes.into_iter().for_each(|prefix| self.prefixes.push(Cow::Owned(prefix.to_owned())));
         self
     }
 
@@ -83,12 +113,12 @@ impl Redaction {
     /// ```
     #[must_use]
     pub fn is_sensitive(&self, name: &str) -> bool {
-        let squashed = squash(name);
-        let words = name.rsplit(|character: char| !character.is_ascii_alphanumeric());
-        let about = words.into_iter().next().is_some_and(|word| {
-            word.len() < name.len() && ABOUT.iter().any(|about| word.eq_ignore_ascii_case(about))
+        let bytes = name.as_bytes();
+        let sensitive = bytes.iter().enumerate().any(|(position, byte)| {
+            let rest = bytes.get(position..).unwrap_or_default();
+            self.fields.any(byte.to_ascii_lowercase(), |field| begins_with_word(rest, field))
         });
-        !about && self.fields.iter().any(|field| squashed.contains(field.as_ref()))
+        sensitive && !tells_about(name)
     }
 
     /// The text with every secret in it blotted out, cut off after [`MAX_TEXT_BYTES`]: what a
@@ -167,7 +197,8 @@ impl Redaction {
 
     /// One of our credentials.
     fn prefixed(&self, bytes: &[u8], position: usize) -> Option<(usize, usize)> {
-        let known = self.prefixes.iter().any(|prefix| starts_with(bytes, position, prefix.as_bytes()));
+        let first = *bytes.get(position)?;
+        let known = self.prefixes.any(first, |prefix| starts_with(bytes, position, prefix));
         known.then(|| (position, run(bytes, position, is_token)))
     }
 
@@ -198,6 +229,26 @@ impl Redaction {
 /// The letters and digits of a name, in lower case.
 fn squash(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+/// Whether the name goes on with this word, whatever its case and whatever separates its letters.
+fn begins_with_word(name: &[u8], word: &[u8]) -> bool {
+    let mut expected = word;
+    for byte in name {
+        let Some((next, rest)) = expected.split_first() else { return true };
+        if byte.eq_ignore_ascii_case(next) {
+            expected = rest;
+        } else if byte.is_ascii_alphanumeric() {
+            return false;
+        }
+    }
+    expected.is_empty()
+}
+
+/// Whether the name's last word says that the field tells something about a secret.
+fn tells_about(name: &str) -> bool {
+    let last = name.rsplit(|character: char| !character.is_ascii_alphanumeric()).next().unwrap_or_default();
+    last.len() < name.len() && ABOUT.iter().any(|about| last.eq_ignore_ascii_case(about))
 }
 
 /// Whether it is a header whose whole line is secret, whatever stands in it.

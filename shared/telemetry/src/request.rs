@@ -99,22 +99,26 @@ impl RequestTrace {
         } else {
             format!("{} {}", answered.method, answered.route)
         };
-        self.log(&answered, &name, end, known.clone());
         if self.trace.sampled || failed {
-            self.trace.collector.keep_span(Span {
-                trace_id: self.trace.trace_id,
-                span_id: self.trace.root,
-                parent_span_id: self.caller,
-                sampled: self.trace.sampled,
-                name: name.into(),
-                kind: SpanKind::Server,
-                start: self.start,
-                end,
-                error: failed.then(|| answered.error_type.to_owned()),
-                attributes: known,
-                events: std::mem::take(&mut lock(&self.trace.events)),
-            });
+            self.keep_span(&answered, &name, end, known.clone());
         }
+        self.log(&answered, &name, end, known);
+    }
+
+    fn keep_span(&self, answered: &Answered<'_>, name: &str, end: u64, attributes: Vec<Attribute>) {
+        self.trace.collector.keep_span(Span {
+            trace_id: self.trace.trace_id,
+            span_id: self.trace.root,
+            parent_span_id: self.caller,
+            sampled: self.trace.sampled,
+            name: name.to_owned().into(),
+            kind: SpanKind::Server,
+            start: self.start,
+            end,
+            error: (answered.status >= 500).then(|| answered.error_type.to_owned()),
+            attributes,
+            events: std::mem::take(&mut lock(&self.trace.events)),
+        });
     }
 
     fn seconds(&self, end: u64) -> f64 {
