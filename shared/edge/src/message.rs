@@ -34,7 +34,10 @@ pub(crate) fn announces_more_than(headers: &HeaderMap, bound: usize) -> bool {
 }
 
 /// The answer to a request that never reaches the function: a problem document (RFC 9457).
-#[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "natively a request is whole from the start"))]
+#[cfg_attr(
+    not(target_family = "wasm"),
+    expect(dead_code, reason = "natively a request is whole from the start")
+)]
 pub(crate) fn refusal(status: StatusCode) -> Response<Body> {
     let title = status.canonical_reason().unwrap_or("Error");
     let document =

@@ -13,7 +13,10 @@ use super::message::{
 use crate::{FetchError, FetchLimits, message};
 
 /// A request to a peer outside.
-pub(super) async fn send(request: Request<Bytes>, limits: FetchLimits) -> Result<Response<Bytes>, FetchError> {
+pub(super) async fn send(
+    request: Request<Bytes>,
+    limits: FetchLimits,
+) -> Result<Response<Bytes>, FetchError> {
     let url = request.uri().to_string();
     bounded(&url, request, limits, |request| {
         // Through the global object: the module's own export is called `fetch` too.

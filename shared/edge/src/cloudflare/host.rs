@@ -81,7 +81,11 @@ impl Host {
     ///
     /// # Errors
     /// When no such function is bound or it does not answer.
-    pub async fn forward(&self, function: &str, request: Request<Body>) -> Result<Response<Body>, FetchError> {
+    pub async fn forward(
+        &self,
+        function: &str,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, FetchError> {
         SendFuture::new(async move { fetch::forward(&self.service(function)?, request).await }).await
     }
 

@@ -129,9 +129,9 @@ impl Stream for LazyBody {
             *self = Self::Reading(body);
         }
         match &mut *self {
-            Self::Reading(body) => Pin::new(body)
-                .poll_next(context)
-                .map(|chunk| chunk.map(|chunk| chunk.map_err(|_| std::io::Error::other("the body broke off")))),
+            Self::Reading(body) => Pin::new(body).poll_next(context).map(|chunk| {
+                chunk.map(|chunk| chunk.map_err(|_| std::io::Error::other("the body broke off")))
+            }),
             Self::Unread(_) => Poll::Ready(None),
         }
     }

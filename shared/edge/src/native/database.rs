@@ -36,7 +36,8 @@ impl Db {
         let mut connection = lock(&self.shared.connection);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
-        let rows = statements.iter().map(|statement| execute(&transaction, statement)).collect::<Result<_, _>>()?;
+        let rows =
+            statements.iter().map(|statement| execute(&transaction, statement)).collect::<Result<_, _>>()?;
         transaction.commit().map_err(error)?;
         Ok(rows)
     }

@@ -84,7 +84,11 @@ impl Host {
     ///
     /// # Errors
     /// When no such function is bound.
-    pub async fn forward(&self, function: &str, request: Request<Body>) -> Result<Response<Body>, FetchError> {
+    pub async fn forward(
+        &self,
+        function: &str,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, FetchError> {
         let function = lock(&self.shared.functions)
             .get(function)
             .cloned()

@@ -38,8 +38,7 @@ where
 
 /// Spin bounds no body: ours is enforced while the bytes come in.
 async fn whole_request(request: WasiRequest) -> Result<Request<Body>, StatusCode> {
-    let request =
-        spin_sdk::http::Request::from_request(request).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let request = spin_sdk::http::Request::from_request(request).map_err(|_| StatusCode::BAD_REQUEST)?;
     if announces_more_than(request.headers(), LARGEST_MESSAGE) {
         return Err(StatusCode::PAYLOAD_TOO_LARGE);
     }

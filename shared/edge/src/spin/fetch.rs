@@ -12,7 +12,10 @@ use crate::{FetchError, FetchLimits, message};
 const FORWARD_LIMITS: FetchLimits =
     FetchLimits { timeout_ms: 30_000, max_response_bytes: message::LARGEST_MESSAGE };
 
-pub(super) async fn send(request: Request<Bytes>, limits: FetchLimits) -> Result<Response<Bytes>, FetchError> {
+pub(super) async fn send(
+    request: Request<Bytes>,
+    limits: FetchLimits,
+) -> Result<Response<Bytes>, FetchError> {
     let exchange = exchange(request, limits.max_response_bytes);
     within(limits.timeout_ms, exchange).await.unwrap_or(Err(FetchError::Timeout))
 }
