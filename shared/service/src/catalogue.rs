@@ -77,6 +77,15 @@ pub fn describe(functions: &[Function]) -> Value {
     })
 }
 
+/// Prints [`describe`] on standard output.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn print(functions: Vec<Function>) -> std::io::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout(), "{:#}", describe(&functions))
+}
+
 fn describe_function(function: &Function) -> Value {
     let route = |declaration: &Declaration| json!({"method": declaration.method.as_str(), "path": declaration.path, "public": declaration.public});
     json!({
