@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use crate::workspace::{Module, Workspace, cargo};
 use crate::{bindings, process, tools, workers};
 
-const WORKERS: &str = "wasm32-unknown-unknown";
-const SPIN: &str = "wasm32-wasip2";
+pub(crate) const WORKERS: &str = "wasm32-unknown-unknown";
+pub(crate) const SPIN: &str = "wasm32-wasip2";
 /// Beside each module: what it was made from, so that an unchanged one is left alone.
-const STAMP: &str = ".stamp";
+pub(crate) const STAMP: &str = ".stamp";
 
 /// Build functions into dist/cloudflare/<function>/ and dist/spin/<function>.wasm.
 #[derive(Args)]

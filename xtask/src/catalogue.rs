@@ -138,7 +138,7 @@ pub(crate) const PROGRAM: &str =
 //!
 //! Prints what every function declares: the manifests, the gateway's routes and the OpenAPI document follow.
 
-fn main() {
-    iam_service::catalogue::print(iam_catalogue::functions());
+fn main() -> std::io::Result<()> {
+    iam_service::catalogue::print(iam_catalogue::functions())
 }
 ";

@@ -4,7 +4,6 @@ mod cloudflare;
 mod spin;
 mod watch;
 
-use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -15,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::build::{self, Host};
+use crate::deploy::configuration;
 use crate::first_organization;
 use crate::process;
 use crate::state::{Credentials, Secrets, State};
@@ -83,7 +83,7 @@ impl Dev {
         let end = ending()?;
         let workspace = Workspace::load()?;
         free_port(self.port)?;
-        let config = self.config()?;
+        let config = configuration(self.config.as_deref())?;
         let state = State::open(&workspace.root.join(&self.state), self.fresh)?;
         let settings = Settings { port: self.port, secrets: state.secrets()?, config, verbose: self.verbose };
         let (mut server, created) = self.start(&workspace, &state, &settings)?;
@@ -94,17 +94,6 @@ impl Dev {
         }
         println!("ready {base_url}");
         self.serve(&workspace, server.as_mut(), &end)
-    }
-
-    fn config(&self) -> Result<String> {
-        let text = match &self.config {
-            Some(path) => {
-                fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
-            }
-            None => "{}".to_owned(),
-        };
-        iam_core::config::Configuration::parse(&text, [])?;
-        Ok(text)
     }
 
     fn start(

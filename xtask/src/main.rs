@@ -1,14 +1,18 @@
 //! `cargo xtask <command>`: builds, serves, tests and deploys the functions.
 
 mod bindings;
+mod bootstrap;
 mod build;
 mod catalogue;
+mod deploy;
 mod dev;
 mod first_organization;
 mod manifests;
 mod migrations;
 mod process;
+mod sizes;
 mod state;
+mod test;
 mod tools;
 mod workers;
 mod workspace;
@@ -28,16 +32,22 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Bootstrap(bootstrap::Bootstrap),
     Build(build::Build),
+    Deploy(deploy::Deploy),
     Dev(dev::Dev),
     Manifests(manifests::Manifests),
+    Sizes(sizes::Sizes),
+    Test(test::Test),
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            if !error.is::<test::Unsaid>() {
+                eprintln!("error: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -45,8 +55,12 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Bootstrap(bootstrap) => bootstrap.run(),
         Command::Build(build) => build.run(),
+        Command::Deploy(deploy) => deploy.run(),
         Command::Dev(dev) => dev.run(),
         Command::Manifests(manifests) => manifests.run(),
+        Command::Sizes(sizes) => sizes.run(),
+        Command::Test(test) => test.run(),
     }
 }

@@ -1,7 +1,7 @@
 //! What has to be on the machine before a command can run, installed where it can be.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -81,4 +81,73 @@ impl Node {
     pub(crate) fn wrangler(&self) -> Command {
         self.command("node_modules/wrangler/bin/wrangler.js")
     }
+}
+
+/// The private Python environment `.venv`.
+pub(crate) struct Python {
+    program: PathBuf,
+}
+
+impl Python {
+    /// Installs what `tests/requirements.txt` pins, where that isn't done yet.
+    pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
+        let environment = workspace.root.join(".venv");
+        let program = environment.join("bin/python");
+        let requirements = workspace.root.join("tests/requirements.txt");
+        let pins = fs::read(&requirements).context("cannot read tests/requirements.txt")?;
+        let stamp = environment.join("installed-from");
+        if fs::read(&stamp).is_ok_and(|installed| installed == pins) {
+            return Ok(Self { program });
+        }
+        create_environment(&environment)?;
+        let mut pip = Command::new(&program);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+        process::quiet(pip.arg(&requirements), "pip could not install tests/requirements.txt")?;
+        write(&stamp, &pins)?;
+        Ok(Self { program })
+    }
+
+    /// The path of a file that the Python module `module` brings.
+    pub(crate) fn module_file(&self, module: &str, file: &str) -> Result<PathBuf> {
+        let script = format!("import os, {module}; print(os.path.dirname({module}.__file__))");
+        let folder = process::output(
+            Command::new(&self.program).args(["-c", &script]),
+            &format!("the Python module {module} is not installed"),
+        )?;
+        let path = PathBuf::from(folder.trim()).join(file);
+        if !path.exists() {
+            bail!("the Python module {module} brings no {file}");
+        }
+        Ok(path)
+    }
+}
+
+fn create_environment(environment: &Path) -> Result<()> {
+    let create = || {
+        process::quiet(
+            Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment),
+            "python3 cannot create a virtual environment",
+        )
+    };
+    if process::exists("python3") && create().is_ok() {
+        return Ok(());
+    }
+    debian(&["python3", "python3-venv"])?;
+    create()
+}
+
+/// Installs Debian packages, where that needs no question.
+fn debian(packages: &[&str]) -> Result<()> {
+    let is_root = process::output(Command::new("id").arg("-u"), "`id -u` failed")?.trim() == "0";
+    let apt = |arguments: &[&str]| {
+        let mut command = if is_root { Command::new("apt-get") } else { Command::new("sudo") };
+        if !is_root {
+            command.args(["-n", "apt-get"]);
+        }
+        command.args(arguments).args(packages.iter().filter(|_| arguments.contains(&"install")));
+        let failure = format!("apt-get could not install {}: install it by hand", packages.join(" "));
+        process::quiet(command.env("DEBIAN_FRONTEND", "noninteractive"), &failure)
+    };
+    apt(&["update"])?;
+    apt(&["install", "--yes", "--no-install-recommends"])
 }

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail};
 use super::{DevHost, LOCALHOST, Server, Settings, base_url, first_organization};
 use crate::first_organization::credentials;
 use crate::state::{Credentials, State};
-use crate::workspace::{Workspace, cargo};
+use crate::test::spin_host_program;
+use crate::workspace::Workspace;
 use crate::{migrations, process};
 
 /// Our host compiles the components at its first start.
@@ -104,13 +105,8 @@ impl Runtime {
             eprintln!("  spin {}.{} on PATH is older than 4.1", version.0, version.1);
         }
         eprintln!("  serving with our Spin-compatible host (tests/spin-host), not Spin itself");
-        process::step("build the Spin-compatible host", || {
-            process::run(
-                cargo().args(["build", "--package", "iam-spin-host", "--profile", "host"]),
-                "the build of iam-spin-host failed",
-            )
-        })?;
-        Ok(Self::Ours(workspace.target.join("host/iam-spin-host")))
+        let program = process::step("build the Spin-compatible host", || spin_host_program(workspace))?;
+        Ok(Self::Ours(program))
     }
 
     /// The file behind the sqlite label `default`, in the state folder.

@@ -1,0 +1,222 @@
+//! `cargo xtask deploy`: migrations, secrets, every function, then the gateway.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::Deserialize;
+
+use crate::build::{self, Host, write};
+use crate::catalogue::{Catalogue, Function, GATEWAY};
+use crate::manifests::wrangler::{self, Deployment, LOCAL_DATABASE_ID, LOCAL_NAMESPACE_ID};
+use crate::process;
+use crate::tools::Node;
+use crate::workspace::Workspace;
+
+/// The secrets that every function reads.
+const SECRETS: [&str; 2] = ["IAM_MASTER_KEY", "IAM_INTERNAL_TOKEN"];
+
+/// Deploy to Cloudflare: migrations, every function, then the gateway.
+///
+/// Needs a D1 database (`npx wrangler d1 create edge-iam`), a KV namespace (`npx wrangler kv namespace create
+/// edge-iam`) and an account (`npx wrangler login`, or CLOUDFLARE_API_TOKEN). The tracked manifests carry
+/// local ids; those of the deployment are written into dist/deploy/. `--dry-run` needs none of it.
+#[derive(Args)]
+pub(crate) struct Deploy {
+    /// Bundle and check everything, upload nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The D1 database's id
+    #[arg(long, value_name = "ID", env = "IAM_D1_DATABASE_ID")]
+    database_id: Option<String>,
+    /// The KV namespace's id
+    #[arg(long, value_name = "ID", env = "IAM_KV_NAMESPACE_ID")]
+    namespace_id: Option<String>,
+    /// The configuration document (JSON) that becomes IAM_CONFIG; every field has a default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A JSON or .env file with IAM_MASTER_KEY (32 bytes, base64url) and IAM_INTERNAL_TOKEN; secrets set before
+    /// stay where it is not given
+    #[arg(long, value_name = "FILE")]
+    secrets_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    name: String,
+}
+
+/// What is ready to be uploaded.
+struct Prepared {
+    node: Node,
+    catalogue: Catalogue,
+    folder: PathBuf,
+}
+
+impl Deploy {
+    pub(crate) fn run(&self) -> Result<()> {
+        let workspace = Workspace::load()?;
+        let (database_id, namespace_id) = self.ids()?;
+        let node = Node::install(&workspace)?;
+        if !self.dry_run {
+            authenticated(&node)?;
+        }
+        build::modules_for(&workspace, &workspace.select(&[], false)?, Host::Cloudflare)?;
+        let catalogue = process::step("read what the functions declare", Catalogue::load)?;
+        let prepared = Prepared { node, catalogue, folder: workspace.root.join("dist/deploy") };
+        let config = configuration(self.config.as_deref())?;
+        prepared.write_manifests(&database_id, &namespace_id, &config)?;
+        if !self.dry_run {
+            self.prepare_account(&prepared)?;
+        }
+        for function in prepared.in_order() {
+            self.upload(&prepared, function)?;
+        }
+        Ok(())
+    }
+
+    fn ids(&self) -> Result<(String, String)> {
+        if self.dry_run {
+            return Ok((LOCAL_DATABASE_ID.into(), LOCAL_NAMESPACE_ID.into()));
+        }
+        match (&self.database_id, &self.namespace_id) {
+            (Some(database), Some(namespace)) => Ok((database.clone(), namespace.clone())),
+            (None, _) => bail!("--database-id is missing: `npx wrangler d1 create edge-iam` prints one"),
+            (_, None) => {
+                bail!("--namespace-id is missing: `npx wrangler kv namespace create edge-iam` prints one")
+            }
+        }
+    }
+
+    fn prepare_account(&self, prepared: &Prepared) -> Result<()> {
+        if self.secrets_file.is_none() {
+            process::step("look for missing secrets", || prepared.check_secrets())?;
+        }
+        process::step("apply migrations", || {
+            let mut command = prepared.wrangler(GATEWAY);
+            process::run(
+                command.args(["d1", "migrations", "apply", "DB", "--remote"]),
+                "the migrations could not be applied",
+            )
+        })
+    }
+
+    fn upload(&self, prepared: &Prepared, function: &Function) -> Result<()> {
+        let verb = if self.dry_run { "check" } else { "deploy" };
+        process::step(&format!("{verb} {}", wrangler::script_name(&function.name)), || {
+            let mut command = prepared.wrangler(&function.name);
+            command.arg("deploy");
+            if self.dry_run {
+                command
+                    .arg("--dry-run")
+                    .arg("--outdir")
+                    .arg(prepared.folder.join(&function.name).join("out"));
+            } else if let Some(file) = &self.secrets_file {
+                command.arg("--secrets-file").arg(absolute(file)?);
+            }
+            process::quiet(&mut command, &format!("wrangler could not {verb} {}", function.name))
+        })
+    }
+}
+
+impl Prepared {
+    /// A manifest for each function under `dist/deploy/`, with the deployment's ids.
+    fn write_manifests(&self, database_id: &str, namespace_id: &str, config: &str) -> Result<()> {
+        let deployment = Deployment {
+            database_id,
+            namespace_id,
+            config,
+            dist: "../../cloudflare",
+            migrations: "../../../kv-schema/migrations",
+            build: false,
+        };
+        for function in &self.catalogue.functions {
+            let text = wrangler::deployed(&self.catalogue, function, &deployment);
+            write(&self.manifest(&function.name), text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn manifest(&self, function: &str) -> PathBuf {
+        self.folder.join(function).join("wrangler.toml")
+    }
+
+    fn wrangler(&self, function: &str) -> Command {
+        let mut command = self.node.wrangler();
+        command.arg("--config").arg(self.manifest(function));
+        command
+    }
+
+    /// A service binding needs its target to exist: what is called comes before its callers, the gateway last.
+    fn in_order(&self) -> Vec<&Function> {
+        let mut done = BTreeSet::new();
+        let mut order = Vec::new();
+        for function in self.catalogue.functions.iter().filter(|function| function.name != GATEWAY) {
+            self.visit(function, &mut done, &mut order);
+        }
+        order.extend(self.catalogue.functions.iter().filter(|function| function.name == GATEWAY));
+        order
+    }
+
+    fn visit<'a>(
+        &'a self,
+        function: &'a Function,
+        done: &mut BTreeSet<&'a str>,
+        order: &mut Vec<&'a Function>,
+    ) {
+        if !done.insert(&function.name) {
+            return;
+        }
+        for called in &function.uses.calls {
+            for target in self.catalogue.functions.iter().filter(|target| target.name == *called) {
+                self.visit(target, done, order);
+            }
+        }
+        order.push(function);
+    }
+
+    /// Fails naming each secret that a Worker lacks; one that was never deployed lacks them all.
+    fn check_secrets(&self) -> Result<()> {
+        let mut missing = Vec::new();
+        for function in &self.catalogue.functions {
+            let name = wrangler::script_name(&function.name);
+            let mut command = self.wrangler(&function.name);
+            let listed = command.args(["secret", "list", "--format", "json"]).output()?;
+            let secrets: Vec<Secret> = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+            let known: BTreeSet<&str> = secrets.iter().map(|secret| secret.name.as_str()).collect();
+            let lacking = SECRETS.into_iter().filter(|secret| !known.contains(secret));
+            missing.extend(lacking.map(|secret| format!("{name}: {secret}")));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "missing secrets: {}. Give them all with --secrets-file FILE, or one with `npx wrangler secret put SECRET --name WORKER`",
+            missing.join(", ")
+        )
+    }
+}
+
+/// The configuration document, checked as the functions will check it.
+pub(crate) fn configuration(path: Option<&Path>) -> Result<String> {
+    let Some(path) = path else { return Ok("{}".into()) };
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    iam_core::config::Configuration::parse(&text, []).with_context(|| path.display().to_string())?;
+    Ok(text)
+}
+
+/// wrangler ends well whether somebody is signed in or not, so its words have to be read.
+pub(crate) fn authenticated(node: &Node) -> Result<()> {
+    let words = process::output(node.wrangler().arg("whoami"), "`wrangler whoami` failed")?;
+    if words.contains("not authenticated") {
+        bail!("no Cloudflare account: run `npx wrangler login`, or set CLOUDFLARE_API_TOKEN");
+    }
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("cannot read {}", path.display()))
+}

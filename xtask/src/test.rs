@@ -1,0 +1,107 @@
+//! `cargo xtask test`: everything, as hosted CI runs it.
+
+mod report;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::build::{self, Host};
+use crate::tools::{self, Node, Python};
+use crate::workspace::{Workspace, cargo};
+use crate::{manifests, process, sizes};
+use report::Report;
+pub(crate) use report::Unsaid;
+
+/// Run every check and test: format, lints, native tests, both hosts, sizes, deployment.
+///
+/// Installs the npm tools and a private Python environment (.venv) by itself. What could not be installed is
+/// named and counted as skipped; with CI=true that is a failure.
+#[derive(Args)]
+pub(crate) struct Test {}
+
+impl Test {
+    pub(crate) fn run(&self) -> Result<()> {
+        let workspace = Workspace::load()?;
+        let mut report = Report::new(env::var("CI").is_ok_and(|value| value == "true"));
+        source(&workspace, &mut report);
+        native(&mut report);
+        hosts(&workspace, &mut report);
+        report.finish()
+    }
+}
+
+/// What reads the sources.
+fn source(workspace: &Workspace, report: &mut Report) {
+    report
+        .check("format", || process::run(cargo().args(["fmt", "--all", "--check"]), "run `cargo fmt --all`"));
+    report.check("lints, native", || {
+        let mut command = cargo();
+        command.args(["clippy", "--all-targets", "--features", "iam-tests/hosts"]);
+        lint(&mut command)
+    });
+    for triple in [build::WORKERS, build::SPIN] {
+        report.check(&format!("lints, {triple}"), || {
+            tools::rust_target(triple)?;
+            let mut command = cargo();
+            command.args(["clippy", "--lib", "--target", triple]);
+            for module in &workspace.modules {
+                command.args(["-p", &module.package]);
+            }
+            lint(&mut command)
+        });
+    }
+}
+
+fn lint(command: &mut Command) -> Result<()> {
+    process::run(command.args(["--", "-D", "warnings"]), "clippy found something")
+}
+
+fn native(report: &mut Report) {
+    report.tests("tests, native", cargo().arg("test"));
+    report.check("manifests follow the declarations", || manifests::run(&Workspace::load()?, true));
+}
+
+/// What runs the built modules.
+fn hosts(workspace: &Workspace, report: &mut Report) {
+    let built = report.check("build for both hosts", || {
+        build::modules_for(workspace, &workspace.select(&[], true)?, Host::All)
+    });
+    report.check("sizes", || sizes::run(workspace));
+    let mut spin_host = cargo();
+    spin_host.args(["test", "--package", "iam-spin-host", "--profile", "host"]);
+    report.tests("tests of the Spin-compatible host", &mut spin_host);
+    let program = report.value("build the Spin-compatible host", || spin_host_program(workspace));
+    let node = report.value("npm tools", || Node::install(workspace));
+    let collector =
+        report.optional("the collector", || Python::install(workspace)?.module_file("rotel", "rotel-agent"));
+    if let (true, Some(program), Some(_)) = (built, program, node) {
+        let mut command = cargo();
+        command.args(["test", "--package", "iam-tests", "--features", "hosts"]);
+        command.env("IAM_TEST_SPIN_HOST", program);
+        if let Some(collector) = collector {
+            command.env("IAM_TEST_COLLECTOR", collector);
+        }
+        report.tests("tests on workerd and Spin", &mut command);
+    }
+    report.check("deployment, dry run", || {
+        let program = env::current_exe().context("cannot find the running program")?;
+        process::run(Command::new(program).args(["deploy", "--dry-run"]), "the dry run failed")
+    });
+}
+
+/// Builds our Spin-compatible host, quick enough to compile the components.
+pub(crate) fn spin_host_program(workspace: &Workspace) -> Result<PathBuf> {
+    process::run(
+        cargo().args(["build", "--package", "iam-spin-host", "--profile", "host"]),
+        "the build of iam-spin-host failed",
+    )?;
+    let program = workspace.target.join("host/iam-spin-host");
+    if !program.exists() {
+        bail!("cargo left no {}", program.display());
+    }
+    Ok(program)
+}
