@@ -64,7 +64,7 @@ fn plain_import(bindings: &str) -> Result<String> {
 /// The entry module: one handler for each event that the module exports.
 fn entry(name: &str, output: &Output) -> Result<String> {
     let exported = |event: &&str| output.wasm().exports.iter().any(|export| export.name == *event);
-    let events: Vec<&str> = EVENTS.into_iter().filter(|event| exported(&event)).collect();
+    let events: Vec<&str> = EVENTS.into_iter().filter(|event| exported(event)).collect();
     if events.is_empty() {
         bail!("{name} exports no event: it needs a `fetch` handler for wasm32-unknown-unknown");
     }
