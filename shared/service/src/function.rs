@@ -31,7 +31,6 @@ pub struct Function {
 
 /// What a function needs of its host, for the manifests.
 #[derive(Clone, Debug, Default)]
-#[cfg_attr(target_family = "wasm", expect(dead_code, reason = "only the manifests read it"))]
 pub(crate) struct Uses {
     pub(crate) database: bool,
     pub(crate) key_value: bool,
@@ -41,6 +40,7 @@ pub(crate) struct Uses {
 
 /// One route as it was declared.
 pub(crate) struct Declaration {
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) access: Access,
@@ -166,6 +166,7 @@ impl Route {
     {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
         let declaration = Declaration {
+            #[cfg(not(target_family = "wasm"))]
             method,
             path,
             access,

@@ -1,0 +1,127 @@
+//! The built functions on workerd and on a Spin-compatible host, each a process of its own that ends with this
+//! one. `cargo xtask test` builds what they need first.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use iam_core::sql::Value;
+use serde_json::json;
+
+use crate::deployment::{Deployment, Setup};
+use crate::native::MIGRATIONS;
+
+/// A child process and its standard input, which it watches: it ends when this process does.
+pub struct Running {
+    child: Mutex<Child>,
+    _input: Option<ChildStdin>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// The checkout.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Starts all functions on workerd, with an empty database that is then filled.
+#[must_use]
+pub fn workerd(setup: Setup) -> (Deployment, Running) {
+    let document = root().join("dist/cloudflare/workers.json");
+    let text = std::fs::read_to_string(&document).expect("`cargo xtask build` has run");
+    let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let secrets = json!({
+        "IAM_CONFIG": setup.configuration,
+        "IAM_MASTER_KEY": setup.master_key,
+        "IAM_INTERNAL_TOKEN": setup.internal_token,
+    });
+    for worker in document["workers"].as_array_mut().unwrap() {
+        worker["bindings"] = secrets.clone();
+    }
+    document["seed"] =
+        json!({"unless": "SELECT 1 FROM organizations LIMIT 1", "statements": setup.statements_as_json()});
+    let mut child = Command::new(root().join("node_modules/node/bin/node"))
+        .arg(root().join("xtask/js/workerd.mjs"))
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("node starts: `cargo xtask test` installs it");
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{document}").unwrap();
+    let line = first_line(&mut child, |_| true);
+    let answer: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let url = answer["ready"]["url"].as_str().unwrap_or_else(|| panic!("workerd did not start: {line}"));
+    let base_url = url.trim_end_matches('/').to_owned();
+    let running = Running { child: Mutex::new(child), _input: Some(input) };
+    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+}
+
+/// Starts all functions on the Spin-compatible host, over a database that is filled first.
+#[must_use]
+pub fn spin(setup: Setup) -> (Deployment, Running) {
+    static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let state = STATE.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    fill(&state.join("default.db"), &setup);
+    let variables = state.join("variables.json");
+    let secrets = json!({
+        "iam_config": setup.configuration,
+        "iam_master_key": setup.master_key,
+        "iam_internal_token": setup.internal_token,
+    });
+    std::fs::write(&variables, secrets.to_string()).unwrap();
+    let host = std::env::var_os("IAM_SPIN_HOST").expect("IAM_SPIN_HOST names the Spin-compatible host");
+    let mut child = Command::new(host)
+        .args(["--listen", "127.0.0.1:0", "--manifest"])
+        .arg(root().join("spin.toml"))
+        .arg("--state")
+        .arg(state)
+        .arg("--variables-file")
+        .arg(&variables)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the Spin-compatible host starts");
+    let line = first_line(&mut child, |line| line.starts_with("listening "));
+    let base_url = line.trim().trim_start_matches("listening ").trim_end_matches('/').to_owned();
+    let running = Running { child: Mutex::new(child), _input: None };
+    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+}
+
+fn fill(database: &Path, setup: &Setup) {
+    let mut connection = rusqlite::Connection::open(database).unwrap();
+    connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    connection.execute_batch(MIGRATIONS).unwrap();
+    let transaction = connection.transaction().unwrap();
+    for statement in &setup.statements {
+        let parameters = statement.parameters().iter().map(|value| match value {
+            Value::Null => rusqlite::types::Value::Null,
+            Value::Integer(integer) => (*integer).into(),
+            Value::Text(text) => text.clone().into(),
+        });
+        transaction.execute(statement.text(), rusqlite::params_from_iter(parameters)).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+fn first_line(child: &mut Child, wanted: impl Fn(&str) -> bool) -> String {
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    loop {
+        let mut line = String::new();
+        assert!(output.read_line(&mut line).unwrap() > 0, "the host ended before it was ready");
+        if wanted(&line) {
+            // Whatever else it says is read and dropped, so that it never waits for a reader.
+            std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+            return line;
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! All functions in this process, over one SQLite database in memory.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use http::{Request, Response};
+use iam_edge::Host;
+use iam_edge::native::TestHost;
+use iam_service::{RoundTrips, Service};
+
+use crate::deployment::{Deployment, Setup};
+
+pub(crate) const MIGRATIONS: &str = include_str!("../../kv-schema/migrations/0001_initial.sql");
+
+/// Starts the product natively, on a thread and a runtime of its own: a test's runtime ends with the test.
+#[must_use]
+pub fn start(setup: Setup) -> (Deployment, TestHost) {
+    let host = TestHost::new_in_memory().unwrap();
+    host.apply(MIGRATIONS).unwrap();
+    for (name, value) in [
+        ("IAM_CONFIG", &setup.configuration),
+        ("IAM_MASTER_KEY", &setup.master_key),
+        ("IAM_INTERNAL_TOKEN", &setup.internal_token),
+    ] {
+        host.set_variable(name, value);
+    }
+    let violations = Arc::new(Mutex::new(Vec::new()));
+    for function in iam_catalogue::functions() {
+        bind(&host, function, &violations);
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (served, statements) = (host.clone(), setup.statements.clone());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async move {
+            served.request().db("").batch(statements).await.unwrap();
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            let gateway = axum::Router::new().fallback(move |request: Request<Body>| {
+                let host = served.request_from([127, 0, 0, 1].into());
+                iam_gateway::handle(host, request)
+            });
+            axum::serve(listener, gateway).await.unwrap();
+        });
+    });
+    let address = receiver.recv().unwrap();
+    let violations = Arc::new(move || std::mem::take(&mut *violations.lock().unwrap()));
+    (Deployment { base_url: format!("http://{address}"), setup, violations }, host)
+}
+
+fn bind(host: &TestHost, function: iam_service::Function, violations: &Arc<Mutex<Vec<String>>>) {
+    let name = function.name;
+    let (service, violations) = (Arc::new(Service::new(function)), Arc::clone(violations));
+    host.bind_function(name, move |host: Host, request: Request<Body>| {
+        let (service, violations) = (Arc::clone(&service), Arc::clone(&violations));
+        async move {
+            let asked = format!("{} {}", request.method(), request.uri().path());
+            let response: Response<Body> = service.handle(host, request).await;
+            if let Some(RoundTrips { used, budget }) = response.extensions().get::<RoundTrips>().copied()
+                && used > budget
+            {
+                violations.lock().unwrap().push(format!("{asked}: {used} of {budget}"));
+            }
+            response
+        }
+    });
+}

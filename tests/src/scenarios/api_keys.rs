@@ -1,0 +1,160 @@
+//! API keys.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{Answer, Client, Deployment};
+
+const KEYS: &str = "/api/v1/auth/keys";
+
+fn request(name: &str) -> Value {
+    json!({
+        "name": name,
+        "permissions": [
+            {"resource": "protocols", "action": "read", "scope": "all"},
+            {"resource": "security", "action": "execute", "scope": "own"},
+        ],
+        "rate_limit": 1000,
+        "expires_in_days": 90,
+    })
+}
+
+async fn verify(deployment: &Deployment, key: &str) -> Answer {
+    deployment.client().post("/api/v1/auth/keys/verify", &json!({"api_key": key})).await.expect(200)
+}
+
+/// A user over SCIM has no role: the administrator's own keys are what most scenarios use, so they clean up.
+async fn create(client: &Client, name: &str) -> Answer {
+    client.post(KEYS, &request(name)).await.expect(201)
+}
+
+/// Created, verified, rotated (both work), revoked (works no longer at the very next call).
+pub async fn live_and_die(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, "production-service-key").await;
+    let key = created.text_at("/api_key");
+    assert!(key.starts_with("cronos_sk_live_"));
+    assert_eq!(created.json["permissions"], request("")["permissions"]);
+    assert_eq!(created.json["rate_limit"], 1000);
+
+    let verified = verify(deployment, key).await;
+    assert_eq!(verified.json["valid"], true);
+    assert_eq!(verified.json["key_id"], created.json["key_id"]);
+    assert_eq!(verified.json["owner"], deployment.setup.username);
+    assert_eq!(verified.json["permissions"], request("")["permissions"]);
+
+    let key_id = created.text_at("/key_id");
+    let rotated = admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({"overlap_hours": 24})).await.expect(200);
+    let successor = rotated.text_at("/new_api_key");
+    assert_eq!(rotated.text_at("/old_key_id"), key_id);
+    assert_eq!(verify(deployment, key).await.json["valid"], true);
+    assert_eq!(verify(deployment, successor).await.json["key_id"], rotated.json["new_key_id"]);
+    let again = admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({})).await;
+    again.expect_problem(409, "key_already_rotated");
+
+    for (id, key) in [(key_id, key), (rotated.text_at("/new_key_id"), successor)] {
+        let revoked = admin.delete(&format!("{KEYS}/{id}")).await.expect(200);
+        assert_eq!(revoked.json["status"], "revoked");
+        assert_eq!(verify(deployment, key).await.json, json!({"valid": false, "reason": "revoked"}));
+        let twice = admin.delete(&format!("{KEYS}/{id}")).await.expect(200);
+        assert_eq!(twice.json["revoked_at"], revoked.json["revoked_at"]);
+    }
+    let mistyped = format!("{}x", key.get(..key.len() - 1).unwrap());
+    for unknown in [mistyped.as_str(), "cronos_sk_live_", ""] {
+        assert_eq!(verify(deployment, unknown).await.json, json!({"valid": false, "reason": "unknown"}));
+    }
+    admin.delete(&format!("{KEYS}/key_00000000000000000000000000")).await.expect_problem(404, "not_found");
+    admin.delete(&format!("{KEYS}/nonsense")).await.expect_problem(404, "not_found");
+}
+
+/// The list shows everything but secrets, in pages.
+pub async fn are_listed_in_pages(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (first, second) = (create(&admin, "list-1").await, create(&admin, "list-2").await);
+    let mut found = Vec::new();
+    let mut path = format!("{KEYS}?limit=1");
+    loop {
+        let page = admin.get(&path).await.expect(200);
+        let keys = page.json["keys"].as_array().unwrap();
+        assert!(keys.len() <= 1);
+        assert!(!page.text.contains("cronos_sk_"), "a secret in a list");
+        found.extend(keys.iter().map(|key| key["key_id"].clone()));
+        match page.json["next_cursor"].as_str() {
+            Some(cursor) => path = format!("{KEYS}?limit=1&cursor={cursor}"),
+            None => break,
+        }
+    }
+    for created in [&first, &second] {
+        assert_eq!(found.iter().filter(|id| **id == created.json["key_id"]).count(), 1);
+        admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
+    }
+    for query in ["limit=0", "limit=101", "limit=x", "cursor=nonsense", "unknown=1"] {
+        admin.get(&format!("{KEYS}?{query}")).await.expect_problem(400, "invalid_query");
+    }
+}
+
+/// A key can't carry what its creator may not do, and a user without the permission creates none.
+pub async fn never_exceed_their_owner(deployment: &Deployment) {
+    let (username, password) = deployment.new_user().await;
+    let login = deployment.client().login(&username, &password).await.expect(200);
+    let nobody = deployment.client().with(login.text_at("/access_token"));
+    let refused = nobody.post(KEYS, &request("x")).await.expect_problem(403, "permission_denied");
+    assert!(refused.text_at("/detail").contains("api_keys.write.own"));
+
+    let admin = deployment.administrator().await;
+    let narrow = json!({"name": "narrow", "permissions": [{"resource": "api_keys", "action": "write", "scope": "own"}]});
+    let narrow = admin.post(KEYS, &narrow).await.expect(201);
+    let key = deployment.client().with(narrow.text_at("/api_key"));
+    let refused = key.post(KEYS, &request("wider")).await.expect_problem(403, "permission_denied");
+    assert_eq!(refused.text_at("/errors/0/pointer"), "/permissions/0");
+    key.get("/api/v1/auth/me").await.expect_problem(403, "permission_denied");
+    admin.delete(&format!("{KEYS}/{}", narrow.text_at("/key_id"))).await.expect(200);
+}
+
+/// The same `Idempotency-Key` with the same body answers the same key; with another body it is refused.
+pub async fn are_created_once(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let retry = format!("retry-{}", iam_edge::now().as_millis());
+    let post = |body: Value| {
+        admin.send(admin.request(Method::POST, KEYS).header("idempotency-key", &retry).json(&body))
+    };
+    let (first, again) = (post(request("once")).await.expect(201), post(request("once")).await.expect(201));
+    assert_eq!(first.json, again.json);
+    post(request("other")).await.expect_problem(422, "idempotency_key_reused");
+    admin.delete(&format!("{KEYS}/{}", first.text_at("/key_id"))).await.expect(200);
+}
+
+/// The scheduled job ends overlaps, may run twice, and takes nobody's word but the internal token's.
+pub async fn expire_by_schedule(deployment: &Deployment) {
+    const JOB: &str = "/internal/scheduled/key-rotation";
+    let admin = deployment.administrator().await;
+    let created = create(&admin, "scheduled").await;
+    let key_id = created.text_at("/key_id");
+    let rotated = admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({"overlap_hours": 0})).await.expect(200);
+    assert_eq!(verify(deployment, created.text_at("/api_key")).await.json["reason"], "expired");
+    for _ in 0..2 {
+        deployment.internal().post(JOB, &json!({})).await.expect(204);
+    }
+    let listed = admin.get(KEYS).await.expect(200);
+    let old = listed.json["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == key_id).unwrap();
+    assert_eq!(old["status"], "expired");
+    assert_eq!(old["replaced_by"], rotated.json["new_key_id"]);
+    deployment.client().post(JOB, &json!({})).await.expect_problem(401, "invalid_token");
+    admin.post(JOB, &json!({})).await.expect_problem(401, "invalid_token");
+    admin.delete(&format!("{KEYS}/{}", rotated.text_at("/new_key_id"))).await.expect(200);
+}
+
+/// A key opens what its permissions say, by either header, and not by both.
+pub async fn a_key_is_a_credential(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let body = json!({"name": "reader", "permissions": [{"resource": "profile", "action": "read", "scope": "own"}]});
+    let created = admin.post(KEYS, &body).await.expect(201);
+    let key = created.text_at("/api_key");
+    deployment.client().with(key).get("/api/v1/auth/me").await.expect(200);
+    let client = deployment.client();
+    let me = || client.request(Method::GET, "/api/v1/auth/me").header("x-api-key", key);
+    client.send(me()).await.expect(200);
+    client.send(me().bearer_auth(key)).await.expect_problem(400, "two_credentials");
+    admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
+    deployment.client().with(key).get("/api/v1/auth/me").await.expect_problem(401, "invalid_token");
+}

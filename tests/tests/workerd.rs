@@ -1,0 +1,40 @@
+//! The scenarios on the built functions, on real workerd, with a real collector behind them.
+
+use std::sync::OnceLock;
+
+use iam_tests::collector::Collector;
+use iam_tests::deployment::{Deployment, Setup};
+use iam_tests::hosts::Running;
+
+struct Stage {
+    deployment: Deployment,
+    collector: Collector,
+    _running: Running,
+}
+
+fn stage() -> &'static Stage {
+    static STAGE: OnceLock<Stage> = OnceLock::new();
+    STAGE.get_or_init(|| {
+        let collector = Collector::start();
+        let configuration = iam_tests::scenarios::traced_configuration(&collector.endpoint);
+        let (deployment, _running) = iam_tests::hosts::workerd(Setup::new(&configuration));
+        Stage { deployment, collector, _running }
+    })
+}
+
+async fn deployment() -> &'static Deployment {
+    &stage().deployment
+}
+
+iam_tests::scenarios!(deployment);
+
+#[tokio::test]
+async fn telemetry_reaches_a_real_collector() {
+    let stage = stage();
+    iam_tests::scenarios::telemetry::arrives(&stage.deployment, &stage.collector).await;
+}
+
+#[tokio::test]
+async fn the_host_layer_conforms() {
+    iam_tests::hosts::conformance_workerd().await;
+}
