@@ -6,8 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::hosts::root;
-
 /// A running collector.
 pub struct Collector {
     /// Its OTLP/HTTP address.
@@ -28,7 +26,8 @@ impl Collector {
     #[must_use]
     pub fn start() -> Self {
         let (http, grpc) = (free_port(), free_port());
-        let mut child = Command::new(root().join(".venv/bin/rotel-agent"))
+        let program = std::env::var_os("IAM_TEST_COLLECTOR").expect("IAM_TEST_COLLECTOR names rotel-agent");
+        let mut child = Command::new(program)
             .args(["start", "--exporter", "blackhole", "--debug-log-verbosity", "detailed"])
             .args(["--debug-log", "traces", "--debug-log", "metrics", "--debug-log", "logs"])
             .args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")])
@@ -36,7 +35,7 @@ impl Collector {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("rotel-agent starts: `cargo xtask test` installs it");
+            .expect("rotel-agent starts");
         let printed = Arc::new(Mutex::new(String::new()));
         collect(child.stdout.take().unwrap(), &printed);
         collect(child.stderr.take().unwrap(), &printed);

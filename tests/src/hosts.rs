@@ -48,6 +48,13 @@ pub fn workerd(setup: Setup) -> (Deployment, Running) {
     }
     document["seed"] =
         json!({"unless": "SELECT 1 FROM organizations LIMIT 1", "statements": setup.statements_as_json()});
+    let (base_url, running) = start_workerd(&document);
+    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+}
+
+/// Starts what a document for `xtask/js/workerd.mjs` describes.
+#[must_use]
+pub fn start_workerd(document: &serde_json::Value) -> (String, Running) {
     let mut child = Command::new(root().join("node_modules/node/bin/node"))
         .arg(root().join("xtask/js/workerd.mjs"))
         .current_dir(root())
@@ -60,9 +67,7 @@ pub fn workerd(setup: Setup) -> (Deployment, Running) {
     let line = first_line(&mut child, |_| true);
     let answer: serde_json::Value = serde_json::from_str(&line).unwrap();
     let url = answer["ready"]["url"].as_str().unwrap_or_else(|| panic!("workerd did not start: {line}"));
-    let base_url = url.trim_end_matches('/').to_owned();
-    let running = Running { child: Mutex::new(child), _input: Some(input) };
-    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+    (url.trim_end_matches('/').to_owned(), Running { child: Mutex::new(child), _input: Some(input) })
 }
 
 /// Starts all functions on the Spin-compatible host, over a database that is filled first.
@@ -71,21 +76,28 @@ pub fn spin(setup: Setup) -> (Deployment, Running) {
     static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
     let state = STATE.get_or_init(|| tempfile::tempdir().unwrap()).path();
     fill(&state.join("default.db"), &setup);
-    let variables = state.join("variables.json");
     let secrets = json!({
         "iam_config": setup.configuration,
         "iam_master_key": setup.master_key,
         "iam_internal_token": setup.internal_token,
     });
-    std::fs::write(&variables, secrets.to_string()).unwrap();
-    let host = std::env::var_os("IAM_SPIN_HOST").expect("IAM_SPIN_HOST names the Spin-compatible host");
+    let (base_url, running) = start_spin(&root().join("spin.toml"), state, &secrets);
+    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+}
+
+/// Starts what a manifest describes, with these variables.
+#[must_use]
+pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) -> (String, Running) {
+    let file = state.join("variables.json");
+    std::fs::write(&file, variables.to_string()).unwrap();
+    let host = std::env::var_os("IAM_TEST_SPIN_HOST").expect("IAM_TEST_SPIN_HOST names the Spin-compatible host");
     let mut child = Command::new(host)
         .args(["--listen", "127.0.0.1:0", "--manifest"])
-        .arg(root().join("spin.toml"))
+        .arg(manifest)
         .arg("--state")
         .arg(state)
         .arg("--variables-file")
-        .arg(&variables)
+        .arg(&file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -93,8 +105,7 @@ pub fn spin(setup: Setup) -> (Deployment, Running) {
         .expect("the Spin-compatible host starts");
     let line = first_line(&mut child, |line| line.starts_with("listening "));
     let base_url = line.trim().trim_start_matches("listening ").trim_end_matches('/').to_owned();
-    let running = Running { child: Mutex::new(child), _input: None };
-    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+    (base_url, Running { child: Mutex::new(child), _input: None })
 }
 
 fn fill(database: &Path, setup: &Setup) {

@@ -17,6 +17,7 @@ pub fn configuration() -> Value {
     json!({
         "password": {"argon2": {"memory_kib": 1024, "iterations": 1}},
         "jwt": {"refresh_reuse_tolerance": "2s"},
+        "monitoring": {"logging": {"level": "ERROR"}},
         "cors": {"allowed_origins": ["https://console.example.com"]},
     })
 }

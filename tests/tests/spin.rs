@@ -36,5 +36,5 @@ async fn telemetry_reaches_a_real_collector() {
 
 #[tokio::test]
 async fn the_host_layer_conforms() {
-    iam_tests::hosts::conformance_spin().await;
+    iam_tests::conformance::spin().await;
 }

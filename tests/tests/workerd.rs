@@ -36,5 +36,5 @@ async fn telemetry_reaches_a_real_collector() {
 
 #[tokio::test]
 async fn the_host_layer_conforms() {
-    iam_tests::hosts::conformance_workerd().await;
+    iam_tests::conformance::workerd().await;
 }

@@ -17,6 +17,9 @@ use crate::access::{self, Access};
 use crate::context::Context;
 use crate::error::{ApiError, ErrorStyle};
 
+/// How many round trips one run of a job takes at most. Nobody waits for a job, but it must end.
+const MAX_JOB_ROUND_TRIPS: u32 = 64;
+
 /// One deployable module: a family of routes and scheduled jobs.
 pub struct Function {
     /// Its name: the folder under `functions/`, the Worker, the Spin component.
@@ -134,7 +137,8 @@ impl Function {
         })
         .summary("Runs a scheduled job now")
         .description("For hosts without cron, and for schedulers of your own. Running it twice does no harm.")
-        .answers(204, "The job ran");
+        .answers(204, "The job ran")
+        .round_trips(MAX_JOB_ROUND_TRIPS);
         self.schedules.push(Schedule { job, cron, run: Arc::new(move |context| Box::pin(run(context))) });
         self.route(route)
     }

@@ -125,7 +125,7 @@ fn telemetry_settings(
         service_name: function.into(),
         service_version: env!("CARGO_PKG_VERSION").into(),
         host: host.kind().as_str().into(),
-        instance_id: iam_core::encoding::base64url(&instance_id).into(),
+        instance_id: iam_core::encoding::base64url(&instance_id),
     };
     let monitoring = &configuration.monitoring;
     let severity = match monitoring.logging.level {
