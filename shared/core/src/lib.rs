@@ -16,6 +16,7 @@ pub mod jwt;
 pub mod keyring;
 pub mod password;
 pub mod permission;
+pub mod scim;
 pub mod scim_token;
 pub mod seal;
 pub mod session;
