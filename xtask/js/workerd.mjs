@@ -18,9 +18,11 @@
 // `dist/cloudflare/workers.json`, written by `cargo xtask build`, is such a document with all functions
 // and without state, migrations, seed, variables and secrets.
 //
-// The answer: { ready: { url, direct: { worker: url }, migrations: [applied now], seeded } }
+// The answer: { ready: { url, direct: { worker: url }, workerd, migrations: [applied now], seeded } }
+//   workerd: its process id, where the system tells (null elsewhere)
 //
 // A scheduled event: GET <url>/cdn-cgi/local/scheduled?cron=… with the header MF-Route-Override: <worker>.
+import { spawn } from "node:child_process";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -105,11 +107,34 @@ async function seed(database, { unless, statements }) {
   return true;
 }
 
+// workerd lives on when this process is killed without a chance to end it. This shell notices the end
+// of its input and ends it then.
+const reaper = spawn("sh", ["-c", 'while read line; do pid=$line; done; kill "$pid"'], {
+  detached: true,
+  stdio: ["pipe", "ignore", "ignore"],
+});
+reaper.unref();
+reaper.stdin.unref();
+reaper.stdin.on("error", () => {});
+
+function workerdProcess() {
+  try {
+    return readdirSync("/proc/self/task")
+      .flatMap((thread) => readFileSync(`/proc/self/task/${thread}/children`, "utf8").split(" "))
+      .filter((pid) => pid !== "" && readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "workerd")
+      .map(Number)[0] ?? null;
+  } catch {
+    // Not every system has /proc.
+    return null;
+  }
+}
+
 async function serve(document) {
   if (miniflare) await miniflare.setOptions(options(document));
   else miniflare = new Miniflare(options(document));
   const url = (await miniflare.ready).origin;
-  const answer = { url, direct: {}, migrations: [], seeded: false };
+  const answer = { url, direct: {}, workerd: workerdProcess(), migrations: [], seeded: false };
+  if (answer.workerd) reaper.stdin.write(`${answer.workerd}\n`);
   const owner = document.workers.find((definition) => definition.database);
   if (owner && (document.migrations || document.seed)) {
     const database = await miniflare.getD1Database("DB", owner.name);
