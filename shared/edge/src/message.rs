@@ -24,12 +24,14 @@ where
     }
 }
 
+/// The length that the headers promise.
+pub(crate) fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Whether the headers already promise a body beyond the bound.
 pub(crate) fn announces_more_than(headers: &HeaderMap, bound: usize) -> bool {
-    headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<u64>().ok())
+    announced_length(headers)
         .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > bound))
 }
 

@@ -34,7 +34,7 @@ where
     F: Future<Output = Response<Body>>,
 {
     let request: web_sys::Request = request.unchecked_into();
-    let response = match request_from_javascript(&request) {
+    let response = match request_from_javascript(request) {
         Some(request) => {
             let host = Host::new(environment, context, client_address(&request));
             handler(host, request).await
@@ -71,7 +71,7 @@ fn client_address(request: &Request<Body>) -> Option<IpAddr> {
 async fn answer(response: Response<Body>) -> Result<JsValue, JsValue> {
     let (parts, body) = response.into_parts();
     if let Some(stream) = untouched_stream(&parts.extensions) {
-        return response_to_javascript(&parts, Some(stream));
+        return response_to_javascript(&parts, Some(stream.as_ref()));
     }
     match read_bounded(body, LARGEST_MESSAGE).await {
         Ok(body) => response_to_javascript(&parts, bytes_to_javascript(&body).as_ref()),

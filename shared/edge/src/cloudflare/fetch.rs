@@ -43,12 +43,12 @@ pub(super) async fn forward(service: &Fetcher, request: Request<Body>) -> Result
         None => internal_url(&parts.uri),
     };
     let body = match untouched_stream(&parts.extensions) {
-        Some(stream) => Some(stream.clone().into()),
+        Some(stream) => Some(stream.into()),
         None => bytes_to_javascript(&message::read_bounded(body, message::LARGEST_MESSAGE).await?),
     };
     let request = request_to_javascript(&url, &parts, body.as_ref(), None).map_err(invalid)?;
     let response = settled(service.fetch(&request), None).await?;
-    response_from_javascript(&response).ok_or_else(malformed)
+    response_from_javascript(response).ok_or_else(malformed)
 }
 
 async fn bounded(
@@ -63,7 +63,7 @@ async fn bounded(
     let body = bytes_to_javascript(&body);
     let request = request_to_javascript(url, &parts, body.as_ref(), Some(&signal)).map_err(invalid)?;
     let response = settled(fetch(&request), Some(&signal)).await?;
-    let (parts, body) = response_from_javascript(&response).ok_or_else(malformed)?.into_parts();
+    let (parts, body) = response_from_javascript(response).ok_or_else(malformed)?.into_parts();
     if message::announces_more_than(&parts.headers, limits.max_response_bytes) {
         return Err(FetchError::TooLarge);
     }

@@ -46,7 +46,7 @@ impl Db {
 fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, DbError> {
     let parameters = statement.parameters().iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let mut prepared = connection.prepare_cached(statement.text()).map_err(error)?;
-    let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let width = columns.len();
     let mut cursor = prepared.query(rusqlite::params_from_iter(parameters)).map_err(error)?;
     let mut rows = Vec::new();

@@ -73,8 +73,11 @@ async fn answer(response: Response<Body>) -> Result<WasiResponse, ErrorCode> {
         .await
         .map_err(|error| ErrorCode::InternalError(Some(format!("answer cannot be sent: {error}"))))?;
     // Spin does not set TCP_NODELAY: without a length a client that keeps its connection waits 40 ms.
-    if may_have_body(parts.status) {
+    // What answers HEAD has no body and says the length that GET would have.
+    if !body.is_empty() {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    } else if may_have_body(parts.status) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from(0));
     }
     Response::from_parts(parts, FullBody::new(body)).into_response()
 }
