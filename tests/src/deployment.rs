@@ -58,7 +58,8 @@ impl Setup {
             scim_token: random(),
         };
         let first =
-            FirstOrganization::new("Tests", "admin@example.com", &configuration, &entropy, iam_edge::now()).unwrap();
+            FirstOrganization::new("Tests", "admin@example.com", &configuration, &entropy, iam_edge::now())
+                .unwrap();
         Self {
             configuration: document,
             master_key: base64url(&random::<32>()),

@@ -90,7 +90,8 @@ pub fn spin(setup: Setup) -> (Deployment, Running) {
 pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) -> (String, Running) {
     let file = state.join("variables.json");
     std::fs::write(&file, variables.to_string()).unwrap();
-    let host = std::env::var_os("IAM_TEST_SPIN_HOST").expect("IAM_TEST_SPIN_HOST names the Spin-compatible host");
+    let host =
+        std::env::var_os("IAM_TEST_SPIN_HOST").expect("IAM_TEST_SPIN_HOST names the Spin-compatible host");
     let mut child = Command::new(host)
         .args(["--listen", "127.0.0.1:0", "--manifest"])
         .arg(manifest)

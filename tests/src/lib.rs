@@ -2,7 +2,13 @@
 //!
 //! A [`Deployment`] is the whole product behind one address, on some host. A scenario is behaviour seen over
 //! HTTP; [`scenarios!`] makes each a test of a host, so that all hosts are held to the same.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on has failed"
+)]
 #![expect(clippy::disallowed_methods, reason = "this crate runs natively alone")]
 
 pub mod client;

@@ -3,6 +3,16 @@
 use crate::Route;
 
 pub(crate) const ROUTES: &[Route] = &[
+    Route { method: "GET", path: "/api/scim/v2/ResourceTypes", function: "scim" },
+    Route { method: "GET", path: "/api/scim/v2/ResourceTypes/{id}", function: "scim" },
+    Route { method: "GET", path: "/api/scim/v2/Schemas", function: "scim" },
+    Route { method: "GET", path: "/api/scim/v2/Schemas/{id}", function: "scim" },
+    Route { method: "GET", path: "/api/scim/v2/ServiceProviderConfig", function: "scim" },
+    Route { method: "GET", path: "/api/scim/v2/Users", function: "scim" },
+    Route { method: "POST", path: "/api/scim/v2/Users", function: "scim" },
+    Route { method: "DELETE", path: "/api/scim/v2/Users/{id}", function: "scim" },
+    Route { method: "GET", path: "/api/scim/v2/Users/{id}", function: "scim" },
+    Route { method: "PATCH", path: "/api/scim/v2/Users/{id}", function: "scim" },
     Route { method: "GET", path: "/api/v1/auth/keys", function: "key-list" },
     Route { method: "POST", path: "/api/v1/auth/keys", function: "key-create" },
     Route { method: "POST", path: "/api/v1/auth/keys/verify", function: "key-verify" },

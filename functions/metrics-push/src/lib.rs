@@ -4,12 +4,16 @@
 //! retry. [`otlp`] converts, [`delivery`] says what is sent and what an answer means, [`push()`] does it.
 
 pub mod delivery;
+mod function;
 pub mod otlp;
 mod push;
 
 use std::fmt;
 
+pub use function::{HEADERS, function};
 pub use push::{Delivery, FailedDelivery, Outcome, push};
+
+iam_service::deploy!(function);
 
 /// A destination that can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

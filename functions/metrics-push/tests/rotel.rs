@@ -1,7 +1,7 @@
 //! A real collector takes what is sent.
 //!
-//! `ROTEL_AGENT` names the program (PyPI `rotel` ships it as `rotel/rotel-agent`):
-//! `ROTEL_AGENT=… cargo test -p iam-metrics-push --test rotel -- --ignored`
+//! `IAM_TEST_COLLECTOR` names the program (PyPI `rotel` ships it as `rotel/rotel-agent`):
+//! `IAM_TEST_COLLECTOR=… cargo test -p iam-metrics-push --test rotel -- --ignored`
 
 mod support;
 
@@ -56,9 +56,9 @@ fn collector(program: &str, output: std::fs::File, http: u16, grpc: u16) -> std:
 }
 
 #[tokio::test]
-#[ignore = "needs the collector: set ROTEL_AGENT to its program"]
+#[ignore = "needs the collector: set IAM_TEST_COLLECTOR to its program"]
 async fn rotel_shows_spans_metrics_and_logs() {
-    let program = std::env::var("ROTEL_AGENT").expect("ROTEL_AGENT is not set");
+    let program = std::env::var("IAM_TEST_COLLECTOR").expect("IAM_TEST_COLLECTOR is not set");
     let (http, grpc) = (free_port().unwrap(), free_port().unwrap());
     let log = std::env::temp_dir().join(format!("iam-metrics-push-rotel-{http}.log"));
     let mut child = collector(&program, std::fs::File::create(&log).unwrap(), http, grpc).unwrap();

@@ -11,7 +11,9 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_key_rotate::function(),
         iam_key_verify::function(),
         iam_login::function(),
+        iam_metrics_push::function(),
         iam_profile::function(),
+        iam_scim::function(),
         iam_token_refresh::function(),
     ]
 }

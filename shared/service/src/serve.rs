@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::{Body, HttpBody as _};
 use axum::response::IntoResponse as _;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use iam_core::id::RequestId;
 use iam_edge::{Host, HostKind};
 use iam_telemetry::{Answered, Attribute, RequestTrace};
@@ -25,6 +25,9 @@ use crate::instance::Instance;
 
 /// The largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// How much of a body that is too large is read before its sender is cut off, in bytes.
+const MAX_DRAINED_BYTES: usize = 8 << 20;
 
 /// The longest path and query, in bytes.
 pub const MAX_URI_BYTES: usize = 8192;
@@ -231,26 +234,30 @@ fn check_sizes(parts: &Parts) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let too_large = || {
-        let detail = format!("a body may be {MAX_BODY_BYTES} bytes long");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    };
+/// Reads the body within its bound. One that is too large is read on for a while and thrown away: a client that
+/// is still sending would otherwise see a broken connection and never the answer.
+async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Bytes, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced
-        .and_then(|length| length.parse::<u64>().ok())
-        .is_some_and(|length| length > MAX_BODY_BYTES as u64)
-    {
-        return Err(too_large());
-    }
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => {
-            let detail = "the body broke off";
-            Err(ApiError::bad_request("body_unreadable", detail).cause(error.to_string()))
+    let announced = announced.and_then(|length| length.parse::<usize>().ok()).unwrap_or_default();
+    let mut whole = BytesMut::with_capacity(announced.min(MAX_BODY_BYTES));
+    let mut read = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            ApiError::bad_request("body_unreadable", "the body broke off").cause(error.to_string())
+        })?;
+        let Some(bytes) = frame.data_ref() else { continue };
+        read = read.saturating_add(bytes.len());
+        if read <= MAX_BODY_BYTES {
+            whole.extend_from_slice(bytes);
+        } else if read > MAX_DRAINED_BYTES {
+            break;
         }
     }
+    if read > MAX_BODY_BYTES {
+        let detail = format!("a body may be {MAX_BODY_BYTES} bytes long");
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    Ok(whole.freeze())
 }
 
 /// Makes errors into answers and adds what every answer has.

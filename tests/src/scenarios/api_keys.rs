@@ -44,7 +44,8 @@ pub async fn live_and_die(deployment: &Deployment) {
     assert_eq!(verified.json["permissions"], request("")["permissions"]);
 
     let key_id = created.text_at("/key_id");
-    let rotated = admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({"overlap_hours": 24})).await.expect(200);
+    let rotated =
+        admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({"overlap_hours": 24})).await.expect(200);
     let successor = rotated.text_at("/new_api_key");
     assert_eq!(rotated.text_at("/old_key_id"), key_id);
     assert_eq!(verify(deployment, key).await.json["valid"], true);
@@ -130,7 +131,8 @@ pub async fn expire_by_schedule(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let created = create(&admin, "scheduled").await;
     let key_id = created.text_at("/key_id");
-    let rotated = admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({"overlap_hours": 0})).await.expect(200);
+    let rotated =
+        admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({"overlap_hours": 0})).await.expect(200);
     assert_eq!(verify(deployment, created.text_at("/api_key")).await.json["reason"], "expired");
     for _ in 0..2 {
         deployment.internal().post(JOB, &json!({})).await.expect(204);
@@ -147,7 +149,8 @@ pub async fn expire_by_schedule(deployment: &Deployment) {
 /// A key opens what its permissions say, by either header, and not by both.
 pub async fn a_key_is_a_credential(deployment: &Deployment) {
     let admin = deployment.administrator().await;
-    let body = json!({"name": "reader", "permissions": [{"resource": "profile", "action": "read", "scope": "own"}]});
+    let body =
+        json!({"name": "reader", "permissions": [{"resource": "profile", "action": "read", "scope": "own"}]});
     let created = admin.post(KEYS, &body).await.expect(201);
     let key = created.text_at("/api_key");
     deployment.client().with(key).get("/api/v1/auth/me").await.expect(200);

@@ -24,7 +24,12 @@ pub async fn bad_bodies_are_problems(deployment: &Deployment) {
         ("invalid UTF-8", b"{\"username\": \"\xff\xfe\"}".to_vec(), 400, "malformed_json"),
         ("an array", b"[]".to_vec(), 422, "invalid_field"),
         ("a number", b"7".to_vec(), 422, "invalid_field"),
-        ("wrong types", b"{\"username\": 1, \"name\": 1, \"api_key\": 1, \"refresh_token\": 1}".to_vec(), 422, "invalid_field"),
+        (
+            "wrong types",
+            b"{\"username\": 1, \"name\": 1, \"api_key\": 1, \"refresh_token\": 1}".to_vec(),
+            422,
+            "invalid_field",
+        ),
     ];
     for route in routes {
         for (what, body, status, code) in &bodies {
@@ -51,7 +56,8 @@ pub async fn bad_requests_are_problems(deployment: &Deployment) {
     let client = deployment.client();
     let nowhere = client.get("/api/v1/nothing").await.expect(404);
     assert_eq!(nowhere.text_at("/code"), "not_found");
-    let wrong = client.send(client.request(Method::PUT, "/api/v1/auth/login").json(&json!({}))).await.expect(405);
+    let wrong =
+        client.send(client.request(Method::PUT, "/api/v1/auth/login").json(&json!({}))).await.expect(405);
     assert_eq!(wrong.text_at("/code"), "method_not_allowed");
     assert!(wrong.headers["allow"].to_str().unwrap().contains("POST"));
     client.get(&format!("/health?{}", "a".repeat(9000))).await.expect_problem(414, "uri_too_long");

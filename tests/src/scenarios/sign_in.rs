@@ -19,15 +19,18 @@ pub async fn signs_in(deployment: &Deployment) {
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     assert!(answer.headers.contains_key("strict-transport-security"));
-    let (first, second) = (answer, deployment.client().login(&setup.username, &setup.password).await.expect(200));
+    let (first, second) =
+        (answer, deployment.client().login(&setup.username, &setup.password).await.expect(200));
     assert_ne!(first.text_at("/access_token"), second.text_at("/access_token"));
 }
 
 /// A wrong password and an unknown user are told apart by nothing in the answer.
 pub async fn wrong_credentials_look_alike(deployment: &Deployment) {
     let client = deployment.client();
-    let wrong = client.login(&deployment.setup.username, "wrong").await.expect_problem(401, "invalid_credentials");
-    let unknown = client.login("nobody@example.com", "wrong").await.expect_problem(401, "invalid_credentials");
+    let wrong =
+        client.login(&deployment.setup.username, "wrong").await.expect_problem(401, "invalid_credentials");
+    let unknown =
+        client.login("nobody@example.com", "wrong").await.expect_problem(401, "invalid_credentials");
     assert_eq!(wrong.text_at("/detail"), unknown.text_at("/detail"));
     assert_eq!(wrong.headers["www-authenticate"], unknown.headers["www-authenticate"]);
 }
@@ -47,7 +50,8 @@ pub async fn a_token_opens_the_profile(deployment: &Deployment) {
 
 /// A changed token, somebody else's and a made-up one open nothing.
 pub async fn a_forged_token_opens_nothing(deployment: &Deployment) {
-    let answer = deployment.client().login(&deployment.setup.username, &deployment.setup.password).await.expect(200);
+    let answer =
+        deployment.client().login(&deployment.setup.username, &deployment.setup.password).await.expect(200);
     let token = answer.text_at("/access_token");
     let (input, signature) = token.rsplit_once('.').unwrap();
     let flipped = if signature.starts_with('A') { 'B' } else { 'A' };

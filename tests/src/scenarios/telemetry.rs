@@ -28,7 +28,8 @@ pub async fn arrives(deployment: &Deployment, collector: &Collector) {
     ];
     collector.wait_for(&wanted).await;
     let printed = collector.printed();
-    for secret in [setup.password.as_str(), answer.text_at("/access_token"), answer.text_at("/refresh_token")] {
+    for secret in [setup.password.as_str(), answer.text_at("/access_token"), answer.text_at("/refresh_token")]
+    {
         assert!(!printed.contains(secret), "a secret reached the collector");
     }
 }

@@ -1,0 +1,95 @@
+use iam_core::audit::{Actor, AuditEvent, Outcome};
+use iam_core::id::{LogId, UserId};
+use iam_core::scim::patch;
+use iam_core::scim::user::{self, ScimUser, Update};
+use serde_json::json;
+
+use crate::support::{Installation, USERS, user};
+
+/// Of two changes of what both read, the second changes, ends and records nothing.
+#[tokio::test]
+async fn a_change_of_a_stale_user_does_nothing() {
+    let installation = Installation::new().await;
+    let id = installation.create("ada").await;
+    installation.begin_session(&id).await;
+    let user_id: UserId = id.parse().unwrap();
+    let db = installation.host.request().db(installation.organization.as_str());
+    let read = db.run(user::by_id(&installation.organization, &user_id)).await.unwrap();
+    let before: ScimUser = read.decode_first().unwrap().unwrap();
+    let first = installation.patch(&id, json!([{"op": "replace", "path": "title", "value": "first"}])).await;
+
+    let operations = json!({
+        "schemas": [patch::PATCH_URN], "Operations": [{"op": "replace", "path": "active", "value": false}],
+    });
+    let operations = patch::parse(operations).unwrap();
+    let (after, _) = before.attributes.changed(|members| patch::apply(operations, members)).unwrap();
+    let now = iam_edge::now();
+    let update =
+        Update { organization: &installation.organization, before: &before, after: &after, password_hash: None, now };
+    let event = AuditEvent {
+        organization: installation.organization.clone(),
+        log_id: LogId::new(now, [9; 10]),
+        timestamp: now,
+        actor: Actor::Scim,
+        user_id: Some(user_id.clone()),
+        action: "scim.user.deactivate",
+        resource: "user",
+        resource_id: Some(id.clone()),
+        ip_address: None,
+        user_agent: None,
+        outcome: Outcome::Success,
+        request_id: None,
+        details: serde_json::Map::new(),
+    };
+    let rows = db.batch(update.statements(event)).await.unwrap();
+    assert!(rows.last().unwrap().is_empty());
+    assert_eq!(installation.get(&format!("{USERS}/{id}")).await.body, first.body);
+    assert_eq!(installation.sessions(&id).await, [None]);
+    assert_eq!(installation.audit(&id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn every_change_is_recorded_with_names_and_no_values() {
+    let installation = Installation::new().await;
+    let mut ada = user("ada");
+    ada["password"] = json!("hunter2");
+    ada["title"] = json!("Countess");
+    let id = installation.post(ada).await.id();
+    installation.begin_session(&id).await;
+    installation.patch(&id, json!([{"op": "replace", "value": {"title": "Lady", "active": false}}])).await;
+    installation.delete(&id).await;
+    installation.delete(&id).await;
+    let records = installation.audit(&id).await;
+    let actions: Vec<&str> = records.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["scim.user.create", "scim.user.deactivate", "scim.user.delete"]);
+    assert_eq!(records[0].1["attributes"], json!(["userName", "title", "active", "password"]));
+    assert_eq!(records[1].1["attributes"], json!(["title", "active"]));
+    for (_, details) in &records {
+        assert_eq!(details["token"], "first client");
+        let text = details.to_string();
+        assert!(!text.contains("hunter2") && !text.contains("Countess"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_out_at_once() {
+    let installation = Installation::new().await;
+    let id = installation.create("ada").await;
+    installation.begin_session(&id).await;
+    assert_eq!(installation.delete(&id).await.round_trips.used, 2);
+    assert_eq!(installation.sessions(&id).await, [Some("deleted".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_organization_sees_its_own_users_alone() {
+    let installation = Installation::new().await;
+    let foreign = "user_01fwhe4ydgfk1shh6w1g60eecf";
+    let sql = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
+               SELECT 'org_0000other', ?2, 'ada', 'ada', 'active', 'scim', 0, 0 WHERE ?1 <> ''";
+    installation.query(sql, &[foreign]).await;
+    assert_eq!(installation.get(&format!("{USERS}/{foreign}")).await.refusal(), (404, ""));
+    assert_eq!(installation.delete(foreign).await.refusal(), (404, ""));
+    assert_eq!(installation.find("userName eq \"ada\"").await.body["totalResults"], 0);
+    assert_eq!(installation.get(USERS).await.body["totalResults"], 1);
+    installation.create("ada").await;
+}
