@@ -5,22 +5,22 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use iam_edge::conformance::peers::Peers;
 use iam_edge::conformance::{self, CheckResult};
-use iam_edge::native::TestHost;
+use iam_edge::native::{TestHost, TestHostError};
 
-async fn prepared_host(peers: &Peers) -> TestHost {
-    let test_host = TestHost::new_in_memory().unwrap();
+fn prepared_host(peers: &Peers) -> Result<TestHost, TestHostError> {
+    let test_host = TestHost::new_in_memory()?;
     test_host.set_variable("CONFORMANCE_TEXT", "grüße");
     test_host.set_variable("CONFORMANCE_SECRET", "do not print");
     test_host.set_variable("CONFORMANCE_PEER", &format!("http://{}", peers.http));
     test_host.set_variable("CONFORMANCE_ECHO", &peers.echo.to_string());
     test_host.bind_function("conformance-function", conformance::echo);
-    test_host
+    Ok(test_host)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_holds_natively() {
     let peers = Peers::start().await.unwrap();
-    let test_host = prepared_host(&peers).await;
+    let test_host = prepared_host(&peers).unwrap();
     let results = conformance::run(&test_host.request_from("192.0.2.7".parse().unwrap())).await;
     let failed: Vec<&CheckResult> = results.iter().filter(|result| !result.passed).collect();
     assert!(failed.is_empty(), "{failed:#?}");
