@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::response::Response;
 use iam_core::scim::schema::{ENTERPRISE_URN, SCHEMAS, Schema, USER_URN};
-use iam_core::scim::user::MAX_PAGE;
+use iam_core::scim::store::MAX_PAGE;
 use iam_service::{Access, Function, Id, Route};
 use serde_json::{Value as Json, json};
 

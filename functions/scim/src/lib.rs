@@ -13,7 +13,8 @@ use iam_core::id::{OrganizationId, UserId};
 use iam_core::password;
 use iam_core::scim::filter::UserFilter;
 use iam_core::scim::patch;
-use iam_core::scim::user::{self, Attributes, Creation, NewPassword, Page, ScimUser, Update};
+use iam_core::scim::store::{self, Creation, Page, Update};
+use iam_core::scim::user::{Attributes, NewPassword, ScimUser};
 use iam_core::scim::{ScimError, ScimErrorKind};
 use iam_core::sql::Rows;
 use iam_edge::DbError;
@@ -185,7 +186,7 @@ async fn delete(
     Id(user_id): Id<UserId>,
 ) -> Result<StatusCode, ApiError> {
     let event = event(&context, &client, "scim.user.delete", &user_id)?;
-    let batch = user::delete(&client.organization, &user_id, context.now, event);
+    let batch = store::delete(&client.organization, &user_id, context.now, event);
     let rows = context.db(&client.organization).batch(batch).await?;
     if rows.last().is_none_or(Rows::is_empty) {
         return Err(not_found());
@@ -198,7 +199,7 @@ async fn read(
     organization: &OrganizationId,
     user_id: &UserId,
 ) -> Result<ScimUser, ApiError> {
-    let rows = context.db(organization).run(user::by_id(organization, user_id)).await?;
+    let rows = context.db(organization).run(store::by_id(organization, user_id)).await?;
     rows.decode_first()?.ok_or_else(not_found)
 }
 

@@ -85,7 +85,8 @@ pub(crate) fn resource(status: StatusCode, user: &ScimUser, base: &BaseUrl) -> R
     let mut response = iam_service::body(&UserResource(user.to_resource(&location)), MEDIA_TYPE);
     *response.status_mut() = status;
     if status == StatusCode::CREATED {
-        let location = HeaderValue::from_str(&location).map_err(|error| ApiError::internal(error.to_string()))?;
+        let location =
+            HeaderValue::from_str(&location).map_err(|error| ApiError::internal(error.to_string()))?;
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)

@@ -18,7 +18,10 @@ async fn open(installation: &Installation, path: &str) -> Json {
 async fn a_client_reads_what_is_offered() {
     let installation = Installation::new().await;
     let configuration = open(&installation, "ServiceProviderConfig").await;
-    assert_eq!(configuration["schemas"], json!(["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"]));
+    assert_eq!(
+        configuration["schemas"],
+        json!(["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"])
+    );
     assert_eq!(configuration["patch"], json!({"supported": true}));
     assert_eq!(configuration["filter"], json!({"supported": true, "maxResults": 200}));
     assert_eq!(configuration["bulk"]["supported"], false);
@@ -35,12 +38,19 @@ async fn a_client_reads_what_is_offered() {
 async fn the_schemas_are_those_that_are_checked() {
     let installation = Installation::new().await;
     let schemas = open(&installation, "Schemas").await;
-    let ids: Vec<&Json> = schemas["Resources"].as_array().unwrap().iter().map(|schema| &schema["id"]).collect();
+    let ids: Vec<&Json> =
+        schemas["Resources"].as_array().unwrap().iter().map(|schema| &schema["id"]).collect();
     assert_eq!(ids, [&json!(USER_URN), &json!(ENTERPRISE_URN)]);
     let user = open(&installation, &format!("Schemas/{USER_URN}")).await;
     assert_eq!(user, schemas["Resources"][0]);
     let attribute = |name: &str| {
-        user["attributes"].as_array().unwrap().iter().find(|attribute| attribute["name"] == name).unwrap().clone()
+        user["attributes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|attribute| attribute["name"] == name)
+            .unwrap()
+            .clone()
     };
     assert_eq!(
         attribute("userName"),

@@ -1,7 +1,6 @@
 use http::StatusCode;
 use iam_core::scim::filter::UserFilter;
-use iam_core::scim::user::Page;
-use iam_core::sql::Statement;
+use iam_core::scim::store::Page;
 use serde_json::{Value as Json, json};
 
 use crate::support::{Installation, USERS};
@@ -41,7 +40,11 @@ async fn users_come_in_pages_oldest_first() {
     let far = installation.get(&format!("{USERS}?startIndex=9223372036854775807")).await;
     assert_eq!((far.status, &far.body["itemsPerPage"]), (StatusCode::OK, &json!(0)));
     for query in ["count=many", "startIndex=1.5", "count=99999999999999999999"] {
-        assert_eq!(installation.get(&format!("{USERS}?{query}")).await.refusal(), (400, "invalidValue"), "{query}");
+        assert_eq!(
+            installation.get(&format!("{USERS}?{query}")).await.refusal(),
+            (400, "invalidValue"),
+            "{query}"
+        );
     }
 }
 
@@ -78,11 +81,19 @@ async fn users_are_found_by_name_and_ids() {
         assert_eq!(found.body["totalResults"], 1, "{filter}");
         assert_eq!(found.body["Resources"][0]["id"], json!(id), "{filter}");
     }
-    for filter in [r#"externalId eq "x-1""#, r#"id eq "other""#, r#"userName eq "' OR 1=1 --""#, r#"userName eq """#] {
+    for filter in
+        [r#"externalId eq "x-1""#, r#"id eq "other""#, r#"userName eq "' OR 1=1 --""#, r#"userName eq """#]
+    {
         let found = installation.find(filter).await;
-        assert_eq!((&found.body["totalResults"], &found.body["Resources"]), (&json!(0), &json!([])), "{filter}");
+        assert_eq!(
+            (&found.body["totalResults"], &found.body["Resources"]),
+            (&json!(0), &json!([])),
+            "{filter}"
+        );
     }
-    for filter in ["", "title eq \"x\"", "userName co \"a\"", "userName eq", "userName eq \"a\" or id eq \"b\""] {
+    for filter in
+        ["", "title eq \"x\"", "userName co \"a\"", "userName eq", "userName eq \"a\" or id eq \"b\""]
+    {
         assert_eq!(installation.find(filter).await.refusal(), (400, "invalidFilter"), "{filter}");
     }
 }
@@ -100,16 +111,9 @@ async fn every_list_has_its_index() {
     ] {
         let page = Page::new(filter, None, None);
         for statement in [page.total(&installation.organization), page.users(&installation.organization)] {
-            let plan = plan(&installation, &statement).await;
+            let plan = installation.plan(&statement).await;
             assert!(plan.contains(index), "{plan}");
             assert!(!plan.contains("PRIMARY KEY (org_id=?)\n"), "{plan}");
         }
     }
-}
-
-async fn plan(installation: &Installation, statement: &Statement) -> String {
-    let explain = Statement::new(format!("EXPLAIN QUERY PLAN {}", statement.text()));
-    let db = installation.host.request().db(installation.organization.as_str());
-    let rows = db.run(explain).await.unwrap();
-    rows.iter().map(|row| format!("{}\n", row.text("detail").unwrap())).collect()
 }

@@ -98,16 +98,21 @@ async fn a_new_password_signs_out_and_is_never_shown() {
     let installation = Installation::new().await;
     let id = installation.create("ada").await;
     installation.begin_session(&id).await;
-    let answer = installation.patch(&id, json!([{"op": "replace", "path": "password", "value": "new secret"}])).await;
+    let answer =
+        installation.patch(&id, json!([{"op": "replace", "path": "password", "value": "new secret"}])).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(!answer.body.to_string().contains("new secret"));
     assert_eq!(installation.sessions(&id).await, [Some("password_changed".to_owned())]);
-    let rows = installation.query("SELECT password_hash FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id]).await;
+    let rows = installation
+        .query("SELECT password_hash FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id])
+        .await;
     let hash = rows.first().unwrap().text("password_hash").unwrap().to_owned();
     assert_eq!(iam_core::password::verify("new secret", &hash), Ok(true));
     // Whatever else changes, the password stays.
     installation.patch(&id, json!([{"op": "replace", "path": "title", "value": "x"}])).await;
-    let rows = installation.query("SELECT password_hash FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id]).await;
+    let rows = installation
+        .query("SELECT password_hash FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id])
+        .await;
     assert_eq!(rows.first().unwrap().text("password_hash"), Ok(hash.as_str()));
 }
 
@@ -117,7 +122,8 @@ async fn a_lock_is_not_the_clients_to_open() {
     let id = installation.create("ada").await;
     installation.query("UPDATE users SET status = 'locked' WHERE org_id = ?1 AND user_id = ?2", &[&id]).await;
     let status = async || {
-        let rows = installation.query("SELECT status FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id]).await;
+        let rows =
+            installation.query("SELECT status FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id]).await;
         rows.first().unwrap().text("status").unwrap().to_owned()
     };
     let changes = json!([{"op": "replace", "value": {"active": true, "title": "x"}}]);

@@ -51,8 +51,9 @@ async fn what_is_no_user_is_refused() {
 
 fn large() -> Json {
     let value = "a".repeat(2000);
-    let emails: Vec<Json> =
-        (0..MAX_ATTRIBUTES_BYTES / 2000 + 1).map(|number| json!({"value": format!("{number}{value}")})).collect();
+    let emails: Vec<Json> = (0..MAX_ATTRIBUTES_BYTES / 2000 + 1)
+        .map(|number| json!({"value": format!("{number}{value}")}))
+        .collect();
     json!({"schemas": [USER_URN], "userName": "ada", "emails": emails})
 }
 
@@ -67,7 +68,11 @@ async fn bad_bodies_are_the_clients_fault() {
     for (method, path) in [(Method::POST, USERS), (Method::PATCH, path.as_str())] {
         for body in [&b""[..], b"{", truncated.as_bytes(), b"\xff\xfe", deep.as_bytes(), b"null", b"{} {}"] {
             let request = installation.request(method.clone(), path, body.to_vec());
-            assert_eq!(installation.send(request).await.refusal(), (400, "invalidSyntax"), "{method} {body:?}");
+            assert_eq!(
+                installation.send(request).await.refusal(),
+                (400, "invalidSyntax"),
+                "{method} {body:?}"
+            );
         }
         let mut request = installation.request(method.clone(), path, user("bob").to_string());
         request.headers_mut().insert("content-type", "text/plain".parse().unwrap());

@@ -1,7 +1,8 @@
 use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::id::{LogId, UserId};
 use iam_core::scim::patch;
-use iam_core::scim::user::{self, ScimUser, Update};
+use iam_core::scim::store::{self, Update};
+use iam_core::scim::user::ScimUser;
 use serde_json::json;
 
 use crate::support::{Installation, USERS, user};
@@ -14,7 +15,7 @@ async fn a_change_of_a_stale_user_does_nothing() {
     installation.begin_session(&id).await;
     let user_id: UserId = id.parse().unwrap();
     let db = installation.host.request().db(installation.organization.as_str());
-    let read = db.run(user::by_id(&installation.organization, &user_id)).await.unwrap();
+    let read = db.run(store::by_id(&installation.organization, &user_id)).await.unwrap();
     let before: ScimUser = read.decode_first().unwrap().unwrap();
     let first = installation.patch(&id, json!([{"op": "replace", "path": "title", "value": "first"}])).await;
 
@@ -24,8 +25,13 @@ async fn a_change_of_a_stale_user_does_nothing() {
     let operations = patch::parse(operations).unwrap();
     let (after, _) = before.attributes.changed(|members| patch::apply(operations, members)).unwrap();
     let now = iam_edge::now();
-    let update =
-        Update { organization: &installation.organization, before: &before, after: &after, password_hash: None, now };
+    let update = Update {
+        organization: &installation.organization,
+        before: &before,
+        after: &after,
+        password_hash: None,
+        now,
+    };
     let event = AuditEvent {
         organization: installation.organization.clone(),
         log_id: LogId::new(now, [9; 10]),
@@ -41,7 +47,14 @@ async fn a_change_of_a_stale_user_does_nothing() {
         request_id: None,
         details: serde_json::Map::new(),
     };
-    let rows = db.batch(update.statements(event)).await.unwrap();
+    let statements = update.statements(event);
+    for statement in &statements {
+        // Nor does it read more than this user and its sessions.
+        let plan = installation.plan(statement).await;
+        assert!(plan.contains("(org_id=? AND user_id=?"), "{plan}");
+        assert!(!plan.contains("(org_id=?)"), "{plan}");
+    }
+    let rows = db.batch(statements).await.unwrap();
     assert!(rows.last().unwrap().is_empty());
     assert_eq!(installation.get(&format!("{USERS}/{id}")).await.body, first.body);
     assert_eq!(installation.sessions(&id).await, [None]);

@@ -6,14 +6,15 @@ use iam_core::config::Configuration;
 use iam_core::id::{OrganizationId, SessionId};
 use iam_core::scim::schema::USER_URN;
 use iam_core::sql::{Rows, Statement};
-use iam_edge::native::testing::TestHost;
+use iam_edge::native::TestHost;
 use iam_service::{RoundTrips, Service};
 use serde_json::{Value as Json, json};
 
 const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kv-schema/migrations");
 
 /// Hashing costs next to nothing here.
-const CONFIGURATION: &str = r#"{"password": {"argon2": {"memory_kib": 8, "iterations": 1, "parallelism": 1}}}"#;
+const CONFIGURATION: &str =
+    r#"{"password": {"argon2": {"memory_kib": 8, "iterations": 1, "parallelism": 1}}}"#;
 
 pub(crate) const USERS: &str = "/api/scim/v2/Users";
 
@@ -45,9 +46,15 @@ impl Installation {
         host.set_variable("IAM_MASTER_KEY", &iam_core::encoding::base64url(&[7; 32]));
         host.set_variable("IAM_INTERNAL_TOKEN", &"t".repeat(32));
         let configuration = Configuration::parse(CONFIGURATION, []).unwrap();
-        let entropy = Entropy { ids: [[1; 10], [2; 10], [3; 10]], password: [4; 16], salt: [5; 16], scim_token: [6; 32] };
+        let entropy = Entropy {
+            ids: [[1; 10], [2; 10], [3; 10]],
+            password: [4; 16],
+            salt: [5; 16],
+            scim_token: [6; 32],
+        };
         let first =
-            FirstOrganization::new("First", "admin@example.com", &configuration, &entropy, iam_edge::now()).unwrap();
+            FirstOrganization::new("First", "admin@example.com", &configuration, &entropy, iam_edge::now())
+                .unwrap();
         let organization = configuration.organization;
         host.request().db(organization.as_str()).batch(first.statements).await.unwrap();
         let token = first.scim_token.reveal().to_owned();
@@ -89,7 +96,8 @@ impl Installation {
     }
 
     pub(crate) async fn patch(&self, id: &str, operations: Json) -> Answer {
-        let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+        let body =
+            json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
         self.send(self.request(Method::PATCH, &format!("{USERS}/{id}"), body.to_string())).await
     }
 
@@ -109,6 +117,14 @@ impl Installation {
         let statement = Statement::new(sql).bind(&self.organization);
         let statement = parameters.iter().fold(statement, |statement, parameter| statement.bind(*parameter));
         self.host.request().db(self.organization.as_str()).run(statement).await.unwrap()
+    }
+
+    /// How SQLite carries a statement out, a line a step.
+    pub(crate) async fn plan(&self, statement: &Statement) -> String {
+        let explain = Statement::new(format!("EXPLAIN QUERY PLAN {}", statement.text()));
+        let explain = statement.parameters().iter().cloned().fold(explain, Statement::bind);
+        let rows = self.host.request().db(self.organization.as_str()).run(explain).await.unwrap();
+        rows.iter().map(|row| format!("{}\n", row.text("detail").unwrap())).collect()
     }
 
     /// A session of a user, begun elsewhere.
@@ -133,7 +149,9 @@ impl Installation {
         let sql = "SELECT action, details FROM audit_events WHERE org_id = ?1 AND resource_id = ?2 AND user_id = ?2 \
                    AND actor = 'scim' AND result = 'success' AND resource = 'user' ORDER BY log_id";
         let rows = self.query(sql, &[user_id]).await;
-        rows.iter().map(|row| (row.text("action").unwrap().to_owned(), row.json("details").unwrap())).collect()
+        rows.iter()
+            .map(|row| (row.text("action").unwrap().to_owned(), row.json("details").unwrap()))
+            .collect()
     }
 }
 

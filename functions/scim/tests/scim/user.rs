@@ -58,7 +58,10 @@ async fn a_user_is_created_shown_and_deleted() {
     assert_eq!((deleted.status, deleted.body), (StatusCode::NO_CONTENT, json!(null)));
     assert_eq!(installation.get(&format!("{USERS}/{id}")).await.refusal(), (404, ""));
     assert_eq!(installation.delete(&id).await.refusal(), (404, ""));
-    assert_eq!(installation.patch(&id, json!([{"op": "remove", "path": "title"}])).await.refusal(), (404, ""));
+    assert_eq!(
+        installation.patch(&id, json!([{"op": "remove", "path": "title"}])).await.refusal(),
+        (404, "")
+    );
     assert_eq!(installation.find("userName eq \"ada@example.com\"").await.body["totalResults"], 0);
     assert_ne!(installation.create("ada@example.com").await, id);
 }
@@ -97,7 +100,9 @@ async fn a_user_name_is_taken_once_in_any_case() {
     assert_eq!(installation.patch(&other, rename).await.refusal(), (409, "uniqueness"));
     assert_eq!(installation.get(&format!("{USERS}/{other}")).await.body["title"], json!(null));
     assert_eq!(installation.audit(&other).await.len(), 1);
-    let same = installation.patch(&id, json!([{"op": "replace", "path": "userName", "value": "Ada@example.com"}])).await;
+    let same = installation
+        .patch(&id, json!([{"op": "replace", "path": "userName", "value": "Ada@example.com"}]))
+        .await;
     assert_eq!(same.body["userName"], "Ada@example.com");
 }
 
@@ -111,7 +116,8 @@ async fn who_was_created_elsewhere_is_shown_too() {
     let id = admin["id"].as_str().unwrap();
     let add_to_group = "INSERT INTO group_members (org_id, user_id, group_id) VALUES (?1, ?2, 'g1')";
     installation.query(add_to_group, &[id]).await;
-    let group = "INSERT INTO groups (org_id, group_id, display_name, created_at) VALUES (?1, 'g1', 'Engines', 0)";
+    let group =
+        "INSERT INTO groups (org_id, group_id, display_name, created_at) VALUES (?1, 'g1', 'Engines', 0)";
     installation.query(group, &[]).await;
     let shown = installation.get(&format!("{USERS}/{id}")).await;
     assert_eq!(shown.body["groups"], json!([{"value": "g1", "display": "Engines"}]));

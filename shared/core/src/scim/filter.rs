@@ -35,14 +35,19 @@ impl Filter {
         let (attribute, rest) = text.trim().split_once(' ').ok_or_else(malformed)?;
         let (operator, literal) = rest.trim_start().split_once(' ').ok_or_else(malformed)?;
         if !operator.eq_ignore_ascii_case("eq") {
-            return Err(ScimError::filter(format!("the operator `{}` is not offered: {FORM}", shown(operator))));
+            return Err(ScimError::filter(format!(
+                "the operator `{}` is not offered: {FORM}",
+                shown(operator)
+            )));
         }
         if attribute.is_empty() || !attribute.chars().all(is_name_character) {
             return Err(malformed());
         }
         // The literal is JSON (RFC 7644, ABNF of compValue), so whatever follows it is refused here too.
         match serde_json::from_str(literal) {
-            Ok(value @ (Json::String(_) | Json::Bool(_))) => Ok(Self::Equal { attribute: attribute.to_owned(), value }),
+            Ok(value @ (Json::String(_) | Json::Bool(_))) => {
+                Ok(Self::Equal { attribute: attribute.to_owned(), value })
+            }
             Ok(_) => Err(ScimError::filter("the value of a filter must be text in quotes, or true or false")),
             Err(_) => Err(malformed()),
         }

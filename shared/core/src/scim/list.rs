@@ -156,7 +156,10 @@ mod tests {
     fn a_part_of_the_values_that_are_meant() {
         let path = "emails[type eq \"WORK\"].value";
         let replaced = changed(emails(), path, Change::Replace(json!("new"))).unwrap();
-        assert_eq!(replaced, json!([{"type": "work", "value": "new", "primary": true}, {"type": "home", "value": "h"}]));
+        assert_eq!(
+            replaced,
+            json!([{"type": "work", "value": "new", "primary": true}, {"type": "home", "value": "h"}])
+        );
         assert_eq!(
             changed(json!([]), path, Change::Add(json!("new"))),
             Ok(json!([{"type": "WORK", "value": "new"}]))
@@ -182,7 +185,8 @@ mod tests {
     #[test]
     fn a_new_primary_value_takes_the_place_of_the_old_one() {
         let is_primary = |emails: &Json, index: usize| emails[index]["primary"] == json!(true);
-        let moved = changed(emails(), "emails[type eq \"home\"].primary", Change::Replace(json!("True"))).unwrap();
+        let moved =
+            changed(emails(), "emails[type eq \"home\"].primary", Change::Replace(json!("True"))).unwrap();
         assert!(!is_primary(&moved, 0) && is_primary(&moved, 1));
         let added = changed(emails(), "emails", Change::Add(json!({"value": "n", "primary": true}))).unwrap();
         assert!(!is_primary(&added, 0) && is_primary(&added, 2));

@@ -2,13 +2,14 @@
 //!
 //! A resource is JSON in its canonical form (attribute names as the schema writes them, booleans that are
 //! booleans), checked against the table in [`schema`]. Foreign JSON gets that form in [`value`], paths are read in
-//! [`path`], filters in [`filter`], changes applied in [`patch`], and [`user`] knows the columns.
+//! [`path`], filters in [`filter`], changes applied in [`patch`]; [`user`] knows the columns, [`store`] the statements.
 
 pub mod filter;
 mod list;
 pub mod patch;
 pub mod path;
 pub mod schema;
+pub mod store;
 pub mod user;
 pub mod value;
 

@@ -65,7 +65,9 @@ pub(crate) fn take(object: &mut Object, name: &str) -> Option<Json> {
 }
 
 fn operation(json: Json) -> Result<Operation, ScimError> {
-    let Json::Object(mut json) = json else { return Err(ScimError::syntax("an operation must be an object")) };
+    let Json::Object(mut json) = json else {
+        return Err(ScimError::syntax("an operation must be an object"));
+    };
     let Some(Json::String(name)) = take(&mut json, "op") else {
         return Err(ScimError::syntax("an operation needs an `op`"));
     };

@@ -27,7 +27,12 @@ impl AttributePath {
         let text = text.trim();
         if let Some(rest) = strip_prefix_ignoring_case(text, ENTERPRISE_USER.name) {
             if rest.is_empty() {
-                return Ok(Self { extension: None, attribute: &ENTERPRISE_USER, filter: None, sub_attribute: None });
+                return Ok(Self {
+                    extension: None,
+                    attribute: &ENTERPRISE_USER,
+                    filter: None,
+                    sub_attribute: None,
+                });
             }
             let rest = rest.strip_prefix(':').ok_or_else(|| unknown(text))?;
             return Self::within(Some(&ENTERPRISE_USER), rest);
@@ -72,7 +77,8 @@ fn split(text: &str) -> Result<Parts<'_>, ScimError> {
         });
     };
     // A `]` in the filter's own text comes before the last one: no name has one.
-    let (filter, rest) = rest.rsplit_once(']').ok_or_else(|| ScimError::path("a `]` is missing in the path"))?;
+    let (filter, rest) =
+        rest.rsplit_once(']').ok_or_else(|| ScimError::path("a `]` is missing in the path"))?;
     match rest.strip_prefix('.') {
         Some(sub) => Ok((name, Some(filter), Some(sub))),
         None if rest.is_empty() => Ok((name, Some(filter), None)),
@@ -101,7 +107,10 @@ mod tests {
         assert_eq!(names("name.givenname"), (None, "name", Some("givenName")));
         assert_eq!(names(&format!("{USER_URN}:name.familyName")), (None, "name", Some("familyName")));
         assert_eq!(names(&format!("{enterprise}:Department")), (Some(enterprise), "department", None));
-        assert_eq!(names(&format!("{enterprise}:manager.value")), (Some(enterprise), "manager", Some("value")));
+        assert_eq!(
+            names(&format!("{enterprise}:manager.value")),
+            (Some(enterprise), "manager", Some("value"))
+        );
         assert_eq!(names(enterprise), (None, enterprise, None));
         assert_eq!(names("emails[type eq \"a]b\"].value"), (None, "emails", Some("value")));
         assert_eq!(names("emails[primary eq \"True\"]"), (None, "emails", None));
@@ -109,7 +118,9 @@ mod tests {
 
     #[test]
     fn other_paths_are_refused() {
-        for text in ["", ".", "shoeSize", "name.shoeSize", "name.givenName.x", "emails[type eq \"a\"", "active.value"] {
+        for text in
+            ["", ".", "shoeSize", "name.shoeSize", "name.givenName.x", "emails[type eq \"a\"", "active.value"]
+        {
             assert_eq!(AttributePath::parse(text).unwrap_err().kind, ScimErrorKind::InvalidPath, "{text}");
         }
         for text in ["emails[type eq]", "emails[shoeSize eq \"43\"]", "emails[primary eq \"maybe\"]"] {

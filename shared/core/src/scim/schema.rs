@@ -245,7 +245,12 @@ pub struct Schema {
 /// Every schema.
 pub const SCHEMAS: [Schema; 2] = [
     Schema { id: USER_URN, name: "User", description: "User account", attributes: USER },
-    Schema { id: ENTERPRISE_URN, name: "EnterpriseUser", description: "Enterprise user", attributes: ENTERPRISE },
+    Schema {
+        id: ENTERPRISE_URN,
+        name: "EnterpriseUser",
+        description: "Enterprise user",
+        attributes: ENTERPRISE,
+    },
 ];
 
 impl Schema {

@@ -64,8 +64,12 @@ fn single(attribute: &'static Attribute, value: Json) -> Result<Option<Json>, Sc
         (Kind::Text | Kind::Reference, Json::String(text)) => bounded(name, text, MAX_TEXT_BYTES).map(Some),
         (Kind::Binary, Json::String(text)) => bounded(name, text, MAX_BINARY_BYTES).map(Some),
         (Kind::Boolean, Json::Bool(truth)) => Ok(Some(Json::Bool(truth))),
-        (Kind::Boolean, Json::String(text)) if text.eq_ignore_ascii_case("true") => Ok(Some(Json::Bool(true))),
-        (Kind::Boolean, Json::String(text)) if text.eq_ignore_ascii_case("false") => Ok(Some(Json::Bool(false))),
+        (Kind::Boolean, Json::String(text)) if text.eq_ignore_ascii_case("true") => {
+            Ok(Some(Json::Bool(true)))
+        }
+        (Kind::Boolean, Json::String(text)) if text.eq_ignore_ascii_case("false") => {
+            Ok(Some(Json::Bool(false)))
+        }
         (Kind::Complex(of), Json::Object(members)) => {
             let object = members_of(of, members)?;
             Ok((!object.is_empty()).then_some(Json::Object(object)))
@@ -73,11 +77,16 @@ fn single(attribute: &'static Attribute, value: Json) -> Result<Option<Json>, Sc
         // Entra sends a manager as its bare id.
         (Kind::Complex(of), value @ Json::String(_)) if !attribute.is_multi_valued => {
             match schema::find(of, "value") {
-                Some(sub) => Ok(single(sub, value)?.map(|value| Object::from_iter([(sub.name.to_owned(), value)]).into())),
+                Some(sub) => {
+                    Ok(single(sub, value)?
+                        .map(|value| Object::from_iter([(sub.name.to_owned(), value)]).into()))
+                }
                 None => Err(ScimError::value(format!("`{name}` must be an object"))),
             }
         }
-        (Kind::Text | Kind::Reference | Kind::Binary, _) => Err(ScimError::value(format!("`{name}` must be text"))),
+        (Kind::Text | Kind::Reference | Kind::Binary, _) => {
+            Err(ScimError::value(format!("`{name}` must be text")))
+        }
         (Kind::Boolean, _) => Err(ScimError::value(format!("`{name}` must be true or false"))),
         (Kind::Complex(_), _) => Err(ScimError::value(format!("`{name}` must be an object"))),
     }
@@ -86,6 +95,10 @@ fn single(attribute: &'static Attribute, value: Json) -> Result<Option<Json>, Sc
 fn bounded(name: &str, text: String, max: usize) -> Result<Json, ScimError> {
     if text.len() > max {
         return Err(ScimError::value(format!("`{name}` may be {max} bytes long")));
+    }
+    // Not every host carries it through a column.
+    if text.contains('\0') {
+        return Err(ScimError::value(format!("`{name}` may not contain a NUL")));
     }
     Ok(Json::String(text))
 }
@@ -132,7 +145,8 @@ mod tests {
     use crate::scim::ScimErrorKind;
 
     fn user(members: Json) -> Result<Json, ScimError> {
-        members_of(schema::top_level().collect::<Vec<_>>(), members.as_object().cloned().unwrap()).map(Json::Object)
+        members_of(schema::top_level().collect::<Vec<_>>(), members.as_object().cloned().unwrap())
+            .map(Json::Object)
     }
 
     #[test]
@@ -158,6 +172,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let kind = |members: Json| user(members).unwrap_err().kind;
         assert_eq!(kind(json!({"userName": 1})), ScimErrorKind::InvalidValue);
+        assert_eq!(kind(json!({"title": "a\0b"})), ScimErrorKind::InvalidValue);
         assert_eq!(kind(json!({"active": "yes"})), ScimErrorKind::InvalidValue);
         assert_eq!(kind(json!({"name": "Ada"})), ScimErrorKind::InvalidValue);
         assert_eq!(kind(json!({"emails": ["a@example.com"]})), ScimErrorKind::InvalidValue);
@@ -165,7 +180,10 @@ mod tests {
         assert_eq!(kind(json!({"name": {"shoeSize": 43}})), ScimErrorKind::InvalidSyntax);
         assert_eq!(kind(json!({"title": "a", "Title": "b"})), ScimErrorKind::InvalidSyntax);
         assert_eq!(kind(json!({"title": "a".repeat(MAX_TEXT_BYTES + 1)})), ScimErrorKind::InvalidValue);
-        assert_eq!(kind(json!({"emails": vec![json!({"value": "a"}); MAX_VALUES + 1]})), ScimErrorKind::InvalidValue);
+        assert_eq!(
+            kind(json!({"emails": vec![json!({"value": "a"}); MAX_VALUES + 1]})),
+            ScimErrorKind::InvalidValue
+        );
         let two = json!([{"value": "a", "primary": true}, {"value": "b", "primary": true}]);
         assert_eq!(kind(json!({"emails": two})), ScimErrorKind::InvalidValue);
     }
