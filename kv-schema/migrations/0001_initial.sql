@@ -197,10 +197,10 @@ CREATE TABLE audit_events (
 
 CREATE TRIGGER audit_events_keep BEFORE UPDATE ON audit_events
 BEGIN
-  SELECT RAISE(ABORT, 'audit events are append-only');
+  SELECT RAISE(ABORT, 'constraint: audit events are append-only');
 END;
 
 CREATE TRIGGER audit_events_stay BEFORE DELETE ON audit_events
 BEGIN
-  SELECT RAISE(ABORT, 'audit events are append-only');
+  SELECT RAISE(ABORT, 'constraint: audit events are append-only');
 END;
