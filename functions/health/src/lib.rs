@@ -19,18 +19,18 @@ const SLOW_MS: i64 = 1_000;
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let read = Access::Permission("health", "read", Scope::Organization);
+    let read = Access::permission("health", "read", Scope::Organization);
     Function::new("health", "Tells how the product does")
         .uses_database()
         .uses_key_value()
         .route(
-            Route::get("/health", Access::Public, health)
+            Route::get("/health", Access::public(), health)
                 .summary("Tells whether the product lives")
                 .gives::<Health>(200, "It lives")
                 .round_trips(0),
         )
         .route(
-            Route::get("/ready", Access::Public, ready)
+            Route::get("/ready", Access::public(), ready)
                 .summary("Tells whether the product can serve")
                 .gives::<Readiness>(200, "It can")
                 .gives::<Readiness>(503, "A part it can't do without fails")

@@ -24,7 +24,7 @@ const MAX_RATE_LIMIT: u32 = 1_000_000;
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let write_own = Access::Permission("api_keys", "write", Scope::Own);
+    let write_own = Access::permission("api_keys", "write", Scope::Own);
     Function::new("key-create", "Creates API keys").uses_database().route(
         Route::post(PATH, write_own, create)
             .summary("Creates an API key")

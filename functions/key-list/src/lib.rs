@@ -12,7 +12,7 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let read_own = Access::Permission("api_keys", "read", Scope::Own);
+    let read_own = Access::permission("api_keys", "read", Scope::Own);
     Function::new("key-list", "Lists API keys").uses_database().route(
         Route::get("/api/v1/auth/keys", read_own, list)
             .summary("Lists a user's API keys, oldest first")

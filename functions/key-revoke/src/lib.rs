@@ -14,7 +14,7 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let delete_own = Access::Permission("api_keys", "delete", Scope::Own);
+    let delete_own = Access::permission("api_keys", "delete", Scope::Own);
     Function::new("key-revoke", "Revokes API keys").uses_database().route(
         Route::delete("/api/v1/auth/keys/{key_id}", delete_own, revoke)
             .summary("Revokes an API key")

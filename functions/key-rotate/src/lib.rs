@@ -24,7 +24,7 @@ const MAX_BATCHES: usize = 20;
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let write_own = Access::Permission("api_keys", "write", Scope::Own);
+    let write_own = Access::permission("api_keys", "write", Scope::Own);
     Function::new("key-rotate", "Rotates API keys")
         .uses_database()
         .route(

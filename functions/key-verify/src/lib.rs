@@ -18,7 +18,7 @@ iam_service::deploy!(function);
 #[must_use]
 pub fn function() -> Function {
     Function::new("key-verify", "Verifies API keys").uses_database().route(
-        Route::post("/api/v1/auth/keys/verify", Access::Public, verify)
+        Route::post("/api/v1/auth/keys/verify", Access::public(), verify)
             .summary("Tells whether an API key works, and what it may do")
             .description(
                 "Whoever holds the key may ask. A key that does not work is an answer, not an error.",

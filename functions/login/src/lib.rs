@@ -19,7 +19,7 @@ iam_service::deploy!(function);
 #[must_use]
 pub fn function() -> Function {
     Function::new("login", "Signs people in").uses_database().route(
-        Route::post("/api/v1/auth/login", Access::Public, login)
+        Route::post("/api/v1/auth/login", Access::public(), login)
             .summary("Signs in with a user name and a password")
             .description("An unknown user, a wrong password and a suspended user get the same answer after the same work.")
             .takes::<LoginRequest>()

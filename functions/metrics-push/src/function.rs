@@ -19,7 +19,7 @@ pub fn function() -> Function {
         .calls_only(&[])
         .connects_to(&["http://*:*", "https://*:*"])
         .route(
-            Route::post("/internal/telemetry", Access::Internal, take)
+            Route::post("/internal/telemetry", Access::internal(), take)
                 .summary("Takes what a function gathered")
                 .answers(202, "It will be delivered")
                 .internal_only(),

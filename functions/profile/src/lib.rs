@@ -9,7 +9,7 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let read_own = Access::Permission("profile", "read", Scope::Own);
+    let read_own = Access::permission("profile", "read", Scope::Own);
     Function::new("profile", "Shows the signed-in user").uses_database().route(
         Route::get("/api/v1/auth/me", read_own, me)
             .summary("Shows the signed-in user")

@@ -16,31 +16,31 @@ const USER_TYPE: &str = "User";
 pub(crate) fn routes(function: Function) -> Function {
     function
         .route(
-            Route::get("/api/scim/v2/ServiceProviderConfig", Access::Public, configuration)
+            Route::get("/api/scim/v2/ServiceProviderConfig", Access::public(), configuration)
                 .summary("Tells what of SCIM is offered")
                 .gives_as::<Json>(200, MEDIA_TYPE, "RFC 7643 section 5")
                 .scim_errors(),
         )
         .route(
-            Route::get("/api/scim/v2/ResourceTypes", Access::Public, resource_types)
+            Route::get("/api/scim/v2/ResourceTypes", Access::public(), resource_types)
                 .summary("Lists the kinds of resources")
                 .gives_as::<ListResponse<Json>>(200, MEDIA_TYPE, "RFC 7643 section 6")
                 .scim_errors(),
         )
         .route(
-            Route::get("/api/scim/v2/ResourceTypes/{id}", Access::Public, resource_type)
+            Route::get("/api/scim/v2/ResourceTypes/{id}", Access::public(), resource_type)
                 .summary("Shows a kind of resource")
                 .gives_as::<Json>(200, MEDIA_TYPE, "RFC 7643 section 6")
                 .scim_errors(),
         )
         .route(
-            Route::get("/api/scim/v2/Schemas", Access::Public, schemas)
+            Route::get("/api/scim/v2/Schemas", Access::public(), schemas)
                 .summary("Lists the schemas of resources")
                 .gives_as::<ListResponse<Json>>(200, MEDIA_TYPE, "RFC 7643 section 7")
                 .scim_errors(),
         )
         .route(
-            Route::get("/api/scim/v2/Schemas/{id}", Access::Public, schema)
+            Route::get("/api/scim/v2/Schemas/{id}", Access::public(), schema)
                 .summary("Shows a schema")
                 .gives_as::<Json>(200, MEDIA_TYPE, "RFC 7643 section 7")
                 .scim_errors(),

@@ -35,7 +35,7 @@ pub fn function() -> Function {
     let function = Function::new("scim", "Lets identity providers provision users over SCIM 2.0")
         .uses_database()
         .route(
-            Route::post(USERS, Access::Scim, create)
+            Route::post(USERS, Access::scim(), create)
                 .summary("Creates a user")
                 .takes_as::<UserResource>(MEDIA_TYPE)
                 .gives_as::<UserResource>(201, MEDIA_TYPE, "Created")
@@ -43,7 +43,7 @@ pub fn function() -> Function {
                 .scim_errors(),
         )
         .route(
-            Route::get(USERS, Access::Scim, list)
+            Route::get(USERS, Access::scim(), list)
                 .summary("Lists users, oldest first")
                 .takes_query::<ListQuery>()
                 .gives_as::<ListResponse>(200, MEDIA_TYPE, "A page of users")
@@ -51,14 +51,14 @@ pub fn function() -> Function {
                 .scim_errors(),
         )
         .route(
-            Route::get(USER, Access::Scim, get)
+            Route::get(USER, Access::scim(), get)
                 .summary("Shows a user")
                 .gives_as::<UserResource>(200, MEDIA_TYPE, "The user")
                 .round_trips(2)
                 .scim_errors(),
         )
         .route(
-            Route::patch(USER, Access::Scim, change)
+            Route::patch(USER, Access::scim(), change)
                 .summary("Changes a user")
                 .description(
                     "All operations or none. Who is deactivated or gets a new password is signed out everywhere. 409 \
@@ -70,7 +70,7 @@ pub fn function() -> Function {
                 .scim_errors(),
         )
         .route(
-            Route::delete(USER, Access::Scim, delete)
+            Route::delete(USER, Access::scim(), delete)
                 .summary("Deletes a user")
                 .description("It is signed out everywhere, and its user name is free again.")
                 .answers(204, "Deleted")

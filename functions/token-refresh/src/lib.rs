@@ -19,7 +19,7 @@ iam_service::deploy!(function);
 #[must_use]
 pub fn function() -> Function {
     Function::new("token-refresh", "Exchanges refresh tokens").uses_database().route(
-        Route::post("/api/v1/auth/refresh", Access::Public, refresh)
+        Route::post("/api/v1/auth/refresh", Access::public(), refresh)
             .summary("Exchanges a refresh token for a new pair of tokens")
             .description(
                 "A refresh token works once. One that was spent a moment ago is refused; one that was spent \

@@ -270,8 +270,8 @@ impl Configuration {
                 set(&mut value, pointer, text);
             }
         }
-        let configuration: Self = serde_path_to_error::deserialize(value).map_err(|error| {
-            ConfigurationError { field: error.path().to_string(), problem: error.inner().to_string() }
+        let configuration: Self = serde_json::from_value(value.clone()).map_err(|error| {
+            ConfigurationError { field: culprit(value, &error), problem: error.to_string() }
         })?;
         configuration.check()?;
         Ok(configuration)
@@ -358,6 +358,43 @@ fn require(field: &str, holds: bool, allowed: impl FnOnce() -> String) -> Result
         return Ok(());
     }
     Err(ConfigurationError { field: field.to_owned(), problem: format!("allowed is: {}", allowed()) })
+}
+
+/// The field that is at fault: the one without which the document reads otherwise. (Following the path while
+/// decoding would say it too, and cost every module a second decoder of every section.)
+fn culprit(document: serde_json::Value, error: &serde_json::Error) -> String {
+    let problem = error.to_string();
+    let mut paths = Vec::new();
+    list_paths(&document, &mut Vec::new(), &mut paths);
+    let at_fault = paths.into_iter().find(|path| {
+        let mut rest = document.clone();
+        remove(&mut rest, path);
+        let otherwise = serde_json::from_value::<Configuration>(rest);
+        otherwise.map_or_else(|error| error.to_string() != problem, |_| true)
+    });
+    at_fault.unwrap_or_default().join(".")
+}
+
+/// Every field of a document, the innermost first.
+fn list_paths(value: &serde_json::Value, at: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        at.push(name.clone());
+        list_paths(value, at, paths);
+        paths.push(at.clone());
+        at.pop();
+    }
+}
+
+fn remove(document: &mut serde_json::Value, path: &[String]) {
+    let Some((last, parents)) = path.split_last() else { return };
+    let mut place = document;
+    for name in parents {
+        let Some(next) = place.get_mut(name) else { return };
+        place = next;
+    }
+    if let Some(object) = place.as_object_mut() {
+        object.remove(last);
+    }
 }
 
 /// Puts a text at a JSON pointer, making the objects on the way.

@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::FetchError;
 
 /// The largest body that is taken in or given out whole where the host has no bound of its own.
+#[cfg(any(target_family = "wasm", feature = "conformance"))]
 pub(crate) const LARGEST_MESSAGE: usize = 8 << 20;
 
 /// Reads a body to its end, or stops at the bound.

@@ -1,6 +1,8 @@
 //! Who is calling, and whether it may: every route says which [`Access`] it gives, and its handler runs only
 //! after that was checked.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
@@ -19,17 +21,62 @@ use subtle::ConstantTimeEq;
 use crate::context::Context;
 use crate::error::{ApiError, parse_credential};
 
-/// Who may call a route.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// Anybody.
+/// Who may call a route: a rule, and the check that enforces it. The check is a function pointer, so that a module
+/// whose routes never ask for an access token does not carry the cryptography that verifies one.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    pub(crate) rule: Rule,
+    admit: Admit,
+}
+
+/// Who may call, in words.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    target_family = "wasm",
+    expect(dead_code, reason = "only the OpenAPI document tells them all apart")
+)]
+pub(crate) enum Rule {
     Public,
-    /// A person or service that holds this permission, with an access token or an API key.
     Permission(&'static str, &'static str, Scope),
-    /// A SCIM client with its bearer token.
     Scim,
-    /// Another function or a scheduler, with the host's internal token.
     Internal,
+}
+
+/// Checks a request and notes the caller on it.
+type Admit = for<'a> fn(Rule, &'a Context, &'a mut Request) -> Admission<'a>;
+type Admission<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
+
+impl Access {
+    /// Anybody may call.
+    #[must_use]
+    pub fn public() -> Self {
+        Self { rule: Rule::Public, admit: |_, _, _| Box::pin(std::future::ready(Ok(()))) }
+    }
+
+    /// A person or service may call that holds this permission, with an access token or an API key.
+    #[must_use]
+    pub fn permission(resource: &'static str, action: &'static str, scope: Scope) -> Self {
+        Self { rule: Rule::Permission(resource, action, scope), admit: admit_caller }
+    }
+
+    /// A SCIM client may call, with its bearer token.
+    #[must_use]
+    pub fn scim() -> Self {
+        Self { rule: Rule::Scim, admit: admit_scim_client }
+    }
+
+    /// Another function or a scheduler may call, with the host's internal token.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self { rule: Rule::Internal, admit: admit_internal }
+    }
+
+    /// Checks a request against the rule, and notes the caller on it.
+    pub(crate) async fn check(&self, request: &mut Request) -> Result<(), ApiError> {
+        let missing = || ApiError::internal("request without a context");
+        let context = request.extensions().get::<Context>().cloned().ok_or_else(missing)?;
+        (self.admit)(self.rule, &context, request).await
+    }
 }
 
 /// The person or service that calls.
@@ -75,33 +122,39 @@ pub struct ScimClient {
     pub name: String,
 }
 
-/// Checks a request against what its route asks, and notes the caller on it.
-pub(crate) async fn admit(access: &Access, request: &mut Request) -> Result<(), ApiError> {
-    let missing = || ApiError::internal("request without a context");
-    let context = request.extensions().get::<Context>().cloned().ok_or_else(missing)?;
-    match access {
-        Access::Public => {}
-        Access::Permission(resource, action, scope) => {
-            let caller = authenticate(&context, request.headers()).await?;
-            let permission = Permission::new(resource, action, *scope);
-            if !caller.grants.allow(&permission) {
-                return Err(ApiError::forbidden(&permission)
-                    .cause(format!("user {} lacks {permission}", caller.user_id)));
-            }
-            request.extensions_mut().insert(Arc::new(caller));
+fn admit_caller<'a>(rule: Rule, context: &'a Context, request: &'a mut Request) -> Admission<'a> {
+    Box::pin(async move {
+        let Rule::Permission(resource, action, scope) = rule else {
+            return Err(ApiError::internal("a route that asks for no permission"));
+        };
+        let caller = authenticate(context, request.headers()).await?;
+        let permission = Permission::new(resource, action, scope);
+        if !caller.grants.allow(&permission) {
+            let cause = format!("user {} lacks {permission}", caller.user_id);
+            return Err(ApiError::forbidden(&permission).cause(cause));
         }
-        Access::Scim => {
-            let client = authenticate_scim(&context, request.headers()).await?;
-            request.extensions_mut().insert(Arc::new(client));
+        request.extensions_mut().insert(Arc::new(caller));
+        Ok(())
+    })
+}
+
+fn admit_scim_client<'a>(_: Rule, context: &'a Context, request: &'a mut Request) -> Admission<'a> {
+    Box::pin(async move {
+        let client = authenticate_scim(context, request.headers()).await?;
+        request.extensions_mut().insert(Arc::new(client));
+        Ok(())
+    })
+}
+
+fn admit_internal<'a>(_: Rule, context: &'a Context, request: &'a mut Request) -> Admission<'a> {
+    Box::pin(async move {
+        let given = bearer(request.headers())?.unwrap_or_default();
+        if context.instance.is_internal_token(given) {
+            Ok(())
+        } else {
+            Err(ApiError::invalid_token("not the internal token"))
         }
-        Access::Internal => {
-            let given = bearer(request.headers())?.unwrap_or_default();
-            if !context.instance.is_internal_token(given) {
-                return Err(ApiError::invalid_token("not the internal token"));
-            }
-        }
-    }
-    Ok(())
+    })
 }
 
 /// Tells who calls, from `Authorization: Bearer` or `X-API-Key`. One round trip.

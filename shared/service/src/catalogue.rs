@@ -8,7 +8,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use crate::access::Access;
+use crate::access::Rule;
 use crate::error::{ErrorStyle, Problem};
 use crate::function::{Declaration, Function, Route};
 
@@ -151,18 +151,18 @@ fn operation(function: &str, declaration: &Declaration, generator: &mut SchemaGe
         "responses": responses(declaration, generator),
     });
     let Some(fields) = operation.as_object_mut() else { return operation };
-    let permission = match &declaration.access {
-        Access::Permission(resource, action, scope) => {
-            Some(Permission::new(resource, action, *scope).to_string())
+    let permission = match declaration.access.rule {
+        Rule::Permission(resource, action, scope) => {
+            Some(Permission::new(resource, action, scope).to_string())
         }
-        Access::Public | Access::Scim | Access::Internal => None,
+        Rule::Public | Rule::Scim | Rule::Internal => None,
     };
     let needs = permission.as_ref().map(|permission| format!("Needs the permission `{permission}`."));
     let description = [documentation.description, needs.as_deref().unwrap_or_default()].join(" ");
     if !description.trim().is_empty() {
         fields.insert("description".to_owned(), json!(description.trim()));
     }
-    fields.insert("security".to_owned(), security(&declaration.access));
+    fields.insert("security".to_owned(), security(declaration.access.rule));
     if let Some((media_type, schema)) = documentation.request {
         let content = json!({media_type: {"schema": schema(generator)}});
         fields.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
@@ -184,12 +184,12 @@ fn operation_id(declaration: &Declaration) -> String {
     id
 }
 
-fn security(access: &Access) -> Value {
-    match access {
-        Access::Public => json!([]),
-        Access::Permission(..) => json!([{"accessToken": []}, {"apiKey": []}]),
-        Access::Scim => json!([{"scimToken": []}]),
-        Access::Internal => json!([{"internalToken": []}]),
+fn security(rule: Rule) -> Value {
+    match rule {
+        Rule::Public => json!([]),
+        Rule::Permission(..) => json!([{"accessToken": []}, {"apiKey": []}]),
+        Rule::Scim => json!([{"scimToken": []}]),
+        Rule::Internal => json!([{"internalToken": []}]),
     }
 }
 

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
-use crate::access::{self, Access};
+use crate::access::Access;
 use crate::context::Context;
 use crate::error::{ApiError, ErrorStyle};
 
@@ -131,7 +131,7 @@ impl Function {
         Fut: Future<Output = Result<(), ApiError>> + Send + 'static,
     {
         let by_call = run.clone();
-        let route = Route::new(Method::POST, path, Access::Internal, move |context: Context| {
+        let route = Route::new(Method::POST, path, Access::internal(), move |context: Context| {
             let work = by_call(context);
             async move { work.await.map(|()| http::StatusCode::NO_CONTENT) }
         })
@@ -146,7 +146,7 @@ impl Function {
 
 /// Admits the caller or not, and notes on the answer which route it came from.
 async fn guard(State(declaration): State<Arc<Declaration>>, mut request: Request, next: Next) -> Response {
-    let mut response = match access::admit(&declaration.access, &mut request).await {
+    let mut response = match declaration.access.check(&mut request).await {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
