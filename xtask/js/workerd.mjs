@@ -170,7 +170,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     say({ ready: await serve(JSON.parse(line)) });
   } catch (error) {
-    say({ error: error.message });
+    // The rest of a long message is workerd's own log, shown already.
+    say({ error: error.message.split("\n")[0] });
   }
 }
 await end();

@@ -1,10 +1,8 @@
 //! What the functions declare: the generated crate `iam-catalogue` links them all and prints it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::{env, fs};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::process;
@@ -54,20 +52,29 @@ pub(crate) struct Uses {
 }
 
 impl Catalogue {
-    /// Builds and runs the catalogue crate. `IAM_CATALOGUE` names a document to read instead.
+    /// Builds and runs the catalogue crate.
     pub(crate) fn load() -> Result<Self> {
-        let text = match env::var_os("IAM_CATALOGUE") {
-            Some(path) => fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", Path::new(&path).display()))?,
-            None => process::output(
-                cargo().args(["run", "--quiet", "--package", "iam-catalogue"]),
-                "the functions' declarations cannot be read: iam-catalogue failed",
-            )?,
-        };
+        let text = process::output(
+            cargo().args(["run", "--quiet", "--package", "iam-catalogue"]),
+            "the functions' declarations cannot be read: iam-catalogue failed",
+        )?;
         let mut catalogue: Self =
             serde_json::from_str(&text).context("iam-catalogue printed an unexpected document")?;
         catalogue.functions.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(catalogue)
+    }
+
+    /// Fails where a function calls one that doesn't exist: no host would start.
+    pub(crate) fn check_calls(&self) -> Result<()> {
+        let known: BTreeSet<&str> = self.functions.iter().map(|function| function.name.as_str()).collect();
+        for function in &self.functions {
+            for called in &function.uses.calls {
+                if !known.contains(called.as_str()) {
+                    bail!("{} calls {called}, and there is no functions/{called}", function.name);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The functions behind the gateway that something outside may reach.

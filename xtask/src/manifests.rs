@@ -51,6 +51,7 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
         save(workspace, &sources)?;
     }
     let catalogue = process::step("read what the functions declare", Catalogue::load)?;
+    catalogue.check_calls()?;
     let generated = manifests(workspace, &catalogue)?;
     if check { fail_if_different(&differing(workspace, &generated)) } else { save(workspace, &generated) }
 }
