@@ -40,6 +40,9 @@ pub struct Settings {
     pub variables: BTreeMap<String, String>,
 }
 
+/// A component and its code, ready to be instantiated.
+type Linked = (Arc<Component>, ServicePre<InstanceState>);
+
 /// An application that listens.
 pub struct Host {
     listener: TcpListener,
@@ -134,7 +137,7 @@ fn link_components(
     manifest: &Manifest,
     components: Vec<Component>,
     cache: &Path,
-) -> Result<Vec<(Arc<Component>, ServicePre<InstanceState>)>, SpinHostError> {
+) -> Result<Vec<Linked>, SpinHostError> {
     let engine = create_engine(cache)?;
     let linker = create_linker(&engine).map_err(SpinHostError::engine("linking the host's interfaces"))?;
     let mut compiled = BTreeMap::<&Path, ServicePre<InstanceState>>::new();

@@ -169,8 +169,8 @@ impl ComponentDeclaration {
         if !is_kebab_case(id) {
             return refuse(format!("component id {id} is not kebab-case"));
         }
-        let stores = self.key_value_stores.iter().chain(&self.sqlite_databases);
-        for label in stores.filter(|label| *label != DEFAULT_STORE) {
+        let mut stores = self.key_value_stores.iter().chain(&self.sqlite_databases);
+        if let Some(label) = stores.find(|label| *label != DEFAULT_STORE) {
             return refuse(format!("component {id} uses the unknown store {label}"));
         }
         Ok(())

@@ -30,7 +30,7 @@ fn failed(error: impl ToString) -> Error {
 /// later is known only to those who ask for the outcome.
 fn execute(connection: &Connection, statement: &str, parameters: Vec<Value>) -> Result<Executed, Error> {
     let mut statement = connection.prepare_cached(statement).map_err(failed)?;
-    let columns = statement.column_names().into_iter().map(ToOwned::to_owned).collect();
+    let columns = statement.column_names().map(ToOwned::to_owned).collect();
     let mut rows = Vec::new();
     let outcome = collect(&mut statement, parameters, &mut rows).map_err(failed);
     Ok(Executed { columns, rows, outcome })
