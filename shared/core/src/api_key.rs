@@ -142,7 +142,7 @@ impl ListedKey {
     ) -> Statement {
         Statement::new(
             "SELECT key_id, name, owner_id, permissions, rate_limit, created_at, expires_at, last_used, status, \
-             replaced_by FROM api_keys WHERE org_id = ?1 AND owner_id = ?2 AND key_id > ?3 ORDER BY key_id LIMIT ?4",
+             replaced_by FROM api_keys INDEXED BY api_keys_by_owner WHERE org_id = ?1 AND owner_id = ?2 AND key_id > ?3 ORDER BY key_id LIMIT ?4",
         )
         .bind(organization)
         .bind(owner_id)

@@ -339,8 +339,8 @@ pub fn end_all_of(
     now: Timestamp,
 ) -> Statement {
     Statement::new(
-        "UPDATE sessions SET ended_at = ?3, ended_because = ?4 WHERE org_id = ?1 AND user_id = ?2 \
-         AND ended_at IS NULL",
+        "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?3, ended_because = ?4 WHERE org_id = ?1 AND \
+         user_id = ?2 AND ended_at IS NULL",
     )
     .bind(organization)
     .bind(user_id)

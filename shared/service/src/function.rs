@@ -68,14 +68,8 @@ impl Function {
     /// A function without routes yet. Every function hands its telemetry to `metrics-push`.
     #[must_use]
     pub fn new(name: &'static str, summary: &'static str) -> Self {
-        let router = Router::new()
-            .fallback(|| async { ApiError::not_found("there is no such resource") })
-            .method_not_allowed_fallback(|| async {
-                let status = http::StatusCode::METHOD_NOT_ALLOWED;
-                ApiError::new(status, "method_not_allowed", "this resource does not take that method")
-            });
         let uses = Uses { calls: vec!["metrics-push"], ..Uses::default() };
-        Self { name, summary, routes: Vec::new(), schedules: Vec::new(), uses, router }
+        Self { name, summary, routes: Vec::new(), schedules: Vec::new(), uses, router: Router::new() }
     }
 
     /// It uses the database.

@@ -63,7 +63,15 @@ pub struct RoundTrips {
 impl Service {
     /// A function that has not served yet.
     #[must_use]
-    pub fn new(function: Function) -> Self {
+    pub fn new(mut function: Function) -> Self {
+        // The second one is for the routes that are there by now.
+        function.router = function
+            .router
+            .fallback(|| async { ApiError::not_found("there is no such resource") })
+            .method_not_allowed_fallback(|| async {
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                ApiError::new(status, "method_not_allowed", "this resource does not take that method")
+            });
         Self { function, instance: OnceLock::new(), hand_over_waits: Arc::default() }
     }
 
