@@ -16,13 +16,13 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use crate::SpinHostError;
-use crate::database::Database;
 use crate::instance::{Component, InstanceFactory, InstanceState, SpinInterfaces, Stores};
 use crate::key_value::KeyValueStores;
 use crate::manifest::{ComponentDeclaration, Manifest};
 use crate::outbound::AllowedHosts;
 use crate::routes::Router;
 use crate::services::Services;
+use crate::sqlite::SqliteDatabase;
 use crate::variables::Variables;
 
 /// What a host is to run, and where.
@@ -128,9 +128,10 @@ fn prepare_components(manifest: &Manifest, settings: &Settings) -> Result<Vec<Co
 
 fn open_stores(folder: &Path) -> Result<Stores, SpinHostError> {
     std::fs::create_dir_all(folder).map_err(SpinHostError::io(format!("creating {}", folder.display())))?;
-    let sqlite_path = folder.join("default.db");
-    Database::open_with_write_ahead_log(&sqlite_path)?;
-    Ok(Stores { key_value: KeyValueStores::open(&folder.join("key-value.db"))?, sqlite_path })
+    Ok(Stores {
+        key_value: KeyValueStores::open(&folder.join("key-value.db"))?,
+        sqlite: SqliteDatabase::open(folder.join("default.db"))?,
+    })
 }
 
 fn link_components(

@@ -1,7 +1,6 @@
 //! Instances of components: what each may use, and how many requests it serves.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -22,6 +21,7 @@ use crate::key_value::KeyValueStores;
 use crate::outbound::AllowedHosts;
 use crate::outbound_http::OutboundHttp;
 use crate::services::Services;
+use crate::sqlite::SqliteDatabase;
 use crate::stdio::{Output, report};
 
 /// Spin's own limits: how many requests an instance serves in all, how many at once, and how long it waits
@@ -45,7 +45,7 @@ pub(crate) struct Component {
 #[derive(Clone)]
 pub(crate) struct Stores {
     pub(crate) key_value: KeyValueStores,
-    pub(crate) sqlite_path: PathBuf,
+    pub(crate) sqlite: SqliteDatabase,
 }
 
 /// The state behind one instance.

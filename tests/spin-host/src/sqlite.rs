@@ -1,5 +1,7 @@
 //! `spin:sqlite` over SQLite files.
 
+use std::path::PathBuf;
+
 use rusqlite::Connection;
 use rusqlite::types::{Value as SqlValue, ValueRef};
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
@@ -9,6 +11,20 @@ use crate::bindings::spin::sqlite::sqlite::{
 };
 use crate::database::Database;
 use crate::instance::{InstanceState, SpinInterfaces};
+
+/// The application's database.
+#[derive(Clone, Debug)]
+pub(crate) struct SqliteDatabase {
+    path: PathBuf,
+    /// Without a connection that stays, SQLite would fold the write-ahead log in after every request.
+    _held_open: Database,
+}
+
+impl SqliteDatabase {
+    pub(crate) fn open(path: PathBuf) -> rusqlite::Result<Self> {
+        Ok(Self { _held_open: Database::open_with_write_ahead_log(&path)?, path })
+    }
+}
 
 /// A database that a component has opened: a connection of its own.
 #[derive(Clone, Debug)]
@@ -79,7 +95,7 @@ impl InstanceState {
         if !self.component.sqlite_databases.contains(label) {
             return Ok(Err(Error::AccessDenied));
         }
-        match Database::open(&self.component.stores.sqlite_path) {
+        match Database::open(&self.component.stores.sqlite.path) {
             Ok(database) => Ok(Ok(self.table.push(OpenDatabase(database))?)),
             Err(error) => Ok(Err(failed(error))),
         }
