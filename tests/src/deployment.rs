@@ -18,6 +18,8 @@ pub struct Deployment {
     pub setup: Setup,
     /// What a host has to say that clients don't see: routes that took more round trips than they may.
     pub(crate) violations: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Asks the database itself, for what no route shows yet: a statement that gives one number.
+    pub(crate) count: Arc<dyn Fn(&str) -> i64 + Send + Sync>,
 }
 
 /// What a deployment starts with.
@@ -122,6 +124,21 @@ impl Deployment {
         });
         self.scim().post("/api/scim/v2/Users", &user).await.expect(201);
         (username, password)
+    }
+
+    /// How many audit records there are of an act on a thing.
+    #[must_use]
+    pub fn recorded(&self, action: &str, result: &str, resource_id: &str) -> i64 {
+        (self.count)(&format!(
+            "SELECT COUNT(*) AS count FROM audit_events WHERE action = '{action}' AND result = '{result}' \
+             AND resource_id IS '{resource_id}'"
+        ))
+    }
+
+    /// One number from the database.
+    #[must_use]
+    pub fn count(&self, sql: &str) -> i64 {
+        (self.count)(sql)
     }
 
     /// Fails when the host saw something a client can't see.

@@ -4,7 +4,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use iam_core::sql::Value;
 use serde_json::json;
@@ -48,8 +48,40 @@ pub fn workerd(setup: Setup) -> (Deployment, Running) {
     }
     document["seed"] =
         json!({"unless": "SELECT 1 FROM organizations LIMIT 1", "statements": setup.statements_as_json()});
+    let state = tempfile::tempdir().unwrap();
+    document["state"] = json!(state.path());
     let (base_url, running) = start_workerd(&document);
-    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+    let count = Arc::new(move |sql: &str| count(&d1_file(state.path()), sql));
+    (Deployment { base_url, setup, violations: Arc::new(Vec::new), count }, running)
+}
+
+/// The file in which D1 keeps the database.
+fn d1_file(folder: &Path) -> PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_ours = path.extension().is_some_and(|extension| extension == "sqlite")
+                && path.components().any(|part| part.as_os_str() == "d1")
+                && has_audit(&path);
+            if is_ours {
+                return path;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    panic!("D1 keeps no database there");
+}
+
+fn has_audit(database: &Path) -> bool {
+    count(database, "SELECT COUNT(*) AS count FROM sqlite_schema WHERE name = 'audit_events'") == 1
+}
+
+fn count(database: &Path, sql: &str) -> i64 {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 /// Starts what a document for `xtask/js/workerd.mjs` describes.
@@ -73,8 +105,8 @@ pub fn start_workerd(document: &serde_json::Value) -> (String, Running) {
 /// Starts all functions on the Spin-compatible host, over a database that is filled first.
 #[must_use]
 pub fn spin(setup: Setup) -> (Deployment, Running) {
-    static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let state = STATE.get_or_init(|| tempfile::tempdir().unwrap()).path();
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
     fill(&state.join("default.db"), &setup);
     let secrets = json!({
         "iam_config": setup.configuration,
@@ -82,7 +114,8 @@ pub fn spin(setup: Setup) -> (Deployment, Running) {
         "iam_internal_token": setup.internal_token,
     });
     let (base_url, running) = start_spin(&root().join("spin.toml"), state, &secrets);
-    (Deployment { base_url, setup, violations: Arc::new(Vec::new) }, running)
+    let count = Arc::new(move |sql: &str| count(&folder.path().join("default.db"), sql));
+    (Deployment { base_url, setup, violations: Arc::new(Vec::new), count }, running)
 }
 
 /// Starts what a manifest describes, with these variables.
@@ -99,6 +132,8 @@ pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) 
         .arg(state)
         .arg("--variables-file")
         .arg(&file)
+        .arg("--compile-cache")
+        .arg(root().join("dist/spin/compiled"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

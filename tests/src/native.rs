@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use http::{Request, Response};
+use iam_core::sql::Statement;
 use iam_edge::Host;
 use iam_edge::native::TestHost;
 use iam_service::{RoundTrips, Service};
@@ -45,7 +46,20 @@ pub fn start(setup: Setup) -> (Deployment, TestHost) {
     });
     let address = receiver.recv().unwrap();
     let violations = Arc::new(move || std::mem::take(&mut *violations.lock().unwrap()));
-    (Deployment { base_url: format!("http://{address}"), setup, violations }, host)
+    let asked = host.clone();
+    let count = Arc::new(move |sql: &str| count(&asked, sql));
+    (Deployment { base_url: format!("http://{address}"), setup, violations, count }, host)
+}
+
+/// On a thread of its own: whoever asks is inside a runtime already.
+fn count(host: &TestHost, sql: &str) -> i64 {
+    let (host, sql) = (host.clone(), sql.to_owned());
+    let asking = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let rows = runtime.block_on(host.request().db("").run(Statement::new(sql))).unwrap();
+        rows.first().unwrap().integer("count").unwrap()
+    });
+    asking.join().unwrap()
 }
 
 fn bind(host: &TestHost, function: iam_service::Function, violations: &Arc<Mutex<Vec<String>>>) {

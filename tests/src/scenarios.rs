@@ -1,5 +1,6 @@
 //! Behaviour of the product, seen over HTTP.
 
+pub mod algorithms;
 pub mod api_keys;
 pub mod health;
 pub mod hostile;

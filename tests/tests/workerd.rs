@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use iam_tests::collector::Collector;
 use iam_tests::deployment::{Deployment, Setup};
 use iam_tests::hosts::Running;
+use iam_tests::scenarios::algorithms;
 
 struct Stage {
     deployment: Deployment,
@@ -37,4 +38,17 @@ async fn telemetry_reaches_a_real_collector() {
 #[tokio::test]
 async fn the_host_layer_conforms() {
     iam_tests::conformance::workerd().await;
+}
+
+#[tokio::test]
+async fn tokens_are_signed_by_the_host_with_rs256_where_configured() {
+    let setup = Setup::new(&algorithms::configuration_with("RS256"));
+    let (deployment, _running) = iam_tests::hosts::workerd(setup);
+    algorithms::signs_with(&deployment, "RS256").await;
+}
+
+#[tokio::test]
+async fn cron_runs_the_job() {
+    let stage = stage();
+    iam_tests::scenarios::api_keys::expire_by_cron(&stage.deployment).await;
 }

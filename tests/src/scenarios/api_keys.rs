@@ -60,6 +60,9 @@ pub async fn live_and_die(deployment: &Deployment) {
         let twice = admin.delete(&format!("{KEYS}/{id}")).await.expect(200);
         assert_eq!(twice.json["revoked_at"], revoked.json["revoked_at"]);
     }
+    for (act, id) in [("create", key_id), ("rotate", key_id), ("revoke", key_id)] {
+        assert_eq!(deployment.recorded(&format!("api_key.{act}"), "success", id), 1, "{act}");
+    }
     let mistyped = format!("{}x", key.get(..key.len() - 1).unwrap());
     for unknown in [mistyped.as_str(), "cronos_sk_live_", ""] {
         assert_eq!(verify(deployment, unknown).await.json, json!({"valid": false, "reason": "unknown"}));
@@ -141,6 +144,7 @@ pub async fn expire_by_schedule(deployment: &Deployment) {
     let old = listed.json["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == key_id).unwrap();
     assert_eq!(old["status"], "expired");
     assert_eq!(old["replaced_by"], rotated.json["new_key_id"]);
+    assert_eq!(deployment.recorded("api_key.overlap_end", "success", key_id), 1);
     deployment.client().post(JOB, &json!({})).await.expect_problem(401, "invalid_token");
     admin.post(JOB, &json!({})).await.expect_problem(401, "invalid_token");
     admin.delete(&format!("{KEYS}/{}", rotated.text_at("/new_key_id"))).await.expect(200);
@@ -160,4 +164,24 @@ pub async fn a_key_is_a_credential(deployment: &Deployment) {
     client.send(me().bearer_auth(key)).await.expect_problem(400, "two_credentials");
     admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
     deployment.client().with(key).get("/api/v1/auth/me").await.expect_problem(401, "invalid_token");
+}
+
+/// The `scheduled` event of Workers runs the same job.
+pub async fn expire_by_cron(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, "cron").await;
+    let key_id = created.text_at("/key_id");
+    let rotated =
+        admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({"overlap_hours": 0})).await.expect(200);
+    let client = deployment.client();
+    let event = client
+        .request(Method::GET, "/cdn-cgi/local/scheduled?cron=*/5+*+*+*+*")
+        .header("mf-route-override", "iam-key-rotate");
+    client.send(event).await.expect(200);
+    let listed = admin.get(KEYS).await.expect(200);
+    let old = listed.json["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == key_id).unwrap();
+    assert_eq!(old["status"], "expired");
+    // That much is true by time alone; that the job ran is in the audit record.
+    assert_eq!(deployment.recorded("api_key.overlap_end", "success", key_id), 1);
+    admin.delete(&format!("{KEYS}/{}", rotated.text_at("/new_key_id"))).await.expect(200);
 }

@@ -59,6 +59,9 @@ pub async fn a_reused_token_ends_the_session(deployment: &Deployment) {
     tokio::time::sleep(std::time::Duration::from_millis(2_200)).await;
     refresh(deployment, stolen).await.expect_problem(401, "invalid_refresh_token");
     refresh(deployment, current.text_at("/refresh_token")).await.expect_problem(401, "invalid_refresh_token");
+    let reuses =
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'token.reuse' AND result = 'failure'";
+    assert!(deployment.count(reuses) >= 1);
     for answer in [&login, &current] {
         let client = deployment.client().with(answer.text_at("/access_token"));
         client.get("/api/v1/auth/me").await.expect_problem(401, "invalid_token");

@@ -27,12 +27,18 @@ pub async fn signs_in(deployment: &Deployment) {
 /// A wrong password and an unknown user are told apart by nothing in the answer.
 pub async fn wrong_credentials_look_alike(deployment: &Deployment) {
     let client = deployment.client();
+    let failures = || {
+        deployment
+            .count("SELECT COUNT(*) AS count FROM audit_events WHERE action = 'login' AND result = 'failure'")
+    };
+    let before = failures();
     let wrong =
         client.login(&deployment.setup.username, "wrong").await.expect_problem(401, "invalid_credentials");
     let unknown =
         client.login("nobody@example.com", "wrong").await.expect_problem(401, "invalid_credentials");
     assert_eq!(wrong.text_at("/detail"), unknown.text_at("/detail"));
     assert_eq!(wrong.headers["www-authenticate"], unknown.headers["www-authenticate"]);
+    assert!(failures() >= before + 2);
 }
 
 /// `GET /api/v1/auth/me` with the fields of source document 0.
