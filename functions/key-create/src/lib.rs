@@ -25,7 +25,7 @@ const MAX_RATE_LIMIT: u32 = 1_000_000;
 #[must_use]
 pub fn function() -> Function {
     let write_own = Access::permission("api_keys", "write", Scope::Own);
-    Function::new("key-create", "Creates API keys").uses_database().route(
+    Function::new("key-create", "Creates API keys").uses_database().uses_master_key().route(
         Route::post(PATH, write_own, create)
             .summary("Creates an API key")
             .description(

@@ -18,7 +18,7 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("login", "Signs people in").uses_database().route(
+    Function::new("login", "Signs people in").uses_database().uses_master_key().route(
         Route::post("/api/v1/auth/login", Access::public(), login)
             .summary("Signs in with a user name and a password")
             .description("An unknown user, a wrong password and a suspended user get the same answer after the same work.")

@@ -17,6 +17,7 @@ pub const HEADERS: &str = "IAM_OTLP_HEADERS";
 pub fn function() -> Function {
     Function::new("metrics-push", "Delivers traces, metrics and logs to a collector")
         .calls_only(&[])
+        .uses_secret(HEADERS)
         .connects_to(&["http://*:*", "https://*:*"])
         .route(
             Route::post("/internal/telemetry", Access::internal(), take)

@@ -18,7 +18,7 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("token-refresh", "Exchanges refresh tokens").uses_database().route(
+    Function::new("token-refresh", "Exchanges refresh tokens").uses_database().uses_master_key().route(
         Route::post("/api/v1/auth/refresh", Access::public(), refresh)
             .summary("Exchanges a refresh token for a new pair of tokens")
             .description(

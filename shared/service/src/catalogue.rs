@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use iam_core::config::{DOCUMENT_VARIABLE, FIELD_VARIABLES};
 use iam_core::permission::Permission;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
@@ -71,7 +72,9 @@ pub(crate) fn add_answer_with<T: JsonSchema>(
 /// Everything the functions declare, as one JSON document.
 #[must_use]
 pub fn describe(functions: &[Function]) -> Value {
+    let fields = FIELD_VARIABLES.map(|(name, _)| name);
     json!({
+        "variables": [[DOCUMENT_VARIABLE].as_slice(), &fields].concat(),
         "functions": functions.iter().map(describe_function).collect::<Vec<_>>(),
         "openapi": openapi(functions),
     })
@@ -97,6 +100,7 @@ fn describe_function(function: &Function) -> Value {
         "uses": {
             "database": function.uses.database,
             "key_value": function.uses.key_value,
+            "secrets": function.uses.secrets,
             "outbound": function.uses.outbound,
             "calls": function.uses.calls,
         },

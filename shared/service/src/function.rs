@@ -16,6 +16,7 @@ use http::Method;
 use crate::access::Access;
 use crate::context::Context;
 use crate::error::{ApiError, ErrorStyle};
+use crate::instance::{INTERNAL_TOKEN, MASTER_KEY};
 
 /// How many round trips one run of a job takes at most. Nobody waits for a job, but it must end.
 const MAX_JOB_ROUND_TRIPS: u32 = 64;
@@ -37,6 +38,7 @@ pub struct Function {
 pub(crate) struct Uses {
     pub(crate) database: bool,
     pub(crate) key_value: bool,
+    pub(crate) secrets: Vec<&'static str>,
     pub(crate) outbound: Vec<&'static str>,
     pub(crate) calls: Vec<&'static str>,
 }
@@ -68,7 +70,7 @@ impl Function {
     /// A function without routes yet. Every function hands its telemetry to `metrics-push`.
     #[must_use]
     pub fn new(name: &'static str, summary: &'static str) -> Self {
-        let uses = Uses { calls: vec!["metrics-push"], ..Uses::default() };
+        let uses = Uses { calls: vec!["metrics-push"], secrets: vec![INTERNAL_TOKEN], ..Uses::default() };
         Self { name, summary, routes: Vec::new(), schedules: Vec::new(), uses, router: Router::new() }
     }
 
@@ -83,6 +85,26 @@ impl Function {
     #[must_use]
     pub fn uses_key_value(mut self) -> Self {
         self.uses.key_value = true;
+        self
+    }
+
+    /// It seals or opens what is sealed: it needs the master key.
+    #[must_use]
+    pub fn uses_master_key(self) -> Self {
+        self.uses_secret(MASTER_KEY)
+    }
+
+    /// It needs a secret of the host by this name.
+    #[must_use]
+    pub fn uses_secret(mut self, name: &'static str) -> Self {
+        self.uses.secrets.push(name);
+        self
+    }
+
+    /// It reads neither configuration nor secrets: it only passes requests on.
+    #[must_use]
+    pub fn uses_no_secrets(mut self) -> Self {
+        self.uses.secrets.clear();
         self
     }
 
