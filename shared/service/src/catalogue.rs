@@ -72,9 +72,10 @@ pub(crate) fn add_answer_with<T: JsonSchema>(
 /// Everything the functions declare, as one JSON document.
 #[must_use]
 pub fn describe(functions: &[Function]) -> Value {
-    let fields = FIELD_VARIABLES.map(|(name, _)| name);
+    let mut variables = vec![DOCUMENT_VARIABLE];
+    variables.extend(FIELD_VARIABLES.map(|(name, _)| name));
     json!({
-        "variables": [[DOCUMENT_VARIABLE].as_slice(), &fields].concat(),
+        "variables": variables,
         "functions": functions.iter().map(describe_function).collect::<Vec<_>>(),
         "openapi": openapi(functions),
     })
