@@ -29,8 +29,9 @@ const LOCALHOST: &str = "127.0.0.1";
 /// The first start creates an organization with an administrator; its password is shown once and kept in
 /// credentials.json in the state folder. Later starts keep the data. Ctrl-C ends it.
 ///
-/// On workerd the state folder has wrangler's own layout: `npx wrangler dev --persist-to .dev` sees the
-/// same data.
+/// On workerd the state folder has wrangler's own layout, so that `npx wrangler dev` can serve the same data:
+/// set -a; . .dev/secrets.env; CLOUDFLARE_INCLUDE_PROCESS_ENV=true npx wrangler dev -c wrangler.toml
+/// -c functions/login/wrangler.toml … --persist-to .dev (with a -c for each function).
 #[derive(Args)]
 pub(crate) struct Dev {
     /// Where to listen
@@ -88,7 +89,7 @@ impl Dev {
         let settings = Settings { port: self.port, secrets: state.secrets()?, config, verbose: self.verbose };
         let (mut server, created) = self.start(&workspace, &state, &settings)?;
         let base_url = format!("http://{LOCALHOST}:{}", self.port);
-        state.save_address(&base_url)?;
+        state.publish_credentials(self.host.name(), &base_url)?;
         if let Some(credentials) = created {
             announce(&credentials, &state.credentials_path());
         }
@@ -136,6 +137,13 @@ impl Dev {
 }
 
 impl DevHost {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cloudflare => "cloudflare",
+            Self::Spin => "spin",
+        }
+    }
+
     fn build(self, workspace: &Workspace) -> Result<()> {
         let host = match self {
             Self::Cloudflare => Host::Cloudflare,

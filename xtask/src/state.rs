@@ -1,7 +1,7 @@
 //! The state folder of `dev`: databases, secrets, the administrator's credentials.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-/// The file that tells our folder from any other.
-const SECRETS: &str = "secrets.json";
-const CREDENTIALS: &str = "credentials.json";
+/// The file that tells our folder from any other; a shell and wrangler can read it too.
+const SECRETS: &str = "secrets.env";
 
 /// A state folder.
 pub(crate) struct State {
@@ -20,7 +19,6 @@ pub(crate) struct State {
 }
 
 /// What the functions get from the host's secrets.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Secrets {
     pub(crate) master_key: String,
     pub(crate) internal_token: String,
@@ -50,35 +48,57 @@ impl State {
     pub(crate) fn secrets(&self) -> Result<Secrets> {
         let path = self.folder.join(SECRETS);
         if path.exists() {
-            return read(&path);
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            return Secrets::parse(&text).with_context(|| format!("{} is not as expected", path.display()));
         }
         let secrets = Secrets { master_key: random_text()?, internal_token: random_text()? };
-        write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+        write_private(&path, secrets.text().as_bytes())?;
         Ok(secrets)
     }
 
-    /// Keeps what is otherwise shown once.
-    pub(crate) fn save_credentials(&self, credentials: &Credentials) -> Result<()> {
-        write_private(&self.credentials_path(), &serde_json::to_vec_pretty(credentials)?)
+    /// Keeps what is otherwise shown once. Each host has a database of its own, and so an administrator.
+    pub(crate) fn save_credentials(&self, host: &str, credentials: &Credentials) -> Result<()> {
+        write_private(&self.of_host(host), &serde_json::to_vec_pretty(credentials)?)
     }
 
-    /// Writes the current address into the credentials, unless somebody put them away.
-    pub(crate) fn save_address(&self, base_url: &str) -> Result<()> {
-        let path = self.credentials_path();
-        if !path.exists() {
-            return Ok(());
+    /// Writes `credentials.json` for the host that serves and its address. There is none where somebody put
+    /// the host's own away.
+    pub(crate) fn publish_credentials(&self, host: &str, base_url: &str) -> Result<()> {
+        let (own, published) = (self.of_host(host), self.credentials_path());
+        if own.exists() {
+            let credentials = Credentials { base_url: base_url.to_owned(), ..read(&own)? };
+            return write_private(&published, &serde_json::to_vec_pretty(&credentials)?);
         }
-        let mut credentials: Credentials = read(&path)?;
-        if credentials.base_url == base_url {
-            return Ok(());
+        match fs::remove_file(&published) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", published.display()))
+            }
+            _ => Ok(()),
         }
-        credentials.base_url = base_url.to_owned();
-        self.save_credentials(&credentials)
     }
 
     /// Where the credentials are.
     pub(crate) fn credentials_path(&self) -> PathBuf {
-        self.folder.join(CREDENTIALS)
+        self.folder.join("credentials.json")
+    }
+
+    fn of_host(&self, host: &str) -> PathBuf {
+        self.folder.join(format!("credentials.{host}.json"))
+    }
+}
+
+impl Secrets {
+    fn text(&self) -> String {
+        format!("IAM_MASTER_KEY={}\nIAM_INTERNAL_TOKEN={}\n", self.master_key, self.internal_token)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        Some(Self {
+            master_key: value("IAM_MASTER_KEY")?.to_owned(),
+            internal_token: value("IAM_INTERNAL_TOKEN")?.to_owned(),
+        })
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) fn start(
             return Ok((server, None));
         }
         let created = credentials(&organization, &base_url(settings));
-        state.save_credentials(&created)?;
+        state.save_credentials(DevHost::Cloudflare.name(), &created)?;
         Ok((server, Some(created)))
     })
 }

@@ -91,7 +91,7 @@ fn prepare(
     migrations::run(&mut connection, &organization.statements)
         .context("the first organization cannot be stored")?;
     let created = credentials(&organization, &base_url(settings));
-    state.save_credentials(&created)?;
+    state.save_credentials(DevHost::Spin.name(), &created)?;
     Ok(Some(created))
 }
 
