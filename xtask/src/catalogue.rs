@@ -15,6 +15,8 @@ pub(crate) const GATEWAY: &str = "gateway";
 #[derive(Deserialize)]
 pub(crate) struct Catalogue {
     pub(crate) functions: Vec<Function>,
+    /// The host variables that any function reads.
+    pub(crate) variables: Vec<String>,
     pub(crate) openapi: serde_json::Value,
 }
 
@@ -42,11 +44,16 @@ pub(crate) struct Schedule {
     pub(crate) cron: String,
 }
 
+/// Secrets without which a function that reads them does not do its work; the others may be absent.
+pub(crate) const REQUIRED_SECRETS: [&str; 2] = ["IAM_MASTER_KEY", "IAM_INTERNAL_TOKEN"];
+
 /// What the host has to give.
 #[derive(Deserialize)]
 pub(crate) struct Uses {
     pub(crate) database: bool,
     pub(crate) key_value: bool,
+    /// The host secrets it reads; none where it reads no variables either.
+    pub(crate) secrets: Vec<String>,
     pub(crate) outbound: Vec<String>,
     pub(crate) calls: Vec<String>,
 }
@@ -82,6 +89,13 @@ impl Catalogue {
         self.functions
             .iter()
             .filter(|function| function.name != GATEWAY && function.public().next().is_some())
+    }
+}
+
+impl Uses {
+    /// The secrets it can't do without.
+    pub(crate) fn required_secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(String::as_str).filter(|secret| REQUIRED_SECRETS.contains(secret))
     }
 }
 

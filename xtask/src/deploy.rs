@@ -16,9 +16,6 @@ use crate::process;
 use crate::tools::Node;
 use crate::workspace::Workspace;
 
-/// The secrets that every function reads.
-const SECRETS: [&str; 2] = ["IAM_MASTER_KEY", "IAM_INTERNAL_TOKEN"];
-
 /// Deploy to Cloudflare: migrations, every function, then the gateway.
 ///
 /// Needs a D1 database (`npx wrangler d1 create edge-iam`), a KV namespace (`npx wrangler kv namespace create
@@ -114,7 +111,9 @@ impl Deploy {
                     .arg("--dry-run")
                     .arg("--outdir")
                     .arg(prepared.folder.join(&function.name).join("out"));
-            } else if let Some(file) = &self.secrets_file {
+            } else if let Some(file) =
+                self.secrets_file.as_ref().filter(|_| !function.uses.secrets.is_empty())
+            {
                 command.arg("--secrets-file").arg(absolute(file)?);
             }
             process::quiet(&mut command, &format!("wrangler could not {verb} {}", function.name))
@@ -182,12 +181,16 @@ impl Prepared {
     fn check_secrets(&self) -> Result<()> {
         let mut missing = Vec::new();
         for function in &self.catalogue.functions {
+            let wanted: Vec<&str> = function.uses.required_secrets().collect();
+            if wanted.is_empty() {
+                continue;
+            }
             let name = wrangler::script_name(&function.name);
             let mut command = self.wrangler(&function.name);
             let listed = command.args(["secret", "list", "--format", "json"]).output()?;
             let secrets: Vec<Secret> = serde_json::from_slice(&listed.stdout).unwrap_or_default();
             let known: BTreeSet<&str> = secrets.iter().map(|secret| secret.name.as_str()).collect();
-            let lacking = SECRETS.into_iter().filter(|secret| !known.contains(secret));
+            let lacking = wanted.into_iter().filter(|secret| !known.contains(secret));
             missing.extend(lacking.map(|secret| format!("{name}: {secret}")));
         }
         if missing.is_empty() {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{is_gateway, list, quoted};
-use crate::catalogue::{Catalogue, Function, GATEWAY};
+use crate::catalogue::{Catalogue, Function, GATEWAY, REQUIRED_SECRETS};
 
 /// The whole manifest.
 pub(crate) fn manifest(catalogue: &Catalogue) -> String {
     let triggers = triggers(catalogue);
-    let mut sections = vec![APPLICATION.to_owned()];
+    let mut sections = vec![format!("{APPLICATION}{}", variables(catalogue))];
     for (route, component) in &triggers {
         let (route, component) = (quoted(route), quoted(component));
         sections.push(format!("[[trigger.http]]\nroute = {route}\ncomponent = {component}\n"));
@@ -20,7 +20,7 @@ pub(crate) fn manifest(catalogue: &Catalogue) -> String {
             sections.push(format!("[[trigger.http]]\nroute = {{ private = true }}\ncomponent = {name}\n"));
         }
     }
-    sections.extend(catalogue.functions.iter().map(component));
+    sections.extend(catalogue.functions.iter().map(|function| component(function, &catalogue.variables)));
     sections.join("\n")
 }
 
@@ -38,10 +38,24 @@ version = \"0.1.0\"
 description = \"Identity and access management, one component a function\"
 
 [variables]
-iam_config = { default = \"{}\" }
-iam_master_key = { required = true, secret = true }
-iam_internal_token = { required = true, secret = true }
 ";
+
+/// The application's variables. An empty one counts as absent: Spin knows no variable without a value.
+fn variables(catalogue: &Catalogue) -> String {
+    let mut lines: Vec<String> = catalogue
+        .variables
+        .iter()
+        .map(|name| format!("{} = {{ default = \"\" }}\n", name.to_lowercase()))
+        .collect();
+    let secrets: BTreeSet<&String> =
+        catalogue.functions.iter().flat_map(|function| &function.uses.secrets).collect();
+    lines.extend(secrets.into_iter().map(|name| {
+        let value =
+            if REQUIRED_SECRETS.contains(&name.as_str()) { "required = true" } else { "default = \"\"" };
+        format!("{} = {{ {value}, secret = true }}\n", name.to_lowercase())
+    }));
+    lines.concat()
+}
 
 /// Route → component: each function's own paths, and the gateway's for those that are shared and for
 /// what nobody serves.
@@ -95,7 +109,7 @@ fn parameter(segment: &str) -> Option<&str> {
     segment.strip_prefix('{')?.strip_suffix('}')
 }
 
-fn component(function: &Function) -> String {
+fn component(function: &Function, variables: &[String]) -> String {
     let name = &function.name;
     let mut lines = vec![
         format!("# {}", function.summary.trim_end_matches('.')),
@@ -109,11 +123,12 @@ fn component(function: &Function) -> String {
     if function.uses.key_value {
         lines.push("key_value_stores = [\"default\"]".into());
     }
+    if !function.uses.secrets.is_empty() {
+        lines.push(format!("\n[component.{name}.variables]"));
+        let names = variables.iter().chain(&function.uses.secrets).map(|name| name.to_lowercase());
+        lines.extend(names.map(|name| format!("{name} = \"{{{{ {name} }}}}\"")));
+    }
     lines.extend([
-        format!("\n[component.{name}.variables]"),
-        "iam_config = \"{{ iam_config }}\"".into(),
-        "iam_master_key = \"{{ iam_master_key }}\"".into(),
-        "iam_internal_token = \"{{ iam_internal_token }}\"".into(),
         format!("\n[component.{name}.build]"),
         format!("command = {}\n", quoted(&format!("cargo xtask build {name} --host spin"))),
     ]);
@@ -144,7 +159,8 @@ mod tests {
                 public: *public,
             })
             .collect();
-        let uses = Uses { database: false, key_value: false, outbound: vec![], calls: vec![] };
+        let uses =
+            Uses { database: false, key_value: false, secrets: vec![], outbound: vec![], calls: vec![] };
         Function { name: name.into(), summary: String::new(), routes, schedules: vec![], uses }
     }
 
@@ -167,6 +183,7 @@ mod tests {
                 ),
                 function("push", &[("POST", "/push", false)]),
             ],
+            variables: vec![],
             openapi: serde_json::Value::Null,
         };
         let triggers = triggers(&catalogue);
