@@ -13,8 +13,9 @@
 //   migrations      a folder of `*.sql`, applied in order, each once
 //   seed            { unless, statements }: statements run as one batch where the query gives no row
 //   workers         [{ name, directory, compatibilityDate, bindings, database, keyValue, services, direct }]
-//                   bindings: variables and secrets; database, keyValue: whether it has `DB`, `CACHE`;
-//                   services: binding → worker name; direct: a port of its own (0 = any free one)
+//                   bindings: variables and secrets (`secrets` only names those it needs); database, keyValue:
+//                   whether it has `DB`, `CACHE`; services: binding → worker name; direct: a port of its own
+//                   (0 = any free one)
 // `dist/cloudflare/workers.json`, written by `cargo xtask build`, is such a document with all functions
 // and without state, migrations, seed, variables and secrets.
 //

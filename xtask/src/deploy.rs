@@ -1,6 +1,6 @@
 //! `cargo xtask deploy`: migrations, secrets, every function, then the gateway.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,7 @@ use crate::build::{self, Host, write};
 use crate::catalogue::{Catalogue, Function, GATEWAY};
 use crate::manifests::wrangler::{self, Deployment, LOCAL_DATABASE_ID, LOCAL_NAMESPACE_ID};
 use crate::process;
+use crate::state::write_private;
 use crate::tools::Node;
 use crate::workspace::Workspace;
 
@@ -102,21 +103,23 @@ impl Deploy {
     }
 
     fn upload(&self, prepared: &Prepared, function: &Function) -> Result<()> {
-        let verb = if self.dry_run { "check" } else { "deploy" };
-        process::step(&format!("{verb} {}", wrangler::script_name(&function.name)), || {
-            let mut command = prepared.wrangler(&function.name);
-            command.arg("deploy");
-            if self.dry_run {
-                command
-                    .arg("--dry-run")
-                    .arg("--outdir")
-                    .arg(prepared.folder.join(&function.name).join("out"));
-            } else if let Some(file) =
-                self.secrets_file.as_ref().filter(|_| !function.uses.secrets.is_empty())
-            {
-                command.arg("--secrets-file").arg(absolute(file)?);
-            }
-            process::quiet(&mut command, &format!("wrangler could not {verb} {}", function.name))
+        let name = wrangler::script_name(&function.name);
+        let mut command = prepared.wrangler(&function.name);
+        command.arg("deploy");
+        if self.dry_run {
+            command.arg("--dry-run").arg("--outdir").arg(prepared.folder.join(&function.name).join("out"));
+            return process::step(&format!("check {name}"), || {
+                process::quiet(&mut command, &format!("wrangler could not bundle {name}"))
+            });
+        }
+        process::step(&format!("deploy {name}"), || {
+            let failure = format!("wrangler could not deploy {name}");
+            let Some(file) = &self.secrets_file else { return process::quiet(&mut command, &failure) };
+            let secrets = prepared.folder.join(&function.name).join("secrets.json");
+            write_private(&secrets, &serde_json::to_vec(&secrets_of(function, file)?)?)?;
+            let deployed = process::quiet(command.arg("--secrets-file").arg(&secrets), &failure);
+            fs::remove_file(&secrets).with_context(|| format!("cannot remove {}", secrets.display()))?;
+            deployed
         })
     }
 }
@@ -220,6 +223,18 @@ pub(crate) fn authenticated(node: &Node) -> Result<()> {
     Ok(())
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().with_context(|| format!("cannot read {}", path.display()))
+/// Of a JSON object or NAME=VALUE lines, what this function declares: nobody gets another's secrets.
+fn secrets_of(function: &Function, file: &Path) -> Result<BTreeMap<String, String>> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut secrets: BTreeMap<String, String> = if text.trim_start().starts_with('{') {
+        serde_json::from_str(&text).with_context(|| format!("{} is not as expected", file.display()))?
+    } else {
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
+    };
+    if let Some(missing) = function.uses.required_secrets().find(|name| !secrets.contains_key(*name)) {
+        bail!("{} has no {missing}, which {} needs", file.display(), function.name);
+    }
+    secrets.retain(|name, _| function.uses.secrets.contains(name));
+    Ok(secrets)
 }

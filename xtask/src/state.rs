@@ -120,7 +120,7 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T> {
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
-fn write_private(path: &Path, contents: &[u8]) -> Result<()> {
+pub(crate) fn write_private(path: &Path, contents: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
     let written = fs::OpenOptions::new()
         .write(true)

@@ -21,11 +21,18 @@ struct Manifest {
     #[serde(default)]
     vars: BTreeMap<String, String>,
     #[serde(default)]
+    secrets: Secrets,
+    #[serde(default)]
     d1_databases: Vec<toml::Value>,
     #[serde(default)]
     kv_namespaces: Vec<toml::Value>,
     #[serde(default)]
     services: Vec<Service>,
+}
+
+#[derive(Deserialize, Default)]
+struct Secrets {
+    required: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +69,7 @@ fn worker(workspace: &Workspace, function: &str) -> Result<Value> {
         "directory": workspace.dist("cloudflare").join(function),
         "compatibilityDate": manifest.compatibility_date,
         "bindings": manifest.vars,
+        "secrets": manifest.secrets.required,
         "database": !manifest.d1_databases.is_empty(),
         "keyValue": !manifest.kv_namespaces.is_empty(),
         "services": services,

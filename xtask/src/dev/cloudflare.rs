@@ -81,17 +81,29 @@ fn document(workspace: &Workspace, state: &State, settings: &Settings, seed: &Va
         "seed": seed,
     });
     merge(&mut document, &shared);
-    let bindings = json!({
-        "IAM_CONFIG": settings.config,
-        "IAM_MASTER_KEY": settings.secrets.master_key,
-        "IAM_INTERNAL_TOKEN": settings.secrets.internal_token,
-    });
     for worker in document.get_mut("workers").and_then(Value::as_array_mut).into_iter().flatten() {
+        let bindings = bindings(worker, settings);
         if let Some(own) = worker.get_mut("bindings") {
             merge(own, &bindings);
         }
     }
     Ok(document)
+}
+
+/// The configuration and the secrets that this worker declares, and no others.
+fn bindings(worker: &Value, settings: &Settings) -> Value {
+    let values = [
+        ("IAM_CONFIG", &settings.config),
+        ("IAM_MASTER_KEY", &settings.secrets.master_key),
+        ("IAM_INTERNAL_TOKEN", &settings.secrets.internal_token),
+    ];
+    let names_secret = |name: &str| {
+        let secrets = worker.get("secrets").and_then(Value::as_array);
+        secrets.is_some_and(|secrets| secrets.iter().any(|secret| secret == name))
+    };
+    let has_variable = |name: &str| worker.get("bindings").is_some_and(|own| own.get(name).is_some());
+    let wanted = values.into_iter().filter(|(name, _)| names_secret(name) || has_variable(name));
+    wanted.map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
 fn merge(into: &mut Value, from: &Value) {

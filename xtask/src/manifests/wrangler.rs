@@ -67,7 +67,12 @@ pub(crate) fn deployed(catalogue: &Catalogue, function: &Function, deployment: &
         let command = format!("cargo xtask build {} --host cloudflare", function.name);
         push(&mut text, format_args!("\n[build]\ncommand = {}\n", quoted(&command)));
     }
-    push(&mut text, format_args!("\n[vars]\nIAM_CONFIG = {}\n", quoted(deployment.config)));
+    // What has no secret reads no configuration either: it only passes requests on.
+    if !function.uses.secrets.is_empty() {
+        let secrets = list(function.uses.required_secrets());
+        push(&mut text, format_args!("\n[vars]\nIAM_CONFIG = {}\n", quoted(deployment.config)));
+        push(&mut text, format_args!("\n[secrets]\nrequired = {secrets}\n"));
+    }
     stores(&mut text, function, deployment);
     for called in services(catalogue, function) {
         let (name, service) = (quoted(&binding(called)), quoted(&script_name(called)));
