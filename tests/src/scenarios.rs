@@ -30,3 +30,21 @@ pub fn traced_configuration(otlp_endpoint: &str) -> Value {
     configuration["monitoring"] = json!({"otlp_endpoint": otlp_endpoint, "tracing": {"sample_rate": 1.0}});
     configuration
 }
+
+/// Every scenario that changes something, one after the other.
+pub async fn run_all(deployment: &crate::Deployment) {
+    sign_in::signs_in(deployment).await;
+    sign_in::wrong_credentials_look_alike(deployment).await;
+    sign_in::a_token_opens_the_profile(deployment).await;
+    sign_in::sessions_are_limited(deployment).await;
+    refresh::rotates(deployment).await;
+    refresh::a_reused_token_ends_the_session(deployment).await;
+    api_keys::live_and_die(deployment).await;
+    api_keys::are_listed_in_pages(deployment).await;
+    api_keys::are_created_once(deployment).await;
+    api_keys::expire_by_schedule(deployment).await;
+    api_keys::a_key_is_a_credential(deployment).await;
+    health::details_need_a_permission(deployment).await;
+    scim::a_user_is_provisioned(deployment).await;
+    scim::a_deactivated_user_is_out(deployment).await;
+}

@@ -32,3 +32,30 @@ async fn a_bad_configuration_stops_the_start() {
     let answer = iam_tests::native::start(setup).0.client().get("/health").await.expect(500);
     assert_eq!(answer.text_at("/code"), "configuration_invalid");
 }
+
+/// No statement's cost may grow with the number of users, keys, sessions or audit records: each table is searched
+/// by more than its organization, or read in order up to a LIMIT.
+#[tokio::test]
+async fn every_statement_has_an_index() {
+    let (deployment, host) = iam_tests::native::start(Setup::new(&iam_tests::scenarios::configuration()));
+    iam_tests::scenarios::run_all(&deployment).await;
+    let mut plans = host.plans();
+    // What the scenarios ask of the database themselves.
+    plans.retain(|sql, _| !sql.starts_with("SELECT COUNT(*) AS count FROM audit_events"));
+    assert!(plans.len() > 30, "only {} statements ran", plans.len());
+    let wide: Vec<_> = plans.iter().filter(|(sql, steps)| is_wide(sql, steps)).collect();
+    assert!(wide.is_empty(), "{wide:#?}");
+}
+
+fn is_wide(sql: &str, steps: &[String]) -> bool {
+    // SCIM wants the number of all users with each page (RFC 7644 section 3.4.2): one narrow index is counted.
+    let is_total = steps.iter().all(|step| step.contains("COVERING INDEX users_in_order"));
+    let is_sorted = steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY"));
+    let is_page = sql.contains("LIMIT") && !is_sorted;
+    steps.iter().any(|step| {
+        let searches_organization_alone = step.starts_with("SEARCH") && step.ends_with("(org_id=?)");
+        let scans =
+            step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE") && !step.contains("CONSTANT ROW");
+        (searches_organization_alone && !is_page && !is_total) || (scans && !step.contains("SCAN (subquery"))
+    })
+}

@@ -24,7 +24,9 @@ impl Db {
     /// When a constraint refuses it, the database is busy, or it fails otherwise.
     pub async fn run(&self, statement: Statement) -> Result<Rows, DbError> {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        execute(&lock(&self.shared.connection), &statement)
+        let connection = lock(&self.shared.connection);
+        self.shared.note_plan(&connection, &statement);
+        execute(&connection, &statement)
     }
 
     /// Runs the statements in one round trip and one transaction: all of them or none.
@@ -36,11 +38,38 @@ impl Db {
         let mut connection = lock(&self.shared.connection);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
-        let rows =
-            statements.iter().map(|statement| execute(&transaction, statement)).collect::<Result<_, _>>()?;
+        let rows = statements
+            .iter()
+            .map(|statement| {
+                self.shared.note_plan(&transaction, statement);
+                execute(&transaction, statement)
+            })
+            .collect::<Result<_, _>>()?;
         transaction.commit().map_err(error)?;
         Ok(rows)
     }
+}
+
+impl Shared {
+    /// Keeps how SQLite goes about a statement, once for each text. A statement that can't be explained fails
+    /// when it is run, and says why there.
+    fn note_plan(&self, connection: &Connection, statement: &Statement) {
+        let mut plans = lock(&self.plans);
+        if !plans.contains_key(statement.text()) {
+            let explained = explain(connection, statement).unwrap_or_default();
+            plans.insert(statement.text().to_owned(), explained);
+        }
+    }
+}
+
+fn explain(connection: &Connection, statement: &Statement) -> Result<Vec<String>, DbError> {
+    let parameters = statement.parameters().iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let sql = format!("EXPLAIN QUERY PLAN {}", statement.text());
+    let mut prepared = connection.prepare(&sql).map_err(error)?;
+    let steps = prepared
+        .query_map(rusqlite::params_from_iter(parameters), |row| row.get("detail"))
+        .and_then(Iterator::collect);
+    steps.map_err(error)
 }
 
 fn execute(connection: &Connection, statement: &Statement) -> Result<Rows, DbError> {

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -25,6 +25,7 @@ pub(super) struct Shared {
     pub(super) functions: Mutex<HashMap<String, Function>>,
     pub(super) lines: Mutex<Vec<String>>,
     pub(super) deferred: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) plans: Mutex<BTreeMap<String, Vec<String>>>,
     pub(super) client: reqwest::Client,
 }
 

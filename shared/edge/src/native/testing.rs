@@ -1,5 +1,6 @@
 //! A host for tests: makes [`Host`]s over one SQLite database and shows what functions left behind.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -60,6 +61,7 @@ impl TestHost {
             functions: Mutex::default(),
             lines: Mutex::default(),
             deferred: Mutex::default(),
+            plans: Mutex::default(),
             client,
         })))
     }
@@ -115,6 +117,12 @@ impl TestHost {
                 }
             }
         }
+    }
+
+    /// Every statement run so far, and how SQLite went about it (the details of `EXPLAIN QUERY PLAN`).
+    #[must_use]
+    pub fn plans(&self) -> BTreeMap<String, Vec<String>> {
+        lock(&self.0.plans).clone()
     }
 
     /// The lines logged so far, oldest first; they are gone from the host afterwards.
