@@ -2,23 +2,18 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::process::{Attached, watched};
 
 /// A running collector.
 pub struct Collector {
     /// Its OTLP/HTTP address.
     pub endpoint: String,
     printed: Arc<Mutex<String>>,
-    child: Child,
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    _running: Attached,
 }
 
 impl Collector {
@@ -27,7 +22,7 @@ impl Collector {
     pub fn start() -> Self {
         let (http, grpc) = (free_port(), free_port());
         let program = std::env::var_os("IAM_TEST_COLLECTOR").expect("IAM_TEST_COLLECTOR names rotel-agent");
-        let mut child = Command::new(program)
+        let mut child = watched(program)
             .args(["start", "--exporter", "blackhole", "--debug-log-verbosity", "detailed"])
             .args(["--debug-log", "traces", "--debug-log", "metrics", "--debug-log", "logs"])
             .args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")])
@@ -44,7 +39,7 @@ impl Collector {
             assert!(Instant::now() < deadline, "rotel-agent does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self { endpoint: format!("http://127.0.0.1:{http}"), printed, child }
+        Self { endpoint: format!("http://127.0.0.1:{http}"), printed, _running: Attached::new(child) }
     }
 
     /// Waits until it has printed all of these, up to twenty seconds.

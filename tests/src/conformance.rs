@@ -4,7 +4,8 @@ use iam_edge::conformance::peers::Peers;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::hosts::{self, Running};
+use crate::hosts;
+use crate::process::Attached;
 
 const MODULE: &str = "conformance-function";
 
@@ -62,7 +63,7 @@ pub async fn spin() {
     check(&url, running, "spin").await;
 }
 
-async fn check(url: &str, running: Running, host: &str) {
+async fn check(url: &str, running: Attached, host: &str) {
     let answer = Client::new(url).post("/conformance", &json!({})).await.expect(200);
     assert_eq!(answer.text_at("/host"), host);
     let results = answer.json["results"].as_array().unwrap();

@@ -3,28 +3,15 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use iam_core::sql::Value;
 use serde_json::json;
 
 use crate::deployment::{Deployment, Setup};
 use crate::native::MIGRATIONS;
-
-/// A child process and its standard input, which it watches: it ends when this process does.
-pub struct Running {
-    child: Mutex<Child>,
-    _input: Option<ChildStdin>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap();
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-}
+use crate::process::{Attached, watched};
 
 /// The checkout.
 #[must_use]
@@ -34,7 +21,7 @@ pub fn root() -> PathBuf {
 
 /// Starts all functions on workerd, with an empty database that is then filled.
 #[must_use]
-pub fn workerd(setup: Setup) -> (Deployment, Running) {
+pub fn workerd(setup: Setup) -> (Deployment, Attached) {
     let document = root().join("dist/cloudflare/workers.json");
     let text = std::fs::read_to_string(&document).expect("`cargo xtask build` has run");
     let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -86,7 +73,7 @@ fn count(database: &Path, sql: &str) -> i64 {
 
 /// Starts what a document for `xtask/js/workerd.mjs` describes.
 #[must_use]
-pub fn start_workerd(document: &serde_json::Value) -> (String, Running) {
+pub fn start_workerd(document: &serde_json::Value) -> (String, Attached) {
     let mut child = Command::new(root().join("node_modules/node/bin/node"))
         .arg(root().join("xtask/js/workerd.mjs"))
         .current_dir(root())
@@ -94,17 +81,18 @@ pub fn start_workerd(document: &serde_json::Value) -> (String, Running) {
         .stdout(Stdio::piped())
         .spawn()
         .expect("node starts: `cargo xtask test` installs it");
-    let mut input = child.stdin.take().unwrap();
-    writeln!(input, "{document}").unwrap();
-    let line = first_line(&mut child, |_| true);
+    let output = child.stdout.take().unwrap();
+    let mut attached = Attached::new(child);
+    writeln!(attached.input(), "{document}").unwrap();
+    let line = first_line(output, |_| true);
     let answer: serde_json::Value = serde_json::from_str(&line).unwrap();
     let url = answer["ready"]["url"].as_str().unwrap_or_else(|| panic!("workerd did not start: {line}"));
-    (url.trim_end_matches('/').to_owned(), Running { child: Mutex::new(child), _input: Some(input) })
+    (url.trim_end_matches('/').to_owned(), attached)
 }
 
 /// Starts all functions on the Spin-compatible host, over a database that is filled first.
 #[must_use]
-pub fn spin(setup: Setup) -> (Deployment, Running) {
+pub fn spin(setup: Setup) -> (Deployment, Attached) {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path();
     fill(&state.join("default.db"), &setup);
@@ -120,12 +108,12 @@ pub fn spin(setup: Setup) -> (Deployment, Running) {
 
 /// Starts what a manifest describes, with these variables.
 #[must_use]
-pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) -> (String, Running) {
+pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) -> (String, Attached) {
     let file = state.join("variables.json");
     std::fs::write(&file, variables.to_string()).unwrap();
     let host =
         std::env::var_os("IAM_TEST_SPIN_HOST").expect("IAM_TEST_SPIN_HOST names the Spin-compatible host");
-    let mut child = Command::new(host)
+    let mut child = watched(host)
         .args(["--listen", "127.0.0.1:0", "--manifest"])
         .arg(manifest)
         .arg("--state")
@@ -134,14 +122,14 @@ pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) 
         .arg(&file)
         .arg("--compile-cache")
         .arg(root().join("dist/spin/compiled"))
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("the Spin-compatible host starts");
-    let line = first_line(&mut child, |line| line.starts_with("listening "));
-    let base_url = line.trim().trim_start_matches("listening ").trim_end_matches('/').to_owned();
-    (base_url, Running { child: Mutex::new(child), _input: None })
+    let output = child.stdout.take().unwrap();
+    let attached = Attached::new(child);
+    let line = first_line(output, |line| line.starts_with("listening "));
+    (line.trim().trim_start_matches("listening ").trim_end_matches('/').to_owned(), attached)
 }
 
 fn fill(database: &Path, setup: &Setup) {
@@ -160,8 +148,8 @@ fn fill(database: &Path, setup: &Setup) {
     transaction.commit().unwrap();
 }
 
-fn first_line(child: &mut Child, wanted: impl Fn(&str) -> bool) -> String {
-    let mut output = BufReader::new(child.stdout.take().unwrap());
+fn first_line(output: ChildStdout, wanted: impl Fn(&str) -> bool) -> String {
+    let mut output = BufReader::new(output);
     loop {
         let mut line = String::new();
         assert!(output.read_line(&mut line).unwrap() > 0, "the host ended before it was ready");

@@ -17,6 +17,7 @@ pub mod conformance;
 pub mod deployment;
 pub mod hosts;
 pub mod native;
+pub mod process;
 pub mod scenarios;
 
 pub use client::{Answer, Client};

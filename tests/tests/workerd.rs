@@ -4,13 +4,13 @@ use std::sync::OnceLock;
 
 use iam_tests::collector::Collector;
 use iam_tests::deployment::{Deployment, Setup};
-use iam_tests::hosts::Running;
+use iam_tests::process::Attached;
 use iam_tests::scenarios::algorithms;
 
 struct Stage {
     deployment: Deployment,
     collector: Collector,
-    _running: Running,
+    _running: Attached,
 }
 
 fn stage() -> &'static Stage {
