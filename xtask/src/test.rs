@@ -80,7 +80,8 @@ fn hosts(workspace: &Workspace, report: &mut Report) {
         report.optional("the collector", || Python::install(workspace)?.module_file("rotel", "rotel-agent"));
     if let (true, Some(program), Some(_)) = (built, program, node) {
         let mut command = cargo();
-        command.args(["test", "--package", "iam-tests", "--features", "hosts"]);
+        command.args(["test", "--package", "iam-tests", "--features", "hosts", "--no-fail-fast"]);
+        command.args(["--test", "workerd", "--test", "spin"]);
         command.env("IAM_TEST_SPIN_HOST", program);
         if let Some(collector) = collector {
             command.env("IAM_TEST_COLLECTOR", collector);
