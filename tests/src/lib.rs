@@ -19,6 +19,7 @@ pub mod hosts;
 pub mod native;
 pub mod process;
 pub mod scenarios;
+pub mod stage;
 
 pub use client::{Answer, Client};
 pub use deployment::Deployment;

@@ -2,25 +2,13 @@
 
 use std::sync::OnceLock;
 
-use iam_tests::collector::Collector;
 use iam_tests::deployment::{Deployment, Setup};
-use iam_tests::process::Attached;
 use iam_tests::scenarios::algorithms;
-
-struct Stage {
-    deployment: Deployment,
-    collector: Collector,
-    _running: Attached,
-}
+use iam_tests::stage::Stage;
 
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
-    STAGE.get_or_init(|| {
-        let collector = Collector::start();
-        let configuration = iam_tests::scenarios::traced_configuration(&collector.endpoint);
-        let (deployment, _running) = iam_tests::hosts::workerd(Setup::new(&configuration));
-        Stage { deployment, collector, _running }
-    })
+    STAGE.get_or_init(|| Stage::start(iam_tests::hosts::workerd))
 }
 
 async fn deployment() -> &'static Deployment {
