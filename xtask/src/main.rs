@@ -1,5 +1,6 @@
 //! `cargo xtask <command>`: builds, serves, tests and deploys the functions.
 
+mod bench;
 mod bindings;
 mod bootstrap;
 mod build;
@@ -32,6 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Bench),
     Bootstrap(bootstrap::Bootstrap),
     Build(build::Build),
     Deploy(deploy::Deploy),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Bench(bench) => bench.run(),
         Command::Bootstrap(bootstrap) => bootstrap.run(),
         Command::Build(build) => build.run(),
         Command::Deploy(deploy) => deploy.run(),

@@ -22,9 +22,9 @@ pub(crate) struct Sizes {}
 type Budgets = BTreeMap<String, BTreeMap<String, usize>>;
 
 #[derive(Default, Clone, Copy)]
-struct Size {
-    raw: usize,
-    gzipped: usize,
+pub(crate) struct Size {
+    pub(crate) raw: usize,
+    pub(crate) gzipped: usize,
 }
 
 impl Sizes {
@@ -72,13 +72,13 @@ fn budget(budgets: &Budgets, host: &str, function: &str) -> Result<usize> {
     budget.copied().with_context(|| format!("{BUDGETS} has no default for [{host}]"))
 }
 
-fn kilobytes(bytes: usize) -> f64 {
+pub(crate) fn kilobytes(bytes: usize) -> f64 {
     // Exact up to 2^53, far above any module.
     bytes as f64 / 1000.0
 }
 
 /// The size of a file, or of all files below a folder.
-fn size(path: &Path) -> Result<Size> {
+pub(crate) fn size(path: &Path) -> Result<Size> {
     let mut total = Size::default();
     for file in files(path)? {
         let contents = fs::read(&file)?;
