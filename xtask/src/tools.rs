@@ -49,24 +49,25 @@ impl Node {
     /// Installs what `package-lock.json` pins, where that isn't done yet.
     pub(crate) fn install(workspace: &Workspace) -> Result<Self> {
         let root = workspace.root.clone();
+        let lock = fs::read(root.join("package-lock.json")).context("cannot read package-lock.json")?;
+        let stamp = root.join("node_modules/.installed-from");
+        if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
+            return Ok(Self { root });
+        }
         if !process::exists("npm") {
             bail!(
                 "Node.js with npm is needed (any version: it installs the pinned one): install it and try again"
             );
         }
-        let lock = fs::read(root.join("package-lock.json")).context("cannot read package-lock.json")?;
-        let stamp = root.join("node_modules/.installed-from");
-        if !fs::read(&stamp).is_ok_and(|installed| installed == lock) {
-            process::step("install the npm tools", || {
-                process::quiet(
-                    Command::new("npm")
-                        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
-                        .current_dir(&root),
-                    "`npm ci` failed",
-                )?;
-                write(&stamp, &lock)
-            })?;
-        }
+        process::step("install the npm tools", || {
+            process::quiet(
+                Command::new("npm")
+                    .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
+                    .current_dir(&root),
+                "`npm ci` failed",
+            )?;
+            write(&stamp, &lock)
+        })?;
         Ok(Self { root })
     }
 
