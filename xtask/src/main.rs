@@ -1,5 +1,6 @@
 //! `cargo xtask <command>`: builds, serves, tests and deploys the functions.
 
+mod audit;
 mod bench;
 mod bindings;
 mod bootstrap;
@@ -33,6 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Audit(audit::Audit),
     Bench(bench::Bench),
     Bootstrap(bootstrap::Bootstrap),
     Build(build::Build),
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Audit(audit) => audit.run(),
         Command::Bench(bench) => bench.run(),
         Command::Bootstrap(bootstrap) => bootstrap.run(),
         Command::Build(build) => build.run(),

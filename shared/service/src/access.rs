@@ -31,10 +31,6 @@ pub struct Access {
 
 /// Who may call, in words.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(
-    target_family = "wasm",
-    expect(dead_code, reason = "only the OpenAPI document tells them all apart")
-)]
 pub(crate) enum Rule {
     Public,
     Permission(&'static str, &'static str, Scope),
