@@ -61,13 +61,26 @@ impl Report {
         }
         let start = Instant::now();
         match process::step(name, work) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.push(name, start, Counts { passed: 1, ..Counts::default() }, None);
+                Some(value)
+            }
             Err(error) => {
                 let counts = Counts { skipped: 1, ..Counts::default() };
                 self.push(name, start, counts, Some(format!("{error:#}")));
                 None
             }
         }
+    }
+
+    /// A step that cannot run; on CI that is a failure.
+    pub(super) fn skip(&mut self, name: &str, reason: &str) {
+        let counts = if self.skipping_fails {
+            Counts { failed: 1, ..Counts::default() }
+        } else {
+            Counts { skipped: 1, ..Counts::default() }
+        };
+        self.push(name, Instant::now(), counts, Some(format!("skipped: {reason}")));
     }
 
     /// A step of many tests, counted from cargo's own lines.
