@@ -9,8 +9,8 @@ use crate::id::{KeyId, LogId, OrganizationId, UserId};
 use crate::permission::{Grants, Permission};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
-use crate::user::{UserStatus, read_roles};
-use crate::{record_condition, role_columns};
+use crate::user::{UserStatus, read_grants};
+use crate::{grants_column, record_condition};
 
 /// The longest name of a key, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 128;
@@ -232,7 +232,7 @@ impl PresentedKey {
             "SELECT api_keys.key_id, api_keys.name, api_keys.owner_id, api_keys.permissions, api_keys.rate_limit, \
              api_keys.status, api_keys.expires_at, api_keys.last_used, users.username, \
              users.status AS owner_status, ",
-            role_columns!("users"),
+            grants_column!("users"),
             " FROM api_keys JOIN users ON users.org_id = api_keys.org_id AND users.user_id = api_keys.owner_id \
              WHERE api_keys.org_id = ?1 AND api_keys.key_hash = ?2 AND users.deleted_at IS NULL"
         ))
@@ -284,7 +284,6 @@ impl PresentedKey {
 
 impl FromRow for PresentedKey {
     fn from_row(row: &Row) -> Result<Self, RowError> {
-        let (_, owner_grants) = read_roles(row)?;
         Ok(Self {
             key_id: KeyId::from_column(row, "key_id")?,
             name: row.text("name")?.to_owned(),
@@ -294,7 +293,7 @@ impl FromRow for PresentedKey {
             expires_at: Timestamp::from_millis(row.integer("expires_at")?),
             last_used: row.optional_integer("last_used")?.map(Timestamp::from_millis),
             permissions: row.json("permissions")?,
-            owner_grants,
+            owner_grants: read_grants(row)?,
             owner_status: row.text("owner_status")?.parse()?,
             stored_status: row.text("status")?.to_owned(),
         })

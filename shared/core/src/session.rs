@@ -9,8 +9,8 @@ use crate::id::{OrganizationId, SessionId, UserId};
 use crate::permission::Grants;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
-use crate::user::{UserStatus, read_roles};
-use crate::{audit::RecordCondition, record_condition, role_columns};
+use crate::user::{UserStatus, read_grants};
+use crate::{audit::RecordCondition, grants_column, record_condition};
 
 /// Last activity is written at most this often: it is kept to the minute, not to the request.
 pub const ACTIVITY_GRAIN: Duration = Duration::from_seconds(60);
@@ -111,9 +111,7 @@ pub struct LiveSession {
     pub username: String,
     /// When it was last used, to the grain of [`ACTIVITY_GRAIN`].
     pub last_activity: Timestamp,
-    /// The user's roles.
-    pub roles: Vec<String>,
-    /// What they let it do.
+    /// What the user's roles let it do.
     pub grants: Grants,
     status: UserStatus,
     expires_at: Timestamp,
@@ -127,7 +125,7 @@ impl LiveSession {
         Statement::new(concat!(
             "SELECT sessions.session_id, sessions.user_id, sessions.expires_at, sessions.last_activity, \
              sessions.ended_at, users.username, users.status, ",
-            role_columns!("users"),
+            grants_column!("users"),
             " FROM sessions JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id \
              WHERE sessions.org_id = ?1 AND sessions.session_id = ?2 AND users.deleted_at IS NULL"
         ))
@@ -164,14 +162,12 @@ impl LiveSession {
 
 impl FromRow for LiveSession {
     fn from_row(row: &Row) -> Result<Self, RowError> {
-        let (roles, grants) = read_roles(row)?;
         Ok(Self {
             session_id: SessionId::from_column(row, "session_id")?,
             user_id: UserId::from_column(row, "user_id")?,
             username: row.text("username")?.to_owned(),
             last_activity: Timestamp::from_millis(row.integer("last_activity")?),
-            roles,
-            grants,
+            grants: read_grants(row)?,
             status: row.text("status")?.parse()?,
             expires_at: Timestamp::from_millis(row.integer("expires_at")?),
             ended: row.optional_integer("ended_at")?.is_some(),

@@ -135,8 +135,11 @@ fn telemetry_settings(
         LogLevel::Error => Severity::Error,
     };
     let sensitive = monitoring.logging.sensitive_fields.iter().map(String::as_str);
+    let delivers = monitoring.otlp_endpoint.is_some();
     Ok(Settings {
-        sample_rate: monitoring.tracing.sample_rate,
+        delivers,
+        honour_caller: delivers,
+        sample_rate: if delivers { monitoring.tracing.sample_rate } else { 0.0 },
         severity,
         redaction: Redaction::default().with(sensitive, [configuration.api_keys.prefix.as_str()]),
         ..Settings::new(resource, nanoseconds, iam_edge::log)

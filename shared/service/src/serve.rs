@@ -150,7 +150,8 @@ impl Service {
     /// Hands gathered telemetry to `metrics-push` after the answer: at once where an instance may end with its
     /// request, every few seconds where it lives on.
     fn hand_over(&self, context: &Context) {
-        if !self.function.uses.calls.contains(&"metrics-push") {
+        let is_wanted = context.configuration().monitoring.otlp_endpoint.is_some();
+        if !is_wanted || !self.function.uses.calls.contains(&"metrics-push") {
             return;
         }
         let deferred = context.clone();
@@ -171,9 +172,6 @@ impl Service {
 async fn push(context: &Context) {
     let telemetry = &context.instance.telemetry;
     let Some(batch) = telemetry.drain() else { return };
-    if context.configuration().monitoring.otlp_endpoint.is_none() {
-        return;
-    }
     let Some(token) = context.instance.internal_token() else { return telemetry.note_lost(&batch) };
     let request = batch.encode().ok().and_then(|bytes| {
         Request::post("/internal/telemetry")

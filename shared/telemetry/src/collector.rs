@@ -42,6 +42,9 @@ pub struct Settings {
     pub redaction: Redaction,
     /// A hand-over is due once the oldest record waits this long; 5 s unless said otherwise.
     pub due_after_ms: u64,
+    /// Whether anybody takes what is gathered; `true` unless said otherwise. Where nobody does, log lines are
+    /// still written, and nothing is kept.
+    pub delivers: bool,
 }
 
 impl Settings {
@@ -57,6 +60,7 @@ impl Settings {
             severity: Severity::Info,
             redaction: Redaction::default(),
             due_after_ms: 5_000,
+            delivers: true,
         }
     }
 }
@@ -134,12 +138,16 @@ impl Collector {
 
     /// Adds to a counter.
     pub fn count<const N: usize>(&self, counter: &'static Counter<N>, by: u64, labels: [Value<'_>; N]) {
-        self.gather().metrics.count(counter, by, &labels);
+        if self.settings.delivers {
+            self.gather().metrics.count(counter, by, &labels);
+        }
     }
 
     /// Sets a gauge.
     pub fn set<const N: usize>(&self, gauge: &'static Gauge<N>, to: f64, labels: [Value<'_>; N]) {
-        self.gather().metrics.set(gauge, to, &labels);
+        if self.settings.delivers {
+            self.gather().metrics.set(gauge, to, &labels);
+        }
     }
 
     /// Adds a measurement to a histogram.
@@ -149,7 +157,9 @@ impl Collector {
         value: f64,
         labels: [Value<'_>; N],
     ) {
-        self.gather().metrics.observe(histogram, value, &labels);
+        if self.settings.delivers {
+            self.gather().metrics.observe(histogram, value, &labels);
+        }
     }
 
     /// Writes a log record, its secrets hidden, to the host's console, and keeps it for the hand-over.
@@ -162,7 +172,9 @@ impl Collector {
         record.attributes.truncate(crate::attribute::MAX_ATTRIBUTES);
         record.attributes.iter_mut().for_each(|attribute| redaction.apply_to_attribute(attribute));
         (self.settings.console)(&json_line(&self.settings.resource, &record));
-        self.gather().logs.push(record);
+        if self.settings.delivers {
+            self.gather().logs.push(record);
+        }
     }
 
     /// Whether it is time to hand over: much waits, or something has waited long.
@@ -210,6 +222,9 @@ impl Collector {
     }
 
     pub(crate) fn keep_span(&self, mut span: Span) {
+        if !self.settings.delivers {
+            return;
+        }
         let redaction = &self.settings.redaction;
         span.error.iter_mut().for_each(|error| redaction.apply_to_text(error));
         span.attributes.iter_mut().for_each(|attribute| redaction.apply_to_attribute(attribute));

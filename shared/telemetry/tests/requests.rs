@@ -317,3 +317,12 @@ fn an_unknown_method_is_no_label() {
     request.finish(&strange, []);
     assert_eq!(collector.drain().unwrap().spans[0].name, "_OTHER");
 }
+
+#[test]
+fn where_nobody_takes_it_nothing_is_kept() {
+    let settings = Settings { delivers: false, ..settings(1.0) };
+    let collector = Collector::new(settings);
+    let request = RequestTrace::start(&collector, None, [7; 24]);
+    request.finish(&answered(500), []);
+    assert!(collector.drain().is_none());
+}
