@@ -27,7 +27,7 @@ pub(crate) struct Bootstrap {
     /// The administrator's user name
     #[arg(long, default_value = "admin")]
     username: String,
-    /// The configuration document of the deployment (JSON)
+    /// The configuration document of the deployment (JSON, or TOML by its name)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Run it on the D1 database instead of printing it

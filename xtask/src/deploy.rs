@@ -33,7 +33,7 @@ pub(crate) struct Deploy {
     /// The KV namespace's id
     #[arg(long, value_name = "ID", env = "IAM_KV_NAMESPACE_ID")]
     namespace_id: Option<String>,
-    /// The configuration document (JSON) that becomes IAM_CONFIG; every field has a default
+    /// The configuration document (JSON, or TOML by its name) that becomes IAM_CONFIG; every field has a default
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A JSON or .env file with IAM_MASTER_KEY (32 bytes, base64url) and IAM_INTERNAL_TOKEN; secrets set before
@@ -206,10 +206,17 @@ impl Prepared {
     }
 }
 
-/// The configuration document, checked as the functions will check it.
+/// The configuration document, JSON or (by its file's name) TOML, checked as the functions will check it.
 pub(crate) fn configuration(path: Option<&Path>) -> Result<String> {
     let Some(path) = path else { return Ok("{}".into()) };
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = if path.extension().is_some_and(|extension| extension == "toml") {
+        let document: serde_json::Value =
+            toml::from_str(&text).with_context(|| format!("{} is not TOML", path.display()))?;
+        document.to_string()
+    } else {
+        text
+    };
     iam_core::config::Configuration::parse(&text, []).with_context(|| path.display().to_string())?;
     Ok(text)
 }

@@ -49,7 +49,7 @@ pub(crate) struct Dev {
     /// Build again and reload when a source changes
     #[arg(long)]
     watch: bool,
-    /// The configuration document (JSON); every field has a default
+    /// The configuration document (JSON, or TOML by its name); every field has a default
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print what the functions log
