@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub fn configuration() -> Value {
     json!({
         "password": {"argon2": {"memory_kib": 1024, "iterations": 1}},
-        "jwt": {"refresh_reuse_tolerance": "2s"},
+        "jwt": {"refresh_reuse_tolerance": "4s"},
         "monitoring": {"logging": {"level": "ERROR"}},
         "cors": {"allowed_origins": ["https://console.example.com"]},
     })

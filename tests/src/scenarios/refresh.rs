@@ -56,7 +56,7 @@ pub async fn a_reused_token_ends_the_session(deployment: &Deployment) {
     let login = sign_in(deployment).await;
     let stolen = login.text_at("/refresh_token");
     let current = refresh(deployment, stolen).await.expect(200);
-    tokio::time::sleep(std::time::Duration::from_millis(2_200)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(4_200)).await;
     refresh(deployment, stolen).await.expect_problem(401, "invalid_refresh_token");
     refresh(deployment, current.text_at("/refresh_token")).await.expect_problem(401, "invalid_refresh_token");
     let reuses =
