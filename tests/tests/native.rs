@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use iam_tests::Deployment;
 use iam_tests::deployment::Setup;
 use iam_tests::scenarios::algorithms;
+use serde_json::json;
 
 async fn deployment() -> &'static Deployment {
     static DEPLOYMENT: OnceLock<Deployment> = OnceLock::new();
@@ -31,6 +32,33 @@ async fn a_bad_configuration_stops_the_start() {
     setup.configuration = r#"{"session": {"timeout": "8 hours"}}"#.to_owned();
     let answer = iam_tests::native::start(setup).0.client().get("/health").await.expect(500);
     assert_eq!(answer.text_at("/code"), "configuration_invalid");
+}
+
+/// A creation that was refused under an `Idempotency-Key` may be tried again under it; one that was done is replayed
+/// even where it would be refused today.
+#[tokio::test]
+async fn a_refusal_is_not_kept() {
+    const KEYS: &str = "/api/v1/auth/keys";
+    let mut configuration = iam_tests::scenarios::configuration();
+    configuration["api_keys"] = json!({"max_per_user": 1});
+    let (deployment, _host) = iam_tests::native::start(Setup::new(&configuration));
+    let admin = deployment.administrator().await;
+    let create = |name: &'static str| {
+        let body =
+            json!({"name": name, "permissions": [{"resource": "a", "action": "read", "scope": "own"}]});
+        let request = admin.request(reqwest::Method::POST, KEYS).header("idempotency-key", name);
+        admin.send(request.json(&body))
+    };
+    let first = create("first").await.expect(201);
+    assert_eq!(create("first").await.expect(201).json, first.json);
+    for _ in 0..2 {
+        create("second").await.expect_problem(409, "too_many_keys");
+    }
+    admin.delete(&format!("{KEYS}/{}", first.text_at("/key_id"))).await.expect(200);
+    let second = create("second").await.expect(201);
+    let verify = json!({"api_key": second.text_at("/api_key")});
+    assert_eq!(deployment.client().post(&format!("{KEYS}/verify"), &verify).await.json["valid"], true);
+    deployment.check().await;
 }
 
 /// No statement's cost may grow with the number of users, keys, sessions or audit records: each table is searched

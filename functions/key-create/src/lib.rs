@@ -1,8 +1,7 @@
 //! `POST /api/v1/auth/keys`: a new API key, shown once.
 
 use http::HeaderMap;
-use iam_core::api_key::{KEY_EXISTS, MAX_NAME_CHARACTERS, MAX_PERMISSIONS, NewKey};
-use iam_core::audit::Outcome;
+use iam_core::api_key::{KEY_CREATED, KEY_EXISTS, MAX_NAME_CHARACTERS, MAX_PERMISSIONS, NewKey};
 use iam_core::config::Configuration;
 use iam_core::credential::Credential;
 use iam_core::id::KeyId;
@@ -96,11 +95,8 @@ async fn create(
         life,
         now: context.now,
     };
-    let event = context
-        .audit(organization, "api_key.create", "api_key", Outcome::Success)?
-        .of_user(&caller.user_id)
-        .on(key_id.as_str())
-        .detail("name", key.name);
+    let event =
+        context.audit_by(&caller, "api_key.create", "api_key")?.on(key_id.as_str()).detail("name", key.name);
     let max = configuration.api_keys.max_per_user;
     let batch = vec![key.create(max), event.record_if(KEY_EXISTS, &key_id)];
     let answer = CreateKeyResponse {
@@ -112,7 +108,7 @@ async fn create(
         created_at: key.now,
         key_id: key_id.clone(),
     };
-    match creation.run(&context, organization, batch, &answer).await? {
+    match creation.run(&context, organization, batch, (KEY_CREATED, key_id.as_str()), &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(_) => Err(ApiError::conflict(

@@ -1,7 +1,6 @@
 //! `DELETE /api/v1/auth/keys/{key_id}`: an API key that works no longer, from the moment of the answer, anywhere.
 
 use iam_core::api_key::{KEY_REVOKED_NOW, Reach, Revocation};
-use iam_core::audit::Outcome;
 use iam_core::id::KeyId;
 use iam_core::permission::Scope;
 use iam_core::time::Timestamp;
@@ -50,10 +49,7 @@ async fn revoke(
         Reach::Own(&caller.user_id)
     };
     let revocation = Revocation { organization, reach, key_id: &key_id, now: context.now };
-    let event = context
-        .audit(organization, "api_key.revoke", "api_key", Outcome::Success)?
-        .of_user(&caller.user_id)
-        .on(key_id.as_str());
+    let event = context.audit_by(&caller, "api_key.revoke", "api_key")?.on(key_id.as_str());
     let batch = vec![revocation.revoke(), event.record_if(KEY_REVOKED_NOW, &key_id), revocation.result()];
     let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
     let row = rows.first().ok_or_else(|| ApiError::not_found("there is no such API key"))?;

@@ -2,7 +2,6 @@
 //! and the scheduled job that expires keys past their date and ends overlaps.
 
 use iam_core::api_key::{DueKey, KEY_EXISTS, KeyStatus, ListedKey, Reach, Rotation, due_to_expire, expire};
-use iam_core::audit::Outcome;
 use iam_core::credential::Credential;
 use iam_core::id::{KeyId, LogId};
 use iam_core::idempotency::forget_old;
@@ -89,8 +88,7 @@ async fn rotate(
         now: context.now,
     };
     let event = context
-        .audit(organization, "api_key.rotate", "api_key", Outcome::Success)?
-        .of_user(&caller.user_id)
+        .audit_by(&caller, "api_key.rotate", "api_key")?
         .on(old_key_id.as_str())
         .detail("new_key_id", new_key_id.as_str())
         .detail("overlap", overlap.to_string());

@@ -6,11 +6,12 @@ use serde::Serialize;
 use crate::audit::RecordCondition;
 use crate::credential::CredentialHash;
 use crate::id::{KeyId, LogId, OrganizationId, UserId};
+use crate::idempotency::CreationCondition;
 use crate::permission::{Grants, Permission};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::user::{UserStatus, read_grants};
-use crate::{grants_column, record_condition};
+use crate::{creation_condition, grants_column, record_condition};
 
 /// The longest name of a key, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 128;
@@ -104,6 +105,10 @@ impl NewKey<'_> {
 /// The audit condition "the key `?14` exists".
 pub const KEY_EXISTS: RecordCondition =
     record_condition!("EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?14)");
+
+/// The idempotency condition "the key `?4` exists".
+pub const KEY_CREATED: CreationCondition =
+    creation_condition!("EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?4)");
 
 /// A key as the API lists it: everything but its secret.
 #[derive(Debug, Serialize, JsonSchema)]

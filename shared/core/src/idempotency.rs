@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::encoding::base64url;
 use crate::id::OrganizationId;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Row, RowError, Statement, Value};
 use crate::time::{Duration, Timestamp};
 
 /// How long an answer is kept.
@@ -65,6 +65,17 @@ impl IdempotentRequest {
         .bind(now)
     }
 
+    /// Forgets the answer again where nothing was created after all: the last statement of the batch. A refusal may
+    /// become a success, so it is not kept.
+    #[must_use]
+    pub fn forget_unless(&self, exists: CreationCondition, id: impl Into<Value>) -> Statement {
+        Statement::new(exists.0)
+            .bind(&self.organization)
+            .bind(self.subject_id.as_str())
+            .bind(self.key.as_str())
+            .bind(id)
+    }
+
     /// Finds the kept answer.
     #[must_use]
     pub fn find(&self) -> Statement {
@@ -82,6 +93,22 @@ impl IdempotentRequest {
     pub fn is_same(&self, kept: &KeptAnswer) -> bool {
         self.request_hash == kept.request_hash
     }
+}
+
+/// What tells that something was created: made by [`creation_condition`](crate::creation_condition), so that the
+/// SQL is a constant.
+#[derive(Clone, Copy, Debug)]
+pub struct CreationCondition(pub &'static str);
+
+/// The condition under which an answer stays kept. Its own parameter is `?4`; `?1` is the organization.
+#[macro_export]
+macro_rules! creation_condition {
+    ($condition:literal) => {
+        $crate::idempotency::CreationCondition(concat!(
+            "DELETE FROM idempotent_answers WHERE org_id = ?1 AND subject_id = ?2 AND idempotency_key = ?3 AND NOT ",
+            $condition
+        ))
+    };
 }
 
 /// An answer that was kept.

@@ -251,9 +251,14 @@ impl Refresh<'_> {
     }
 }
 
-/// The audit condition "the refresh token `?14` exists".
-pub const REFRESH_TOKEN_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM refresh_tokens WHERE org_id = ?1 AND token_hash = ?14)");
+/// The audit condition "the refresh token `?14` exists"; the record names its session and user.
+pub const REFRESH_TOKEN_EXISTS: RecordCondition = RecordCondition(
+    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
+     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, COALESCE(?5, sessions.user_id), ?6, ?7, \
+     COALESCE(?8, sessions.session_id), ?9, ?10, ?11, ?12, ?13 FROM refresh_tokens JOIN sessions ON sessions.org_id = \
+     refresh_tokens.org_id AND sessions.session_id = refresh_tokens.session_id WHERE refresh_tokens.org_id = ?1 AND \
+     refresh_tokens.token_hash = ?14",
+);
 
 /// A refresh token after [`Refresh::inspect`].
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use axum::extract::{FromRequestParts, Request};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use iam_core::api_key::PresentedKey;
+use iam_core::audit::{AuditEvent, Outcome};
 use iam_core::credential::SCIM_TOKEN_PREFIX;
 use iam_core::id::{KeyId, OrganizationId, ScimTokenId, SessionId, UserId};
 use iam_core::jwt::UnverifiedToken;
@@ -104,6 +105,26 @@ impl Caller {
     #[must_use]
     pub fn may(&self, resource: &'static str, action: &'static str, scope: Scope) -> bool {
         self.grants.allow(&Permission::new(resource, action, scope))
+    }
+}
+
+impl Context {
+    /// Begins the audit record of what a caller did: who, and with which session or key.
+    ///
+    /// # Errors
+    /// When the host has no randomness to give.
+    pub fn audit_by(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        resource: &'static str,
+    ) -> Result<AuditEvent, ApiError> {
+        let event = self.audit(&caller.organization, action, resource, Outcome::Success)?;
+        let (kind, id) = match &caller.credential {
+            CallerCredential::Session(session_id) => ("by_session", session_id.as_str()),
+            CallerCredential::ApiKey(key_id) => ("by_key", key_id.as_str()),
+        };
+        Ok(event.of_user(&caller.user_id).detail(kind, id))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::id::OrganizationId;
-use iam_core::idempotency::{IdempotentRequest, KeptAnswer, MAX_KEY_BYTES};
+use iam_core::idempotency::{CreationCondition, IdempotentRequest, KeptAnswer, MAX_KEY_BYTES};
 use iam_core::sql::{Rows, Statement};
 use iam_edge::DbError;
 use serde::Serialize;
@@ -47,8 +47,8 @@ impl Creation {
         Ok(Self(Some(IdempotentRequest::new(organization, subject_id, route, key, &body))))
     }
 
-    /// Runs the batch that creates, and keeps its answer in the same transaction where the caller sent a key.
-    /// One round trip; another where the key was used before.
+    /// Runs the batch that creates, and keeps its answer in the same transaction where the caller sent a key and
+    /// `created` holds for `id`. One round trip; another where the key was used before.
     ///
     /// # Errors
     /// 422 where the key was used for another body; whatever the database says.
@@ -57,6 +57,7 @@ impl Creation {
         context: &Context,
         organization: &OrganizationId,
         statements: Vec<Statement>,
+        (created, id): (CreationCondition, &str),
         answer: &T,
     ) -> Result<CreationResult<T>, ApiError> {
         let db = context.db(organization);
@@ -65,9 +66,10 @@ impl Creation {
         let sealed = master.seal(&request.purpose(), &serde_json::to_vec(answer)?, context.entropy()?)?;
         let mut batch = vec![request.keep(&sealed, context.now)];
         batch.extend(statements);
+        batch.push(request.forget_unless(created, id));
         match db.batch(batch).await {
             Ok(mut rows) => {
-                // The first answers to keeping the answer, the others to what the caller gave.
+                // The first answers to keeping the answer, the last to forgetting it, the others to what the caller gave.
                 let rest = rows.split_off(rows.len().min(1));
                 Ok(CreationResult::Ran(rest))
             }

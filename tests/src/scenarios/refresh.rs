@@ -27,6 +27,10 @@ pub async fn rotates(deployment: &Deployment) {
         assert_ne!(answer.text_at("/refresh_token"), token);
         answer.text_at("/refresh_token").clone_into(&mut token);
     }
+    let claims = login.text_at("/access_token").split('.').nth(1).unwrap();
+    let claims: serde_json::Value =
+        serde_json::from_slice(&iam_core::encoding::from_base64url(claims).unwrap()).unwrap();
+    assert_eq!(deployment.recorded("token.refresh", "success", claims["sid"].as_str().unwrap()), 3);
     for malformed in ["", "cronos_rt_", "nonsense", token.get(..40).unwrap()] {
         refresh(deployment, malformed).await.expect_problem(401, "invalid_refresh_token");
     }
