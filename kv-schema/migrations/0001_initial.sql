@@ -11,14 +11,17 @@ CREATE TABLE organizations (
 CREATE TABLE users (
   org_id TEXT NOT NULL,
   user_id TEXT NOT NULL,
+  kind TEXT NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'service_account')),
   username TEXT NOT NULL,
   -- the user name, lower-cased: what uniqueness and sign-in go by
   username_key TEXT NOT NULL,
   email TEXT,
   display_name TEXT,
   status TEXT NOT NULL CHECK (status IN ('active', 'suspended', 'locked')),
-  -- a PHC string; NULL where the user can't sign in with a password
+  -- a PHC string, or an imported hash as it came; NULL where the user can't sign in with a password
   password_hash TEXT,
+  -- when the password was set; NULL for one that was imported or never set
+  password_changed_at INTEGER,
   mfa_methods TEXT NOT NULL DEFAULT '[]',
   external_id TEXT,
   -- SCIM attributes that have no column of their own, a JSON object
@@ -40,10 +43,24 @@ CREATE INDEX users_by_external_id ON users (org_id, external_id) WHERE external_
 CREATE TABLE roles (
   org_id TEXT NOT NULL,
   role TEXT NOT NULL,
-  -- grants such as "security.*" or "protocols.read.all", a JSON array of strings
+  description TEXT,
+  -- its own grants such as "security.*" or "protocols.read.all", a JSON array of strings
   grants TEXT NOT NULL,
+  -- its own grants and those of every role it inherits from: what requests read. Written whenever a role changes,
+  -- so that no request walks the inheritance
+  effective_grants TEXT NOT NULL,
   PRIMARY KEY (org_id, role)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE role_parents (
+  org_id TEXT NOT NULL,
+  role TEXT NOT NULL,
+  -- the role it inherits from
+  parent TEXT NOT NULL,
+  PRIMARY KEY (org_id, role, parent)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX role_parents_by_parent ON role_parents (org_id, parent, role);
 
 CREATE TABLE user_roles (
   org_id TEXT NOT NULL,
@@ -52,13 +69,24 @@ CREATE TABLE user_roles (
   PRIMARY KEY (org_id, user_id, role)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX user_roles_by_role ON user_roles (org_id, role, user_id);
+
 CREATE TABLE groups (
   org_id TEXT NOT NULL,
   group_id TEXT NOT NULL,
   display_name TEXT NOT NULL,
+  -- the display name, lower-cased: what uniqueness goes by
+  display_name_key TEXT NOT NULL,
+  description TEXT,
+  external_id TEXT,
+  managed_by TEXT NOT NULL CHECK (managed_by IN ('manual', 'scim')),
   created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  version INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (org_id, group_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX groups_by_display_name ON groups (org_id, display_name_key);
 
 CREATE TABLE group_members (
   org_id TEXT NOT NULL,
@@ -67,10 +95,21 @@ CREATE TABLE group_members (
   PRIMARY KEY (org_id, user_id, group_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX group_members_by_group ON group_members (org_id, group_id, user_id);
+
 CREATE TABLE sessions (
   org_id TEXT NOT NULL,
   session_id TEXT NOT NULL,
   user_id TEXT NOT NULL,
+  -- 'interactive': a person signed in; 'client': one token of an OAuth client, which never idles out and counts
+  -- towards no limit; 'break_glass': an emergency credential was used
+  kind TEXT NOT NULL CHECK (kind IN ('interactive', 'client', 'break_glass')),
+  -- the OAuth client whose token this is
+  client_id TEXT,
+  -- grants that narrow what the user's roles allow, space-separated; NULL where nothing is narrowed
+  scope TEXT,
+  -- SHA-256 of the session cookie, base64url, where it has one
+  token_hash TEXT,
   device_id TEXT,
   ip_address TEXT,
   user_agent TEXT,
@@ -84,6 +123,7 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_by_user ON sessions (org_id, user_id, created_at) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX sessions_by_token ON sessions (org_id, token_hash) WHERE token_hash IS NOT NULL;
 CREATE INDEX sessions_by_end ON sessions (expires_at);
 
 CREATE TABLE refresh_tokens (

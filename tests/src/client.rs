@@ -9,6 +9,7 @@ pub struct Client {
     http: reqwest::Client,
     base_url: String,
     bearer: Option<String>,
+    address: String,
 }
 
 /// What came back.
@@ -49,6 +50,14 @@ impl Answer {
     }
 }
 
+/// Every client comes from somewhere else, so that one test's failed sign-ins lock no other test out.
+fn random_address() -> String {
+    let mut bytes = [0; 3];
+    getrandom::fill(&mut bytes).unwrap();
+    let [a, b, c] = bytes;
+    format!("10.{a}.{b}.{c}")
+}
+
 impl Client {
     /// A client without a credential.
     #[must_use]
@@ -60,7 +69,7 @@ impl Client {
             .pool_max_idle_per_host(0)
             .build()
             .unwrap();
-        Self { http, base_url: base_url.to_owned(), bearer: None }
+        Self { http, base_url: base_url.to_owned(), bearer: None, address: random_address() }
     }
 
     /// The same client with a bearer credential.
@@ -69,9 +78,16 @@ impl Client {
         Self { bearer: Some(bearer.to_owned()), ..self.clone() }
     }
 
+    /// The same client as a proxy that the deployment trusts would report it from this address.
+    #[must_use]
+    pub fn from_address(&self, address: &str) -> Self {
+        Self { address: address.to_owned(), ..self.clone() }
+    }
+
     /// A request under construction.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base_url));
+        let request = request.header("x-forwarded-for", &self.address);
         match &self.bearer {
             Some(bearer) => request.bearer_auth(bearer),
             None => request,

@@ -4,7 +4,7 @@ use iam_core::audit::Outcome;
 use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX};
 use iam_core::id::{OrganizationId, SessionId, UserId};
 use iam_core::password;
-use iam_core::session::{NewSession, SESSION_EXISTS};
+use iam_core::session::{NewSession, SESSION_EXISTS, SessionKind};
 use iam_core::sql::Rows;
 use iam_core::user::{MAX_USERNAME_BYTES, SignInUser, UserStatus};
 use iam_service::{Access, ApiError, Context, Function, Json, Route, access_claims};
@@ -158,6 +158,11 @@ async fn sign_in(
         organization,
         session_id: &session_id,
         user_id: &user.user_id,
+        kind: SessionKind::Interactive,
+        client_id: None,
+        scope: None,
+        token_hash: None,
+        life: configuration.session.timeout,
         ip_address: address.as_deref(),
         user_agent: context.user_agent.as_deref(),
         mfa_verified: false,
@@ -170,7 +175,7 @@ async fn sign_in(
         .of_user(&user.user_id)
         .on(session_id.as_str());
     let batch = vec![
-        session.begin(&configuration.session),
+        session.begin(),
         session.first_refresh_token(&refresh_token.hash(), refresh_until),
         session.end_oldest(&configuration.session),
         session.note_login(),

@@ -84,17 +84,19 @@ impl FirstOrganization {
         ];
         for (role, grants) in ROLES {
             statements.push(
-                Statement::new("INSERT INTO roles (org_id, role, grants) VALUES (?1, ?2, ?3)")
-                    .bind(organization)
-                    .bind(role)
-                    .bind(serde_json::json!(grants).to_string()),
+                Statement::new(
+                    "INSERT INTO roles (org_id, role, grants, effective_grants) VALUES (?1, ?2, ?3, ?3)",
+                )
+                .bind(organization)
+                .bind(role)
+                .bind(serde_json::json!(grants).to_string()),
             );
         }
         statements.push(
             Statement::new(
                 "INSERT INTO users (org_id, user_id, username, username_key, email, display_name, status, \
-                 password_hash, managed_by, created_at, updated_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, 'Administrator', 'active', ?6, 'manual', ?7, ?7)",
+                 password_hash, password_changed_at, managed_by, created_at, updated_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, 'Administrator', 'active', ?6, ?7, 'manual', ?7, ?7)",
             )
             .bind(organization)
             .bind(&user_id)

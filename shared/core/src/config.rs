@@ -36,12 +36,25 @@ pub struct Configuration {
     pub environment: Environment,
     /// The organization of a sign-in that names none.
     pub organization: OrganizationId,
+    /// Where the product is reached from outside, as `https://iam.example.com`: what links and metadata name. Without
+    /// it, the address a request came to.
+    pub public_url: Option<String>,
     /// Sessions.
     pub session: SessionConfiguration,
     /// Access and refresh tokens.
     pub jwt: JwtConfiguration,
-    /// Passwords.
+    /// The keys that sign tokens.
+    pub keyring: KeyringConfiguration,
+    /// Passwords and sign-in.
     pub password: PasswordConfiguration,
+    /// Users, groups and roles.
+    pub directory: DirectoryConfiguration,
+    /// Emergency credentials.
+    pub break_glass: BreakGlassConfiguration,
+    /// Who may say where a request came from.
+    pub network: NetworkConfiguration,
+    /// Messages to people.
+    pub notification: NotificationConfiguration,
     /// API keys.
     pub api_keys: ApiKeyConfiguration,
     /// Browsers.
@@ -56,9 +69,15 @@ impl Default for Configuration {
         Self {
             environment: Environment::Live,
             organization: organization.unwrap_or_else(|_| OrganizationId::new(crate::time::EPOCH, [0, 1])),
+            public_url: None,
             session: SessionConfiguration::default(),
             jwt: JwtConfiguration::default(),
+            keyring: KeyringConfiguration::default(),
             password: PasswordConfiguration::default(),
+            directory: DirectoryConfiguration::default(),
+            break_glass: BreakGlassConfiguration::default(),
+            network: NetworkConfiguration::default(),
+            notification: NotificationConfiguration::default(),
             api_keys: ApiKeyConfiguration::default(),
             cors: CorsConfiguration::default(),
             monitoring: MonitoringConfiguration::default(),
@@ -86,6 +105,8 @@ pub struct SessionConfiguration {
     pub idle_timeout: Duration,
     /// The oldest session ends where a user has more. 1 to 100.
     pub max_sessions_per_user: u32,
+    /// What the session cookie is called. It is always set as `__Host-` cookies are: Secure, Path=/, no Domain.
+    pub cookie_name: String,
 }
 
 impl Default for SessionConfiguration {
@@ -94,6 +115,7 @@ impl Default for SessionConfiguration {
             timeout: Duration::from_hours(8),
             idle_timeout: Duration::from_seconds(30 * 60),
             max_sessions_per_user: 5,
+            cookie_name: "CRONOS_SESSION".to_owned(),
         }
     }
 }
@@ -130,12 +152,118 @@ impl Default for JwtConfiguration {
     }
 }
 
-/// Passwords.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// The keys that sign tokens. A key is announced in the JWKS, waits until every verifier that caches has seen it,
+/// signs, and stays announced until the last token it signed has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyringConfiguration {
+    /// How long a key signs before the schedule replaces it.
+    pub rotation_period: Duration,
+    /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long before it signs.
+    pub jwks_max_age: Duration,
+}
+
+impl Default for KeyringConfiguration {
+    fn default() -> Self {
+        Self { rotation_period: Duration::from_days(30), jwks_max_age: Duration::from_seconds(300) }
+    }
+}
+
+/// Passwords and sign-in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PasswordConfiguration {
     /// What hashing one costs.
     pub argon2: PasswordCost,
+    /// The fewest characters. 8 to 128.
+    pub min_length: u32,
+    /// Whether an upper-case letter must be in it.
+    pub require_upper: bool,
+    /// Whether a lower-case letter must be in it.
+    pub require_lower: bool,
+    /// Whether a digit must be in it.
+    pub require_digits: bool,
+    /// Whether a character must be in it that is neither letter nor digit.
+    pub require_special: bool,
+    /// After how long it must be changed; absent or `0s`: never.
+    pub max_age: Duration,
+    /// How many of the passwords before can't be used again. 0 to 24.
+    pub history_size: u32,
+    /// How many failures lock, for an account and for an address. 1 to 100.
+    pub lockout_threshold: u32,
+    /// How many failures lock an address, where it is not `lockout_threshold`: for offices behind one address.
+    pub lockout_address_threshold: Option<u32>,
+    /// How long a lock lasts.
+    pub lockout_duration: Duration,
+    /// How long a reset token works.
+    pub reset_expiry: Duration,
+}
+
+impl Default for PasswordConfiguration {
+    fn default() -> Self {
+        Self {
+            argon2: PasswordCost::default(),
+            min_length: 12,
+            require_upper: true,
+            require_lower: true,
+            require_digits: true,
+            require_special: true,
+            max_age: Duration::from_days(90),
+            history_size: 12,
+            lockout_threshold: 5,
+            lockout_address_threshold: None,
+            lockout_duration: Duration::from_seconds(15 * 60),
+            reset_expiry: Duration::from_seconds(15 * 60),
+        }
+    }
+}
+
+/// Users, groups and roles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DirectoryConfiguration {
+    /// How long a deleted user can be restored before it is purged.
+    pub deletion_grace: Duration,
+}
+
+impl Default for DirectoryConfiguration {
+    fn default() -> Self {
+        Self { deletion_grace: Duration::from_days(30) }
+    }
+}
+
+/// Emergency credentials.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakGlassConfiguration {
+    /// How long a sealed credential can be used.
+    pub credential_expiry: Duration,
+    /// How long the session lasts that it opens.
+    pub session_timeout: Duration,
+}
+
+impl Default for BreakGlassConfiguration {
+    fn default() -> Self {
+        Self { credential_expiry: Duration::from_days(90), session_timeout: Duration::from_seconds(30 * 60) }
+    }
+}
+
+/// Who may say where a request came from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfiguration {
+    /// Proxies in front of the host whose `X-Forwarded-For` is believed, as address ranges (`10.0.0.0/8`). Nobody's by
+    /// default.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+}
+
+/// Messages to people: a service of yours that takes JSON over HTTPS and sends it on by mail or otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotificationConfiguration {
+    /// Where messages are posted, with the secret `IAM_NOTIFICATION_TOKEN` as bearer. None are sent without it.
+    pub endpoint: Option<String>,
 }
 
 /// API keys.
@@ -297,10 +425,8 @@ impl Configuration {
         between("jwt.refresh_token_expiry", self.jwt.refresh_token_expiry, minute, year)?;
         let (none, most) = (Duration::from_seconds(0), Duration::from_seconds(300));
         between("jwt.refresh_reuse_tolerance", self.jwt.refresh_reuse_tolerance, none, most)?;
-        self.password.argon2.check().map_err(|error| ConfigurationError {
-            field: "password.argon2".to_owned(),
-            problem: error.to_string(),
-        })?;
+        self.check_passwords()?;
+        self.check_directory()?;
         self.check_api_keys()?;
         let rate = self.monitoring.tracing.sample_rate;
         require("monitoring.tracing.sample_rate", (0.0..=1.0).contains(&rate), || "0 to 1".to_owned())?;
@@ -312,6 +438,57 @@ impl Configuration {
         require("cors.allowed_origins", origins.iter().all(|o| http(o) && !o.ends_with('/')), || {
             "origins such as `https://console.example.com`".to_owned()
         })
+    }
+
+    fn check_passwords(&self) -> Result<(), ConfigurationError> {
+        let password = &self.password;
+        password.argon2.check().map_err(|error| ConfigurationError {
+            field: "password.argon2".to_owned(),
+            problem: error.to_string(),
+        })?;
+        require("password.min_length", (8..=128).contains(&password.min_length), || "8 to 128".to_owned())?;
+        require("password.history_size", password.history_size <= 24, || "0 to 24".to_owned())?;
+        let threshold =
+            |field, value: u32| require(field, (1..=100).contains(&value), || "1 to 100".to_owned());
+        threshold("password.lockout_threshold", password.lockout_threshold)?;
+        let address = password.lockout_address_threshold.unwrap_or(1);
+        require("password.lockout_address_threshold", (1..=10_000).contains(&address), || {
+            "1 to 10000".to_owned()
+        })?;
+        let minute = Duration::from_seconds(60);
+        let day = Duration::from_days(1);
+        let between = |field, value: Duration| {
+            require(field, value >= minute && value <= day, || format!("from {minute} to {day}"))
+        };
+        between("password.lockout_duration", password.lockout_duration)?;
+        between("password.reset_expiry", password.reset_expiry)
+    }
+
+    fn check_directory(&self) -> Result<(), ConfigurationError> {
+        let (second, minute) = (Duration::from_seconds(1), Duration::from_seconds(60));
+        let (day, year) = (Duration::from_days(1), Duration::from_days(366));
+        let between = |field, value: Duration, least: Duration, most: Duration| {
+            require(field, value >= least && value <= most, || format!("from {least} to {most}"))
+        };
+        between("directory.deletion_grace", self.directory.deletion_grace, second, year)?;
+        between("break_glass.credential_expiry", self.break_glass.credential_expiry, minute, year)?;
+        between("break_glass.session_timeout", self.break_glass.session_timeout, minute, day)?;
+        between("keyring.jwks_max_age", self.keyring.jwks_max_age, second, day)?;
+        between("keyring.rotation_period", self.keyring.rotation_period, minute, year)?;
+        let http = |text: &String| text.starts_with("http://") || text.starts_with("https://");
+        require("notification.endpoint", self.notification.endpoint.iter().all(http), || {
+            "an http:// or https:// address".to_owned()
+        })?;
+        require("public_url", self.public_url.iter().all(|url| http(url) && !url.ends_with('/')), || {
+            "an address such as `https://iam.example.com`".to_owned()
+        })?;
+        let name = &self.session.cookie_name;
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        require(
+            "session.cookie_name",
+            !name.is_empty() && name.len() <= 64 && name.bytes().all(known),
+            || "1 to 64 letters, digits, `_` and `-`".to_owned(),
+        )
     }
 
     fn check_api_keys(&self) -> Result<(), ConfigurationError> {

@@ -30,6 +30,18 @@ const CHECKSUM_LENGTH: usize = 6;
 /// The prefix of refresh tokens.
 pub const REFRESH_TOKEN_PREFIX: &str = "cronos_rt_";
 
+/// The prefix of session cookies.
+pub const SESSION_TOKEN_PREFIX: &str = "cronos_st_";
+
+/// The prefix of password reset tokens.
+pub const RESET_TOKEN_PREFIX: &str = "cronos_pr_";
+
+/// The prefix of emergency credentials.
+pub const BREAK_GLASS_PREFIX: &str = "cronos_bg_";
+
+/// The prefix of OAuth client secrets.
+pub const CLIENT_SECRET_PREFIX: &str = "cronos_cs_";
+
 /// The prefix of SCIM bearer tokens.
 pub const SCIM_TOKEN_PREFIX: &str = "cronos_scim_";
 

@@ -138,6 +138,14 @@ identifiers! {
     ScimTokenId = "scim";
     /// A signing key (`kid`).
     SigningKeyId = "sig";
+    /// A group.
+    GroupId = "group";
+    /// A password reset token (not its secret).
+    ResetTokenId = "reset";
+    /// A sealed emergency credential (not its secret).
+    BreakGlassId = "glass";
+    /// One secret of an OAuth client (not the secret itself).
+    ClientSecretId = "csec";
     /// One issued access token (`jti`).
     TokenId = "tok";
     /// One HTTP request.

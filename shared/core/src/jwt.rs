@@ -123,6 +123,12 @@ pub struct AccessClaims {
     pub sid: SessionId,
     /// The organization it works in.
     pub org: OrganizationId,
+    /// The OAuth client it was issued to, where it was one (RFC 9068 section 2.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// What it is narrowed to, grants separated by spaces (RFC 9068 section 2.2.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// One audience or several (RFC 7519 section 4.1.3).
@@ -372,6 +378,8 @@ mod tests {
             jti: TokenId::new(NOW, [2; 10]),
             sid: SessionId::new(NOW, [3; 10]),
             org: "org_7Gk2QxAb0".parse().unwrap(),
+            client_id: None,
+            scope: None,
         }
     }
 

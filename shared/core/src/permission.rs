@@ -123,6 +123,15 @@ impl Grant {
             && self.action.as_ref().is_none_or(|action| *action == permission.action)
             && permission.scope <= self.scope
     }
+
+    /// Whether this grant includes another: whoever holds it may give the other away.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        let covers = |ours: &Option<Name>, theirs: &Option<Name>| ours.is_none() || ours == theirs;
+        covers(&self.resource, &other.resource)
+            && covers(&self.action, &other.action)
+            && other.scope <= self.scope
+    }
 }
 
 impl FromStr for Grant {
@@ -154,14 +163,19 @@ impl FromStr for Grant {
     }
 }
 
-/// The rights of a subject: what its roles give, taken together.
+/// The rights of a subject: what its roles give, taken together, within the scope it was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants(Vec<Grant>);
+pub struct Grants {
+    given: Vec<Grant>,
+    /// What they are narrowed to: a right must be in here too.
+    narrowed: Option<Vec<Grant>>,
+}
 
 impl Grants {
     /// From the texts of roles. A text that is no grant gives nothing: deny by default.
     pub fn from_texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
-        Self(texts.into_iter().filter_map(|text| text.as_ref().parse().ok()).collect())
+        let given = texts.into_iter().filter_map(|text| text.as_ref().parse().ok()).collect();
+        Self { given, narrowed: None }
     }
 
     /// Exactly these permissions (an API key's).
@@ -172,20 +186,36 @@ impl Grants {
             action: Some(permission.action.clone()),
             scope: permission.scope,
         };
-        Self(permissions.iter().map(exact).collect())
+        Self { given: permissions.iter().map(exact).collect(), narrowed: None }
     }
 
     /// These and those.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
+        self.given.extend(others.given);
+        self
+    }
+
+    /// The same rights as far as a scope (RFC 6749 section 3.3) reaches: grants separated by spaces. A word that is no
+    /// grant allows nothing.
+    #[must_use]
+    pub fn narrowed_to(mut self, scope: &str) -> Self {
+        self.narrowed = Some(scope.split(' ').filter_map(|text| text.parse().ok()).collect());
         self
     }
 
     /// Whether a right is among them.
     #[must_use]
     pub fn allow(&self, permission: &Permission) -> bool {
-        self.0.iter().any(|grant| grant.allows(permission))
+        let among = |grants: &[Grant]| grants.iter().any(|grant| grant.allows(permission));
+        among(&self.given) && self.narrowed.as_deref().is_none_or(among)
+    }
+
+    /// Whether a whole grant is among them: what a subject may give to others.
+    #[must_use]
+    pub fn include(&self, grant: &Grant) -> bool {
+        let among = |grants: &[Grant]| grants.iter().any(|own| own.includes(grant));
+        among(&self.given) && self.narrowed.as_deref().is_none_or(among)
     }
 }
 
@@ -225,6 +255,28 @@ mod tests {
         assert!(!allows("protocols.read.team", "protocols", "read", Scope::Organization));
         assert!(allows("users.*.organization", "users", "delete", Scope::Organization));
         assert!(!allows("users.*.organization", "users", "delete", Scope::All));
+    }
+
+    #[test]
+    fn a_scope_narrows_and_never_widens() {
+        let grants = Grants::from_texts(["users.*.organization"]).narrowed_to("users.read.all nonsense");
+        assert!(grants.allow(&Permission::new("users", "read", Scope::Organization)));
+        assert!(!grants.allow(&Permission::new("users", "read", Scope::All)));
+        assert!(!grants.allow(&Permission::new("users", "write", Scope::Own)));
+        assert!(!Grants::from_texts(["*"]).narrowed_to("").allow(&Permission::new(
+            "users",
+            "read",
+            Scope::Own
+        )));
+    }
+
+    #[test]
+    fn only_what_one_holds_can_be_given_away() {
+        let holds = |own: &str, other: &str| Grants::from_texts([own]).include(&other.parse().unwrap());
+        assert!(holds("*", "security.*") && holds("*", "*") && holds("read.*", "users.read.own"));
+        assert!(holds("users.*.organization", "users.read.team"));
+        assert!(!holds("users.*.organization", "users.read.all"));
+        assert!(!holds("users.read.all", "read.*") && !holds("security.*", "*"));
     }
 
     #[test]

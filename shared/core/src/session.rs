@@ -3,6 +3,11 @@
 //! A session begins with a sign-in and is the family of the refresh tokens that follow from it. Whatever must
 //! happen once is one conditional statement: of two refreshes at the same instant one finds the token unspent.
 
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::config::SessionConfiguration;
 use crate::credential::CredentialHash;
 use crate::id::{OrganizationId, SessionId, UserId};
@@ -15,6 +20,45 @@ use crate::{audit::RecordCondition, grants_column, record_condition};
 /// Last activity is written at most this often: it is kept to the minute, not to the request.
 pub const ACTIVITY_GRAIN: Duration = Duration::from_seconds(60);
 
+/// How a session came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    /// A person signed in. It idles out, and counts towards the person's limit.
+    Interactive,
+    /// One token of an OAuth client: it lasts as long as the token, used or not.
+    Client,
+    /// An emergency credential was used. It idles out and counts towards no limit.
+    BreakGlass,
+}
+
+impl SessionKind {
+    /// Its word in the database and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Client => "client",
+            Self::BreakGlass => "break_glass",
+        }
+    }
+
+    fn idles_out(self) -> bool {
+        self != Self::Client
+    }
+}
+
+impl FromStr for SessionKind {
+    type Err = RowError;
+
+    fn from_str(text: &str) -> Result<Self, RowError> {
+        [Self::Interactive, Self::Client, Self::BreakGlass]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or(RowError::unreadable("kind"))
+    }
+}
+
 /// A session that is about to begin.
 #[derive(Debug)]
 pub struct NewSession<'a> {
@@ -24,6 +68,16 @@ pub struct NewSession<'a> {
     pub session_id: &'a SessionId,
     /// Whose.
     pub user_id: &'a UserId,
+    /// How it comes about.
+    pub kind: SessionKind,
+    /// The OAuth client whose token this is.
+    pub client_id: Option<&'a str>,
+    /// Grants that narrow what the user's roles allow, space-separated.
+    pub scope: Option<&'a str>,
+    /// The hash of its cookie, where it has one.
+    pub token_hash: Option<&'a CredentialHash>,
+    /// How long it lasts at most.
+    pub life: Duration,
     /// From where.
     pub ip_address: Option<&'a str>,
     /// With what.
@@ -37,12 +91,12 @@ pub struct NewSession<'a> {
 impl NewSession<'_> {
     /// Begins the session if its user is still active; returns its id if so.
     #[must_use]
-    pub fn begin(&self, configuration: &SessionConfiguration) -> Statement {
+    pub fn begin(&self) -> Statement {
         Statement::new(
             "INSERT INTO sessions (org_id, session_id, user_id, ip_address, user_agent, created_at, expires_at, \
-             last_activity, mfa_verified) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8 WHERE EXISTS (SELECT 1 FROM \
-             users WHERE org_id = ?1 AND user_id = ?3 AND status = 'active' AND deleted_at IS NULL) \
-             RETURNING session_id",
+             last_activity, mfa_verified, kind, client_id, scope, token_hash) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, \
+             ?8, ?9, ?10, ?11, ?12 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?3 AND status = \
+             'active' AND deleted_at IS NULL) RETURNING session_id",
         )
         .bind(self.organization)
         .bind(self.session_id)
@@ -50,8 +104,12 @@ impl NewSession<'_> {
         .bind(self.ip_address)
         .bind(self.user_agent)
         .bind(self.now)
-        .bind(self.now.after(configuration.timeout))
+        .bind(self.now.after(self.life))
         .bind(self.mfa_verified)
+        .bind(self.kind.as_str())
+        .bind(self.client_id)
+        .bind(self.scope)
+        .bind(self.token_hash)
     }
 
     /// Ends the user's oldest sessions beyond the allowed number, this one counted.
@@ -59,7 +117,7 @@ impl NewSession<'_> {
     pub fn end_oldest(&self, configuration: &SessionConfiguration) -> Statement {
         Statement::new(
             "UPDATE sessions SET ended_at = ?3, ended_because = 'limit' WHERE org_id = ?1 AND session_id IN \
-             (SELECT session_id FROM sessions WHERE org_id = ?1 AND user_id = ?2 AND ended_at IS NULL \
+             (SELECT session_id FROM sessions WHERE org_id = ?1 AND user_id = ?2 AND kind = 'interactive' AND ended_at IS NULL \
              ORDER BY created_at DESC, session_id DESC LIMIT 100 OFFSET ?4)",
         )
         .bind(self.organization)
@@ -111,8 +169,10 @@ pub struct LiveSession {
     pub username: String,
     /// When it was last used, to the grain of [`ACTIVITY_GRAIN`].
     pub last_activity: Timestamp,
-    /// What the user's roles let it do.
+    /// What the user's roles let it do, narrowed to the session's scope.
     pub grants: Grants,
+    /// How it came about.
+    pub kind: SessionKind,
     status: UserStatus,
     expires_at: Timestamp,
     ended: bool,
@@ -124,7 +184,7 @@ impl LiveSession {
     pub fn find(organization: &OrganizationId, session_id: &SessionId) -> Statement {
         Statement::new(concat!(
             "SELECT sessions.session_id, sessions.user_id, sessions.expires_at, sessions.last_activity, \
-             sessions.ended_at, users.username, users.status, ",
+             sessions.ended_at, sessions.kind, sessions.scope, users.username, users.status, ",
             grants_column!("users"),
             " FROM sessions JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id \
              WHERE sessions.org_id = ?1 AND sessions.session_id = ?2 AND users.deleted_at IS NULL"
@@ -139,7 +199,7 @@ impl LiveSession {
         !self.ended
             && self.status == UserStatus::Active
             && now < self.expires_at
-            && now < self.last_activity.after(configuration.idle_timeout)
+            && (!self.kind.idles_out() || now < self.last_activity.after(configuration.idle_timeout))
     }
 
     /// Whether this use is worth writing down.
@@ -167,7 +227,11 @@ impl FromRow for LiveSession {
             user_id: UserId::from_column(row, "user_id")?,
             username: row.text("username")?.to_owned(),
             last_activity: Timestamp::from_millis(row.integer("last_activity")?),
-            grants: read_grants(row)?,
+            grants: match row.optional_text("scope")? {
+                None => read_grants(row)?,
+                Some(scope) => read_grants(row)?.narrowed_to(scope),
+            },
+            kind: row.text("kind")?.parse()?,
             status: row.text("status")?.parse()?,
             expires_at: Timestamp::from_millis(row.integer("expires_at")?),
             ended: row.optional_integer("ended_at")?.is_some(),

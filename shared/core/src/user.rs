@@ -77,7 +77,7 @@ macro_rules! roles_column {
 macro_rules! grants_column {
     ($user:literal) => {
         concat!(
-            "(SELECT group_concat(roles.grants) FROM user_roles JOIN roles ON roles.org_id = user_roles.org_id AND \
+            "(SELECT group_concat(roles.effective_grants) FROM user_roles JOIN roles ON roles.org_id = user_roles.org_id AND \
              roles.role = user_roles.role WHERE user_roles.org_id = ",
             $user,
             ".org_id AND user_roles.user_id = ",

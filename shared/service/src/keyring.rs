@@ -196,6 +196,8 @@ pub fn access_claims(
         jti: context.new_id(TokenId::new)?,
         sid: session_id,
         org: organization.clone(),
+        client_id: None,
+        scope: None,
     })
 }
 

@@ -116,8 +116,8 @@ async fn who_was_created_elsewhere_is_shown_too() {
     let id = admin["id"].as_str().unwrap();
     let add_to_group = "INSERT INTO group_members (org_id, user_id, group_id) VALUES (?1, ?2, 'g1')";
     installation.query(add_to_group, &[id]).await;
-    let group =
-        "INSERT INTO groups (org_id, group_id, display_name, created_at) VALUES (?1, 'g1', 'Engines', 0)";
+    let group = "INSERT INTO groups (org_id, group_id, display_name, display_name_key, managed_by, created_at, updated_at) \
+         VALUES (?1, 'g1', 'Engines', 'engines', 'manual', 0, 0)";
     installation.query(group, &[]).await;
     let shown = installation.get(&format!("{USERS}/{id}")).await;
     assert_eq!(shown.body["groups"], json!([{"value": "g1", "display": "Engines"}]));
