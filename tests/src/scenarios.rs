@@ -20,6 +20,8 @@ pub fn configuration() -> Value {
         "jwt": {"refresh_reuse_tolerance": "4s"},
         "monitoring": {"logging": {"level": "ERROR"}},
         "cors": {"allowed_origins": ["https://console.example.com"]},
+        // Every test client says where it comes from: one test's failed sign-ins lock no other test out.
+        "network": {"trusted_proxies": ["127.0.0.0/8", "::1/128"]},
     })
 }
 
