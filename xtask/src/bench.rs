@@ -4,6 +4,7 @@ mod client;
 mod measure;
 mod operations;
 mod report;
+mod scale;
 mod server;
 
 use std::path::PathBuf;
@@ -40,6 +41,11 @@ pub(crate) struct Bench {
     /// Also write the figures, with every sample, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure how the cost of each operation grows with the directory instead: how many users there are, each with
+    /// ten sessions and three API keys
+    #[arg(long, value_name = "USERS", num_args = 0.., value_delimiter = ',',
+          default_missing_values = ["1000", "100000", "1000000"])]
+    scale: Vec<u32>,
     /// Fail where a budget is exceeded
     #[arg(long)]
     strict: bool,
@@ -54,6 +60,9 @@ impl Bench {
             workspace.modules.iter().filter(|module| module.function || is_bench(module)).collect();
         build::modules_for(&workspace, &modules, Host::Cloudflare)?;
         let benches: Vec<&Module> = modules.into_iter().filter(is_bench).collect();
+        if !self.scale.is_empty() {
+            return self.measure_scale(&workspace, &node, &benches);
+        }
         let report = process::step("measure", || self.measure(&workspace, &node, &benches))?;
         let exceeded = report.print();
         if let Some(path) = &self.json {
@@ -65,8 +74,20 @@ impl Bench {
         Ok(())
     }
 
+    fn measure_scale(&self, workspace: &Workspace, node: &Node, benches: &[&Module]) -> Result<()> {
+        let measured = scale::measure(workspace, node, benches, &self.scale, self.requests, self.rounds)?;
+        let exceeded = measured.print();
+        if let Some(path) = &self.json {
+            measured.save(path)?;
+        }
+        if self.strict && exceeded > 0 {
+            bail!("{exceeded} operations cost more than {} times as much", scale::BUDGET);
+        }
+        Ok(())
+    }
+
     fn measure(&self, workspace: &Workspace, node: &Node, benches: &[&Module]) -> Result<Report> {
-        let server = Server::start(workspace, node, benches)?;
+        let server = Server::start(workspace, node, benches, Vec::new())?;
         let client = Client::new();
         let operations = operations::all(&server, &client)?;
         let mut baseline = Baseline::new(&server, &client)?;

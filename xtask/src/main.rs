@@ -9,6 +9,7 @@ mod catalogue;
 mod deploy;
 mod dev;
 mod first_organization;
+mod fuzz;
 mod manifests;
 mod migrations;
 mod process;
@@ -40,6 +41,7 @@ enum Command {
     Build(build::Build),
     Deploy(deploy::Deploy),
     Dev(dev::Dev),
+    Fuzz(fuzz::Fuzz),
     Manifests(manifests::Manifests),
     Sizes(sizes::Sizes),
     Test(test::Test),
@@ -65,6 +67,7 @@ fn run(command: Command) -> Result<()> {
         Command::Build(build) => build.run(),
         Command::Deploy(deploy) => deploy.run(),
         Command::Dev(dev) => dev.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
         Command::Manifests(manifests) => manifests.run(),
         Command::Sizes(sizes) => sizes.run(),
         Command::Test(test) => test.run(),

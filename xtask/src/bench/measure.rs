@@ -62,7 +62,7 @@ fn sample(
 }
 
 /// CPU milliseconds per request.
-fn spent(server: &Server, send: &mut Send, requests: u32) -> Result<f64> {
+pub(super) fn spent(server: &Server, send: &mut Send, requests: u32) -> Result<f64> {
     let before = server.processor_time()?;
     for _ in 0..requests {
         send()?;

@@ -93,6 +93,37 @@ pub(super) fn all(server: &Server, client: &Client) -> Result<Vec<Operation>> {
     Ok(operations)
 }
 
+/// Those that ask a filled directory, for its last user as well as for its first.
+pub(super) fn in_directory(server: &Server, client: &Client, users: u32) -> Result<Vec<Operation>> {
+    let scim = format!("{}/api/scim/v2/Users", server.url("iam-scim")?);
+    let by_name = |name: &'static str, user: u32| {
+        let call = Call::get(format!("{scim}?filter=userName%20eq%20%22scale-{user}%22"));
+        Operation::new(
+            name,
+            "GET /api/scim/v2/Users",
+            same(client, call.with(&server.credentials.scim_token)),
+        )
+    };
+    // Everybody has the administrator's password.
+    let mut number = 0_u32;
+    let (url, password) =
+        (format!("{}/api/v1/auth/login", server.url("iam-login")?), server.credentials.password.clone());
+    let caller = client.clone();
+    let login = Box::new(move || {
+        number = number.wrapping_add(7919);
+        let username = format!("scale-{}", number.checked_rem(users).unwrap_or_default().saturating_add(1));
+        caller
+            .send(&Call::post(url.clone(), &json!({ "username": username, "password": password })))
+            .map(drop)
+    });
+    let login = Operation::new("login of many", "POST /api/v1/auth/login", login);
+    Ok(vec![
+        by_name("SCIM first by userName", 1),
+        by_name("SCIM last by userName", users),
+        Operation { divisor: EXPENSIVE, ..login },
+    ])
+}
+
 impl Actors<'_> {
     fn health(&self) -> Result<Operation> {
         let call = Call::get(format!("{}/health", self.server.url("iam-health")?));

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use iam_core::sql::Statement;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,8 +22,10 @@ use crate::workspace::{Module, Workspace};
 /// The username of the administrator that the operations begin with.
 const ADMINISTRATOR: &str = "admin@example.com";
 
-/// The defaults, but for the number of keys: a round creates all of its keys before it revokes them.
-const CONFIGURATION: &str = r#"{"api_keys": {"max_per_user": 1000}}"#;
+/// The defaults, but for the number of keys, since a round creates all of its keys before it revokes them, and of
+/// sessions, since `--scale` gives ten to everybody.
+pub(super) const CONFIGURATION: &str =
+    r#"{"api_keys": {"max_per_user": 1000}, "session": {"max_sessions_per_user": 20}}"#;
 
 /// How many round trips to the database the requests to one route took.
 #[derive(Clone, Copy)]
@@ -68,10 +71,17 @@ struct Ready {
 }
 
 impl Server {
-    /// Starts every function and the bench modules over an empty database with one organization.
-    pub(super) fn start(workspace: &Workspace, node: &Node, benches: &[&Module]) -> Result<Self> {
+    /// Starts every function and the bench modules over a database with one organization and what `fill` puts
+    /// there.
+    pub(super) fn start(
+        workspace: &Workspace,
+        node: &Node,
+        benches: &[&Module],
+        fill: Vec<Statement>,
+    ) -> Result<Self> {
         let organization = first_organization::make(CONFIGURATION, "Benchmarks", ADMINISTRATOR)?;
-        let document = document(workspace, benches, &seed(&organization.statements))?;
+        let statements: Vec<Statement> = organization.statements.iter().cloned().chain(fill).collect();
+        let document = document(workspace, benches, &seed(&statements))?;
         let mut child = node
             .command("xtask/js/workerd.mjs")
             .stdin(Stdio::piped())
