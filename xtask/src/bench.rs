@@ -6,6 +6,7 @@ mod operations;
 mod report;
 mod scale;
 mod server;
+mod sign_in;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,9 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "USERS", num_args = 0.., value_delimiter = ',',
           default_missing_values = ["1000", "100000", "1000000"])]
     scale: Vec<u32>,
+    /// Measure instead whether the time of a refused sign-in tells why: `--requests` tries of each kind
+    #[arg(long, conflicts_with = "scale")]
+    sign_in: bool,
     /// Fail where a budget is exceeded
     #[arg(long)]
     strict: bool,
@@ -62,6 +66,9 @@ impl Bench {
         let benches: Vec<&Module> = modules.into_iter().filter(is_bench).collect();
         if !self.scale.is_empty() {
             return self.measure_scale(&workspace, &node, &benches);
+        }
+        if self.sign_in {
+            return self.measure_sign_in(&workspace, &node, &benches);
         }
         let report = process::step("measure", || self.measure(&workspace, &node, &benches))?;
         let exceeded = report.print();
@@ -82,6 +89,21 @@ impl Bench {
         }
         if self.strict && exceeded > 0 {
             bail!("{exceeded} operations cost more than {} times as much", scale::BUDGET);
+        }
+        Ok(())
+    }
+
+    fn measure_sign_in(&self, workspace: &Workspace, node: &Node, benches: &[&Module]) -> Result<()> {
+        let refusals = sign_in::measure(workspace, node, benches, self.requests)?;
+        refusals.print();
+        if let Some(path) = &self.json {
+            refusals.save(path)?;
+        }
+        if self.strict && !refusals.is_held() {
+            bail!(
+                "the time of a refusal tells why: the medians differ by more than {} times",
+                sign_in::BUDGET
+            );
         }
         Ok(())
     }

@@ -23,9 +23,12 @@ use crate::workspace::{Module, Workspace};
 const ADMINISTRATOR: &str = "admin@example.com";
 
 /// The defaults, but for the number of keys, since a round creates all of its keys before it revokes them, and of
-/// sessions, since `--scale` gives ten to everybody.
-pub(super) const CONFIGURATION: &str =
-    r#"{"api_keys": {"max_per_user": 1000}, "session": {"max_sessions_per_user": 20}}"#;
+/// sessions, since `--scale` gives ten to everybody;
+/// `--sign-in` fails more often than an address may.
+pub(super) const CONFIGURATION: &str = r#"{
+    "api_keys": {"max_per_user": 1000}, "session": {"max_sessions_per_user": 20},
+    "password": {"lockout_address_threshold": 10000}
+}"#;
 
 /// How many round trips to the database the requests to one route took.
 #[derive(Clone, Copy)]
