@@ -1,16 +1,17 @@
 //! Configuration: one typed document. Every field has a default, so the empty document is a working one;
 //! an unknown field or a bad value is an error that names the field and what is allowed.
 
+mod reader;
+mod sections;
+
 use std::fmt;
 use std::str::FromStr as _;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::id::OrganizationId;
-use crate::jwt::Algorithm;
-use crate::password::PasswordCost;
 use crate::time::Duration;
+
+use reader::Field as _;
+pub use sections::*;
 
 /// The host variable that holds the document, as JSON.
 pub const DOCUMENT_VARIABLE: &str = "IAM_CONFIG";
@@ -28,66 +29,8 @@ pub const FIELD_VARIABLES: [(&str, &str); 5] = [
 /// names none.
 pub const FIRST_ORGANIZATION: &str = "org_000000001";
 
-/// The whole document.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Configuration {
-    /// `live` or `test`: part of the prefix of API keys.
-    pub environment: Environment,
-    /// The organization of a sign-in that names none.
-    pub organization: OrganizationId,
-    /// Where the product is reached from outside, as `https://iam.example.com`: what links and metadata name. Without
-    /// it, the address a request came to.
-    pub public_url: Option<String>,
-    /// Sessions.
-    pub session: SessionConfiguration,
-    /// Access and refresh tokens.
-    pub jwt: JwtConfiguration,
-    /// The keys that sign tokens.
-    pub keyring: KeyringConfiguration,
-    /// Passwords and sign-in.
-    pub password: PasswordConfiguration,
-    /// Users, groups and roles.
-    pub directory: DirectoryConfiguration,
-    /// Emergency credentials.
-    pub break_glass: BreakGlassConfiguration,
-    /// Who may say where a request came from.
-    pub network: NetworkConfiguration,
-    /// Messages to people.
-    pub notification: NotificationConfiguration,
-    /// API keys.
-    pub api_keys: ApiKeyConfiguration,
-    /// Browsers.
-    pub cors: CorsConfiguration,
-    /// Traces, metrics and logs.
-    pub monitoring: MonitoringConfiguration,
-}
-
-impl Default for Configuration {
-    fn default() -> Self {
-        let organization = OrganizationId::from_str(FIRST_ORGANIZATION);
-        Self {
-            environment: Environment::Live,
-            organization: organization.unwrap_or_else(|_| OrganizationId::new(crate::time::EPOCH, [0, 1])),
-            public_url: None,
-            session: SessionConfiguration::default(),
-            jwt: JwtConfiguration::default(),
-            keyring: KeyringConfiguration::default(),
-            password: PasswordConfiguration::default(),
-            directory: DirectoryConfiguration::default(),
-            break_glass: BreakGlassConfiguration::default(),
-            network: NetworkConfiguration::default(),
-            notification: NotificationConfiguration::default(),
-            api_keys: ApiKeyConfiguration::default(),
-            cors: CorsConfiguration::default(),
-            monitoring: MonitoringConfiguration::default(),
-        }
-    }
-}
-
 /// Whether this deployment is for real.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
     /// Production.
     Live,
@@ -95,280 +38,8 @@ pub enum Environment {
     Test,
 }
 
-/// Sessions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct SessionConfiguration {
-    /// A session ends this long after it began.
-    pub timeout: Duration,
-    /// A session ends this long after its last use.
-    pub idle_timeout: Duration,
-    /// The oldest session ends where a user has more. 1 to 100.
-    pub max_sessions_per_user: u32,
-    /// What the session cookie is called. It is always set as `__Host-` cookies are: Secure, Path=/, no Domain.
-    pub cookie_name: String,
-}
-
-impl Default for SessionConfiguration {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_hours(8),
-            idle_timeout: Duration::from_seconds(30 * 60),
-            max_sessions_per_user: 5,
-            cookie_name: "CRONOS_SESSION".to_owned(),
-        }
-    }
-}
-
-/// Access and refresh tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct JwtConfiguration {
-    /// The `iss` claim.
-    pub issuer: String,
-    /// The `aud` claim; a token is accepted that names any of these.
-    pub audience: Vec<String>,
-    /// How long an access token lives.
-    pub access_token_expiry: Duration,
-    /// How long a refresh token lives.
-    pub refresh_token_expiry: Duration,
-    /// A spent refresh token that comes again within this time is refused; after it, its whole family ends:
-    /// the first is a client's retry or race, the second is theft.
-    pub refresh_reuse_tolerance: Duration,
-    /// What new tokens are signed with. RS256 needs a host that signs in constant time: Workers.
-    pub algorithm: Algorithm,
-}
-
-impl Default for JwtConfiguration {
-    fn default() -> Self {
-        Self {
-            issuer: "cronos-auth".to_owned(),
-            audience: vec!["cronos-api".to_owned(), "cronos-console".to_owned()],
-            access_token_expiry: Duration::from_hours(1),
-            refresh_token_expiry: Duration::from_hours(24),
-            refresh_reuse_tolerance: Duration::from_seconds(10),
-            algorithm: Algorithm::Es256,
-        }
-    }
-}
-
-/// The keys that sign tokens. A key is announced in the JWKS, waits until every verifier that caches has seen it,
-/// signs, and stays announced until the last token it signed has ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct KeyringConfiguration {
-    /// How long a key signs before the schedule replaces it.
-    pub rotation_period: Duration,
-    /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long before it signs.
-    pub jwks_max_age: Duration,
-}
-
-impl Default for KeyringConfiguration {
-    fn default() -> Self {
-        Self { rotation_period: Duration::from_days(30), jwks_max_age: Duration::from_seconds(300) }
-    }
-}
-
-/// Passwords and sign-in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PasswordConfiguration {
-    /// What hashing one costs.
-    pub argon2: PasswordCost,
-    /// The fewest characters. 8 to 128.
-    pub min_length: u32,
-    /// Whether an upper-case letter must be in it.
-    pub require_upper: bool,
-    /// Whether a lower-case letter must be in it.
-    pub require_lower: bool,
-    /// Whether a digit must be in it.
-    pub require_digits: bool,
-    /// Whether a character must be in it that is neither letter nor digit.
-    pub require_special: bool,
-    /// After how long it must be changed; absent or `0s`: never.
-    pub max_age: Duration,
-    /// How many of the passwords before can't be used again. 0 to 24.
-    pub history_size: u32,
-    /// How many failures lock, for an account and for an address. 1 to 100.
-    pub lockout_threshold: u32,
-    /// How many failures lock an address, where it is not `lockout_threshold`: for offices behind one address.
-    pub lockout_address_threshold: Option<u32>,
-    /// How long a lock lasts.
-    pub lockout_duration: Duration,
-    /// How long a reset token works.
-    pub reset_expiry: Duration,
-}
-
-impl Default for PasswordConfiguration {
-    fn default() -> Self {
-        Self {
-            argon2: PasswordCost::default(),
-            min_length: 12,
-            require_upper: true,
-            require_lower: true,
-            require_digits: true,
-            require_special: true,
-            max_age: Duration::from_days(90),
-            history_size: 12,
-            lockout_threshold: 5,
-            lockout_address_threshold: None,
-            lockout_duration: Duration::from_seconds(15 * 60),
-            reset_expiry: Duration::from_seconds(15 * 60),
-        }
-    }
-}
-
-/// Users, groups and roles.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct DirectoryConfiguration {
-    /// How long a deleted user can be restored before it is purged.
-    pub deletion_grace: Duration,
-}
-
-impl Default for DirectoryConfiguration {
-    fn default() -> Self {
-        Self { deletion_grace: Duration::from_days(30) }
-    }
-}
-
-/// Emergency credentials.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct BreakGlassConfiguration {
-    /// How long a sealed credential can be used.
-    pub credential_expiry: Duration,
-    /// How long the session lasts that it opens.
-    pub session_timeout: Duration,
-}
-
-impl Default for BreakGlassConfiguration {
-    fn default() -> Self {
-        Self { credential_expiry: Duration::from_days(90), session_timeout: Duration::from_seconds(30 * 60) }
-    }
-}
-
-/// Who may say where a request came from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct NetworkConfiguration {
-    /// Proxies in front of the host whose `X-Forwarded-For` is believed, as address ranges (`10.0.0.0/8`). Nobody's by
-    /// default.
-    #[schemars(with = "Vec<String>")]
-    pub trusted_proxies: Vec<ipnet::IpNet>,
-}
-
-/// Messages to people: a service of yours that takes JSON over HTTPS and sends it on by mail or otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct NotificationConfiguration {
-    /// Where messages are posted, with the secret `IAM_NOTIFICATION_TOKEN` as bearer. None are sent without it.
-    pub endpoint: Option<String>,
-}
-
-/// API keys.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApiKeyConfiguration {
-    /// What every key begins with, before `live_` or `test_`: 3 to 24 lower-case letters, digits and `_`,
-    /// ending in `_`.
-    pub prefix: String,
-    /// How long a key lives where its creator does not say.
-    pub default_expiry: Duration,
-    /// How long a key may live at most.
-    pub max_expiry: Duration,
-    /// How many active keys a user may have. 1 to 1000.
-    pub max_per_user: u32,
-    /// Requests per minute where the creator does not say. 1 to 1000000.
-    pub rate_limit_default: u32,
-    /// How long the old key works after a rotation where the caller does not say.
-    pub default_overlap: Duration,
-}
-
-impl Default for ApiKeyConfiguration {
-    fn default() -> Self {
-        Self {
-            prefix: "cronos_sk_".to_owned(),
-            default_expiry: Duration::from_days(90),
-            max_expiry: Duration::from_days(366),
-            max_per_user: 10,
-            rate_limit_default: 1000,
-            default_overlap: Duration::from_hours(24),
-        }
-    }
-}
-
-/// Cross-origin requests from browsers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct CorsConfiguration {
-    /// Origins that may call, as `https://console.example.com`; none by default.
-    pub allowed_origins: Vec<String>,
-}
-
-/// Traces, metrics and logs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct MonitoringConfiguration {
-    /// The collector's OTLP/HTTP address without a path, as `http://collector:4318`. Nothing is sent
-    /// without one.
-    pub otlp_endpoint: Option<String>,
-    /// What the names of our own metrics begin with.
-    pub metric_prefix: String,
-    /// Traces.
-    pub tracing: TracingConfiguration,
-    /// Logs.
-    pub logging: LoggingConfiguration,
-}
-
-impl Default for MonitoringConfiguration {
-    fn default() -> Self {
-        Self {
-            otlp_endpoint: None,
-            metric_prefix: "cronos_".to_owned(),
-            tracing: TracingConfiguration::default(),
-            logging: LoggingConfiguration::default(),
-        }
-    }
-}
-
-/// Traces.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct TracingConfiguration {
-    /// Which part of the requests that begin here is traced, 0 to 1. A caller's own decision
-    /// (`traceparent`) goes before.
-    pub sample_rate: f64,
-}
-
-impl Default for TracingConfiguration {
-    fn default() -> Self {
-        Self { sample_rate: 0.1 }
-    }
-}
-
-/// Logs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LoggingConfiguration {
-    /// The least severity that is written.
-    pub level: LogLevel,
-    /// Fields whose values never appear.
-    pub sensitive_fields: Vec<String>,
-}
-
-impl Default for LoggingConfiguration {
-    fn default() -> Self {
-        Self {
-            level: LogLevel::Info,
-            sensitive_fields: ["password", "token", "api_key", "secret"].map(str::to_owned).to_vec(),
-        }
-    }
-}
-
 /// A severity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Everything.
     Debug,
@@ -378,6 +49,11 @@ pub enum LogLevel {
     Warning,
     /// What failed on our side.
     Error,
+}
+
+fn first_organization() -> OrganizationId {
+    let organization = OrganizationId::from_str(FIRST_ORGANIZATION);
+    organization.unwrap_or_else(|_| OrganizationId::new(crate::time::EPOCH, [0, 1]))
 }
 
 impl Configuration {
@@ -398,9 +74,7 @@ impl Configuration {
                 set(&mut value, pointer, text);
             }
         }
-        let configuration: Self = serde_json::from_value(value.clone()).map_err(|error| {
-            ConfigurationError { field: culprit(value, &error), problem: error.to_string() }
-        })?;
+        let configuration = Self::read(value, "")?;
         configuration.check()?;
         Ok(configuration)
     }
@@ -537,43 +211,6 @@ fn require(field: &str, holds: bool, allowed: impl FnOnce() -> String) -> Result
     Err(ConfigurationError { field: field.to_owned(), problem: format!("allowed is: {}", allowed()) })
 }
 
-/// The field that is at fault: the one without which the document reads otherwise. (Following the path while
-/// decoding would say it too, and cost every module a second decoder of every section.)
-fn culprit(document: serde_json::Value, error: &serde_json::Error) -> String {
-    let problem = error.to_string();
-    let mut paths = Vec::new();
-    list_paths(&document, &mut Vec::new(), &mut paths);
-    let at_fault = paths.into_iter().find(|path| {
-        let mut rest = document.clone();
-        remove(&mut rest, path);
-        let otherwise = serde_json::from_value::<Configuration>(rest);
-        otherwise.map_or_else(|error| error.to_string() != problem, |_| true)
-    });
-    at_fault.unwrap_or_default().join(".")
-}
-
-/// Every field of a document, the innermost first.
-fn list_paths(value: &serde_json::Value, at: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
-    for (name, value) in value.as_object().into_iter().flatten() {
-        at.push(name.clone());
-        list_paths(value, at, paths);
-        paths.push(at.clone());
-        at.pop();
-    }
-}
-
-fn remove(document: &mut serde_json::Value, path: &[String]) {
-    let Some((last, parents)) = path.split_last() else { return };
-    let mut place = document;
-    for name in parents {
-        let Some(next) = place.get_mut(name) else { return };
-        place = next;
-    }
-    if let Some(object) = place.as_object_mut() {
-        object.remove(last);
-    }
-}
-
 /// Puts a text at a JSON pointer, making the objects on the way.
 fn set(document: &mut serde_json::Value, pointer: &str, text: String) {
     let mut place = document;
@@ -631,7 +268,10 @@ mod tests {
         assert_eq!(error(document), "configuration field `session.idle_timeout`: allowed is: from 1m to 8h");
         assert!(error(r#"{"session": {"timeout": "8 hours"}}"#).contains("session.timeout"));
         assert!(error(r#"{"session": {"time_out": "8h"}}"#).contains("session.time_out"));
-        assert!(error(r#"{"jwt": {"algorithm": "HS256"}}"#).contains("expected one of `ES256`"));
+        assert!(
+            error(r#"{"jwt": {"algorithm": "HS256"}}"#)
+                .contains("configuration field `jwt.algorithm`: allowed is: one of `ES256`")
+        );
         assert!(error("{").contains("not JSON"));
     }
 

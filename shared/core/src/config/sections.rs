@@ -1,0 +1,214 @@
+//! What the document may say, section by section, and what holds where it says nothing.
+
+use crate::id::OrganizationId;
+use crate::jwt::Algorithm;
+use crate::password::PasswordCost;
+use crate::time::Duration;
+
+use super::reader::section;
+use super::{Environment, LogLevel, first_organization};
+
+section! {
+    /// The whole document.
+    pub struct Configuration {
+        /// `live` or `test`: part of the prefix of API keys.
+        environment: Environment = Environment::Live,
+        /// The organization of a sign-in that names none.
+        organization: OrganizationId = first_organization(),
+        /// Where the product is reached from outside, as `https://iam.example.com`: what links and metadata name. Without
+        /// it, the address a request came to.
+        public_url: Option<String> = None,
+        /// Sessions.
+        session: SessionConfiguration = SessionConfiguration::default(),
+        /// Access and refresh tokens.
+        jwt: JwtConfiguration = JwtConfiguration::default(),
+        /// The keys that sign tokens.
+        keyring: KeyringConfiguration = KeyringConfiguration::default(),
+        /// Passwords and sign-in.
+        password: PasswordConfiguration = PasswordConfiguration::default(),
+        /// Users, groups and roles.
+        directory: DirectoryConfiguration = DirectoryConfiguration::default(),
+        /// Emergency credentials.
+        break_glass: BreakGlassConfiguration = BreakGlassConfiguration::default(),
+        /// Who may say where a request came from.
+        network: NetworkConfiguration = NetworkConfiguration::default(),
+        /// Messages to people.
+        notification: NotificationConfiguration = NotificationConfiguration::default(),
+        /// API keys.
+        api_keys: ApiKeyConfiguration = ApiKeyConfiguration::default(),
+        /// Browsers.
+        cors: CorsConfiguration = CorsConfiguration::default(),
+        /// Traces, metrics and logs.
+        monitoring: MonitoringConfiguration = MonitoringConfiguration::default(),
+    }
+}
+
+section! {
+    /// Sessions.
+    pub struct SessionConfiguration {
+        /// A session ends this long after it began.
+        timeout: Duration = Duration::from_hours(8),
+        /// A session ends this long after its last use.
+        idle_timeout: Duration = Duration::from_seconds(30 * 60),
+        /// The oldest session ends where a user has more. 1 to 100.
+        max_sessions_per_user: u32 = 5,
+        /// What the session cookie is called. It is always set as `__Host-` cookies are: Secure, Path=/, no Domain.
+        cookie_name: String = "CRONOS_SESSION".to_owned(),
+    }
+}
+
+section! {
+    /// Access and refresh tokens.
+    pub struct JwtConfiguration {
+        /// The `iss` claim.
+        issuer: String = "cronos-auth".to_owned(),
+        /// The `aud` claim; a token is accepted that names any of these.
+        audience: Vec<String> = vec!["cronos-api".to_owned(), "cronos-console".to_owned()],
+        /// How long an access token lives.
+        access_token_expiry: Duration = Duration::from_hours(1),
+        /// How long a refresh token lives.
+        refresh_token_expiry: Duration = Duration::from_hours(24),
+        /// A spent refresh token that comes again within this time is refused; after it, its whole family ends:
+        /// the first is a client's retry or race, the second is theft.
+        refresh_reuse_tolerance: Duration = Duration::from_seconds(10),
+        /// What new tokens are signed with. RS256 needs a host that signs in constant time: Workers.
+        algorithm: Algorithm = Algorithm::Es256,
+    }
+}
+
+section! {
+    /// The keys that sign tokens. A key is announced in the JWKS, waits until every verifier that caches has seen it,
+    /// signs, and stays announced until the last token it signed has ended.
+    pub struct KeyringConfiguration {
+        /// How long a key signs before the schedule replaces it.
+        rotation_period: Duration = Duration::from_days(30),
+        /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long before it signs.
+        jwks_max_age: Duration = Duration::from_seconds(300),
+    }
+}
+
+section! {
+    /// Passwords and sign-in.
+    pub struct PasswordConfiguration {
+        /// What hashing one costs.
+        argon2: PasswordCost = PasswordCost::default(),
+        /// The fewest characters. 8 to 128.
+        min_length: u32 = 12,
+        /// Whether an upper-case letter must be in it.
+        require_upper: bool = true,
+        /// Whether a lower-case letter must be in it.
+        require_lower: bool = true,
+        /// Whether a digit must be in it.
+        require_digits: bool = true,
+        /// Whether a character must be in it that is neither letter nor digit.
+        require_special: bool = true,
+        /// After how long it must be changed; absent or `0s`: never.
+        max_age: Duration = Duration::from_days(90),
+        /// How many of the passwords before can't be used again. 0 to 24.
+        history_size: u32 = 12,
+        /// How many failures lock, for an account and for an address. 1 to 100.
+        lockout_threshold: u32 = 5,
+        /// How many failures lock an address, where it is not `lockout_threshold`: for offices behind one address.
+        lockout_address_threshold: Option<u32> = None,
+        /// How long a lock lasts.
+        lockout_duration: Duration = Duration::from_seconds(15 * 60),
+        /// How long a reset token works.
+        reset_expiry: Duration = Duration::from_seconds(15 * 60),
+    }
+}
+
+section! {
+    /// Users, groups and roles.
+    pub struct DirectoryConfiguration {
+        /// How long a deleted user can be restored before it is purged.
+        deletion_grace: Duration = Duration::from_days(30),
+    }
+}
+
+section! {
+    /// Emergency credentials.
+    pub struct BreakGlassConfiguration {
+        /// How long a sealed credential can be used.
+        credential_expiry: Duration = Duration::from_days(90),
+        /// How long the session lasts that it opens.
+        session_timeout: Duration = Duration::from_seconds(30 * 60),
+    }
+}
+
+section! {
+    /// Who may say where a request came from.
+    pub struct NetworkConfiguration {
+        /// Proxies in front of the host whose `X-Forwarded-For` is believed, as address ranges (`10.0.0.0/8`). Nobody's by
+        /// default.
+        trusted_proxies: Vec<ipnet::IpNet> = Vec::new(),
+    }
+}
+
+section! {
+    /// Messages to people: a service of yours that takes JSON over HTTPS and sends it on by mail or otherwise.
+    pub struct NotificationConfiguration {
+        /// Where messages are posted, with the secret `IAM_NOTIFICATION_TOKEN` as bearer. None are sent without it.
+        endpoint: Option<String> = None,
+    }
+}
+
+section! {
+    /// API keys.
+    pub struct ApiKeyConfiguration {
+        /// What every key begins with, before `live_` or `test_`: 3 to 24 lower-case letters, digits and `_`,
+        /// ending in `_`.
+        prefix: String = "cronos_sk_".to_owned(),
+        /// How long a key lives where its creator does not say.
+        default_expiry: Duration = Duration::from_days(90),
+        /// How long a key may live at most.
+        max_expiry: Duration = Duration::from_days(366),
+        /// How many active keys a user may have. 1 to 1000.
+        max_per_user: u32 = 10,
+        /// Requests per minute where the creator does not say. 1 to 1000000.
+        rate_limit_default: u32 = 1000,
+        /// How long the old key works after a rotation where the caller does not say.
+        default_overlap: Duration = Duration::from_hours(24),
+    }
+}
+
+section! {
+    /// Cross-origin requests from browsers.
+    pub struct CorsConfiguration {
+        /// Origins that may call, as `https://console.example.com`; none by default.
+        allowed_origins: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// Traces, metrics and logs.
+    pub struct MonitoringConfiguration {
+        /// The collector's OTLP/HTTP address without a path, as `http://collector:4318`. Nothing is sent
+        /// without one.
+        otlp_endpoint: Option<String> = None,
+        /// What the names of our own metrics begin with.
+        metric_prefix: String = "cronos_".to_owned(),
+        /// Traces.
+        tracing: TracingConfiguration = TracingConfiguration::default(),
+        /// Logs.
+        logging: LoggingConfiguration = LoggingConfiguration::default(),
+    }
+}
+
+section! {
+    /// Traces.
+    pub struct TracingConfiguration {
+        /// Which part of the requests that begin here is traced, 0 to 1. A caller's own decision
+        /// (`traceparent`) goes before.
+        sample_rate: f64 = 0.1,
+    }
+}
+
+section! {
+    /// Logs.
+    pub struct LoggingConfiguration {
+        /// The least severity that is written.
+        level: LogLevel = LogLevel::Info,
+        /// Fields whose values never appear.
+        sensitive_fields: Vec<String> = ["password", "token", "api_key", "secret"].map(str::to_owned).to_vec(),
+    }
+}
