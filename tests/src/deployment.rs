@@ -20,6 +20,9 @@ pub struct Deployment {
     pub(crate) violations: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Asks the database itself, for what no route shows yet: a statement that gives one number.
     pub(crate) count: Arc<dyn Fn(&str) -> i64 + Send + Sync>,
+    /// One sign-in of the administrator at a time: each comes from somewhere else, and of several at once the lockout
+    /// would take the surplus for guesses.
+    pub(crate) administrator: tokio::sync::Mutex<()>,
 }
 
 /// What a deployment starts with.
@@ -110,6 +113,7 @@ impl Deployment {
 
     /// The administrator, signed in anew.
     pub async fn administrator(&self) -> Client {
+        let _one_at_a_time = self.administrator.lock().await;
         let answer = self.client().login(&self.setup.username, &self.setup.password).await.expect(200);
         self.client().with(answer.text_at("/access_token"))
     }
