@@ -60,7 +60,13 @@ impl Model {
         }
     }
 
-    fn reserve(&mut self, name: usize, address: usize, now: i64, limits: &Limits) -> Result<Vec<String>, i64> {
+    fn reserve(
+        &mut self,
+        name: usize,
+        address: usize,
+        now: i64,
+        limits: &Limits,
+    ) -> Result<Vec<String>, i64> {
         let wanted = self.pools_of(name, address, now);
         let full = |pool: &String| {
             let pool_state = self.pools.get(pool).copied().unwrap_or_default();
@@ -197,7 +203,8 @@ async fn play(limits: Limits, steps: Vec<Step>) -> Result<(), TestCaseError> {
         lockout_duration: Duration::from_millis(limits.duration),
         ..PasswordConfiguration::default()
     });
-    let (mut model, mut history, mut in_flight) = (Model::default(), History::default(), Vec::<InFlight>::new());
+    let (mut model, mut history, mut in_flight) =
+        (Model::default(), History::default(), Vec::<InFlight>::new());
     let mut now = 1_800_000_000_000;
     for step in steps {
         match step {
@@ -275,7 +282,8 @@ async fn a_try_is_given_back_to_its_own_window() {
 /// A /64 is one subscriber: its addresses share their tries.
 #[tokio::test]
 async fn an_ipv6_subscriber_has_one_address() {
-    let bench = Bench::new(PasswordConfiguration { lockout_threshold: 1, ..PasswordConfiguration::default() });
+    let bench =
+        Bench::new(PasswordConfiguration { lockout_threshold: 1, ..PasswordConfiguration::default() });
     let from = |address: &str| Attempt { address: Some(address.parse().unwrap()), ..bench.attempt(2, 0, 0) };
     bench.run(vec![from("2001:db8::1").reserve()]).await;
     let other = Attempt { username: "somebody else", ..from("2001:db8::ffff:1") };

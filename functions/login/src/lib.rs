@@ -70,7 +70,9 @@ pub struct LoginRequest {
 impl LoginRequest {
     fn check(&self) -> Result<(), ApiError> {
         let fits = |id: &String| {
-            id.chars().count() <= MAX_DEVICE_ID_CHARACTERS && !id.chars().any(char::is_control) && !id.is_empty()
+            id.chars().count() <= MAX_DEVICE_ID_CHARACTERS
+                && !id.chars().any(char::is_control)
+                && !id.is_empty()
         };
         if self.device_id.iter().all(fits) {
             return Ok(());

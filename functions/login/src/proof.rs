@@ -118,12 +118,14 @@ fn check(
     password: &str,
 ) -> Result<Result<SignInUser, (Refusal, Option<SignInUser>)>, ApiError> {
     let cost = context.configuration().password.argon2;
-    let verified = user.as_ref().map(|user| user.password_hash.as_deref().map(|stored| {
-        // What can't be verified is no reason to answer otherwise.
-        password::verify(password, stored).map_err(|error| {
-            context.instance.log_failure(context, "stored password hash is unusable", &error.to_string());
+    let verified = user.as_ref().map(|user| {
+        user.password_hash.as_deref().map(|stored| {
+            // What can't be verified is no reason to answer otherwise.
+            password::verify(password, stored).map_err(|error| {
+                context.instance.log_failure(context, "stored password hash is unusable", &error.to_string());
+            })
         })
-    }));
+    });
     let refusal = match verified {
         Some(Some(Ok(true))) => None,
         Some(Some(Ok(false))) => Some(Refusal::WrongPassword),

@@ -10,7 +10,8 @@ use iam_core::session_view::{
 };
 use iam_core::sql::Rows;
 use iam_service::{
-    Access, ApiError, Caller, CallerCredential, Context, Function, Id, Json, Query, Route, clear_session_cookie,
+    Access, ApiError, Caller, CallerCredential, Context, Function, Id, Json, Query, Route,
+    clear_session_cookie,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,9 @@ pub fn function() -> Function {
         .route(
             Route::delete(SESSION, delete, end)
                 .summary("Ends a session: its tokens and its cookie open nothing any more")
-                .description("Somebody else's needs `sessions.delete.organization`. One that has ended stays ended.")
+                .description(
+                    "Somebody else's needs `sessions.delete.organization`. One that has ended stays ended.",
+                )
                 .answers(204, "It has ended")
                 .round_trips(2),
         )
@@ -124,8 +127,7 @@ async fn list(
     for session in &mut sessions {
         session.current = is_current(&caller, &session.session_id);
     }
-    let next_cursor =
-        if has_more { sessions.last().map(|session| session.session_id.clone()) } else { None };
+    let next_cursor = if has_more { sessions.last().map(|session| session.session_id.clone()) } else { None };
     Ok(Json(ListSessionsResponse { sessions, next_cursor }))
 }
 
@@ -224,8 +226,7 @@ fn visible(caller: &Caller, rows: &Rows, action: &'static str) -> Result<Session
     let may = |session: &Session| {
         session.user_id == caller.user_id || caller.may("sessions", action, Scope::Organization)
     };
-    let mut session =
-        found.filter(may).ok_or_else(|| ApiError::not_found("there is no such session"))?;
+    let mut session = found.filter(may).ok_or_else(|| ApiError::not_found("there is no such session"))?;
     session.current = is_current(caller, &session.session_id);
     Ok(session)
 }

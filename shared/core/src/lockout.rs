@@ -117,7 +117,7 @@ impl Attempt<'_> {
              threshold AND taken.window_ends_at > ?5) \
              ON CONFLICT (org_id, subject) DO UPDATE SET \
              tries = CASE WHEN window_ends_at > ?5 THEN tries + 1 ELSE 1 END, \
-             window_began_at = CASE WHEN window_ends_at > ?5 THEN window_began_at ELSE ?5 END, \
+             window_began_at = CASE WHEN window_ends_at > ?5 THEN MIN(window_began_at, ?5) ELSE ?5 END, \
              window_ends_at = CASE WHEN window_ends_at > ?5 AND tries + 1 < CASE subject WHEN 'address:' || ?4 THEN ?8 \
              ELSE ?7 END THEN window_ends_at ELSE ?9 END \
              RETURNING subject, tries"
@@ -248,7 +248,9 @@ pub fn unlock(organization: &OrganizationId, user_id: &UserId) -> Statement {
 }
 
 fn forget_pool(organization: &OrganizationId, pool: &str) -> Statement {
-    Statement::new("DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject = ?2").bind(organization).bind(pool)
+    Statement::new("DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject = ?2")
+        .bind(organization)
+        .bind(pool)
 }
 
 /// Forgets the addresses that an account has not signed in from for long.

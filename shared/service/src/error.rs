@@ -149,9 +149,14 @@ impl ApiError {
     /// 429: no password of this account, or from this address, is looked at before `until`.
     #[must_use]
     pub fn too_many_attempts(until: Timestamp, now: Timestamp) -> Self {
-        let seconds = until.as_millis().saturating_sub(now.as_millis()).saturating_add(999).div_euclid(1000).max(1);
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", "too many failed attempts, try again later")
-            .header(http::header::RETRY_AFTER, HeaderValue::from(seconds))
+        let seconds =
+            until.as_millis().saturating_sub(now.as_millis()).saturating_add(999).div_euclid(1000).max(1);
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_attempts",
+            "too many failed attempts, try again later",
+        )
+        .header(http::header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// 500: our fault. The cause is for the log alone.

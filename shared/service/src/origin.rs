@@ -43,12 +43,7 @@ fn refused() -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "cross_site_request", detail)
 }
 
-fn is_trusted(
-    origin: &HeaderValue,
-    uri: &Uri,
-    headers: &HeaderMap,
-    configuration: &Configuration,
-) -> bool {
+fn is_trusted(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap, configuration: &Configuration) -> bool {
     let Ok(origin) = origin.to_str() else { return false };
     if configuration.cors.allowed_origins.iter().any(|allowed| allowed == origin) {
         return true;
@@ -58,7 +53,9 @@ fn is_trusted(
     }
     let authority = uri.authority().map(Authority::as_str);
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(authority);
-    let (Some(host), Some((given_scheme, given_host))) = (host, origin.split_once("://")) else { return false };
+    let (Some(host), Some((given_scheme, given_host))) = (host, origin.split_once("://")) else {
+        return false;
+    };
     // A proxy may have taken TLS off; what came in the clear never passes for what came over TLS.
     let fits = given_scheme == "https" || (given_scheme == "http" && uri.scheme_str() != Some("https"));
     fits && given_host.eq_ignore_ascii_case(host)

@@ -36,7 +36,8 @@ const ABOUT: [&str; 13] = [
 ];
 
 /// How our credentials begin.
-const SECRET_PREFIXES: [&str; 3] = ["cronos_sk_", "cronos_rt_", "cronos_scim_"];
+const SECRET_PREFIXES: [&str; 7] =
+    ["cronos_sk_", "cronos_rt_", "cronos_st_", "cronos_pr_", "cronos_bg_", "cronos_cs_", "cronos_scim_"];
 
 /// The longest field name looked at before a `=` or `:` in a text, in bytes.
 const MAX_NAME_BYTES: usize = 64;

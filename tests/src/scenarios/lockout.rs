@@ -98,9 +98,7 @@ pub async fn an_address_is_locked_over_all_accounts(deployment: &Deployment) {
 /// An organization that does not exist answers as one that does, and leaves no trace.
 pub async fn a_made_up_organization_leaves_no_trace(deployment: &Deployment) {
     let client = deployment.client();
-    let body = |organization: &str| {
-        json!({"username": "nobody@example.com", "password": "Wr0ng-guess!", "organization": organization})
-    };
+    let body = |organization: &str| json!({"username": "nobody@example.com", "password": "Wr0ng-guess!", "organization": organization});
     let made_up = client.post(LOGIN, &body("org_zzzzzzzzz")).await.expect_problem(401, "invalid_credentials");
     let real = client.login("nobody@example.org", "Wr0ng-guess!").await;
     assert_eq!(told(&made_up), told(&real));

@@ -106,8 +106,10 @@ fn id(session: &Value) -> &str {
 pub async fn are_listed_and_ended(deployment: &Deployment) {
     let user = deployment.new_user().await;
     let anonymous = deployment.client().from_address("10.20.30.40");
-    let (laptop, phone) =
-        (sign_in(&anonymous, &user, "laptop").await.expect(200), sign_in(&anonymous, &user, "phone").await.expect(200));
+    let (laptop, phone) = (
+        sign_in(&anonymous, &user, "laptop").await.expect(200),
+        sign_in(&anonymous, &user, "phone").await.expect(200),
+    );
     sign_in(&anonymous, &user, &"x".repeat(129)).await.expect_problem(422, "invalid_field");
     let client = anonymous.with(laptop.text_at("/access_token"));
     let other = anonymous.with(phone.text_at("/access_token"));
@@ -141,7 +143,9 @@ pub async fn are_listed_and_ended(deployment: &Deployment) {
     assert_eq!((ended.text_at("/status"), ended.text_at("/ended_because")), ("ended", "terminated"));
     let listed = |query| {
         let client = &client;
-        async move { sessions(client, query).await.iter().map(|session| id(session).to_owned()).collect::<Vec<_>>() }
+        async move {
+            sessions(client, query).await.iter().map(|session| id(session).to_owned()).collect::<Vec<_>>()
+        }
     };
     assert_eq!(listed("?status=active").await, [id(first)]);
     assert_eq!(listed("?status=ended").await, [id(second)]);
@@ -153,7 +157,8 @@ pub async fn are_their_owners(deployment: &Deployment) {
     let (mine, theirs) = (deployment.new_user().await, deployment.new_user().await);
     let mine = anonymous.with(sign_in(&anonymous, &mine, "a").await.expect(200).text_at("/access_token"));
     let answer = sign_in(&anonymous, &theirs, "b").await.expect(200);
-    let (user_id, theirs) = (answer.text_at("/user/user_id"), anonymous.with(answer.text_at("/access_token")));
+    let (user_id, theirs) =
+        (answer.text_at("/user/user_id"), anonymous.with(answer.text_at("/access_token")));
     let session = sessions(&theirs, "").await.remove(0);
     let (path, of_user) = (format!("{SESSIONS}/{}", id(&session)), format!("?user_id={user_id}"));
 
