@@ -8,7 +8,7 @@ use iam_core::encoding::base64url;
 use iam_core::sql::{Statement, Value};
 use serde_json::json;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 
 /// A running product, and what its first administrator knows.
 pub struct Deployment {
@@ -113,9 +113,14 @@ impl Deployment {
 
     /// The administrator, signed in anew.
     pub async fn administrator(&self) -> Client {
-        let _one_at_a_time = self.administrator.lock().await;
-        let answer = self.client().login(&self.setup.username, &self.setup.password).await.expect(200);
+        let answer = self.sign_in_administrator().await;
         self.client().with(answer.text_at("/access_token"))
+    }
+
+    /// The answer to the administrator's sign-in.
+    pub async fn sign_in_administrator(&self) -> Answer {
+        let _one_at_a_time = self.administrator.lock().await;
+        self.client().login(&self.setup.username.to_uppercase(), &self.setup.password).await.expect(200)
     }
 
     /// A new user, made over SCIM, and its password.

@@ -2,9 +2,10 @@
 
 use iam_core::audit::Outcome;
 use iam_core::credential::CredentialHash;
-use iam_core::id::SessionId;
+use iam_core::id::{OrganizationId, SessionId};
 use iam_core::password;
 use iam_core::session::{NewSession, SESSION_EXISTS, SessionKind};
+use iam_core::session_view::{Session, SessionQuery};
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
 use iam_core::user::SignInUser;
@@ -21,15 +22,14 @@ pub(crate) enum Use<'a> {
     Cookie(&'a CredentialHash),
 }
 
-/// Begins the session in one round trip, with everything that belongs to it. Gives the rows of its first statement
-/// and of those that follow.
+/// Begins the session in one round trip, with everything that belongs to it. A browser gets to see it.
 pub(crate) async fn begin(
     context: &Context,
     request: &LoginRequest,
     proof: Proof,
     session_id: &SessionId,
     with: Use<'_>,
-) -> Result<SignInUser, ApiError> {
+) -> Result<(SignInUser, Option<Session>), ApiError> {
     let Proof { organization, user, forgiveness, .. } = proof;
     let configuration = context.configuration();
     let address = context.client_address.map(|address| address.to_string());
@@ -60,10 +60,16 @@ pub(crate) async fn begin(
         session.note_login(),
         event.record_if(SESSION_EXISTS, session_id),
     ];
-    if let Use::Tokens(hash, until) = with {
-        batch.push(session.first_refresh_token(hash, until));
-    }
     batch.extend(forgiveness);
+    batch.push(match with {
+        Use::Tokens(hash, until) => session.first_refresh_token(hash, until),
+        Use::Cookie(_) => SessionQuery {
+            organization: &organization,
+            configuration: &configuration.session,
+            now: context.now,
+        }
+        .find(session_id),
+    });
     let rows = context.db(&organization).batch(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) {
         // Suspended or deleted between the two round trips.
@@ -71,16 +77,12 @@ pub(crate) async fn begin(
     }
     upgrade_hash(context, &organization, &user, &request.password);
     count(None);
-    Ok(user)
+    let begun = rows.last().map(Rows::decode_first::<Session>).transpose()?.flatten();
+    Ok((user, begun.map(|session| Session { current: true, ..session })))
 }
 
 /// Hashes the password anew, after the answer, where the configured cost has changed since it was stored.
-fn upgrade_hash(
-    context: &Context,
-    organization: &iam_core::id::OrganizationId,
-    user: &SignInUser,
-    password: &str,
-) {
+fn upgrade_hash(context: &Context, organization: &OrganizationId, user: &SignInUser, password: &str) {
     let cost = context.configuration().password.argon2;
     let is_outdated = user.password_hash.as_deref().is_some_and(|stored| password::is_outdated(stored, cost));
     if !is_outdated {

@@ -9,7 +9,7 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, Uri};
 use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
 use iam_core::id::{OrganizationId, SessionId, UserId};
-use iam_core::time::Timestamp;
+use iam_core::session_view::Session;
 use iam_core::user::SignInUser;
 use iam_service::{
     Access, ApiError, Context, Created, Function, Json, Route, access_claims, check_origin, session_cookie,
@@ -101,20 +101,9 @@ pub struct LoginResponse {
 #[derive(Serialize, JsonSchema)]
 pub struct BeginSessionResponse {
     /// The session.
-    pub session: BegunSession,
+    pub session: Session,
     /// Who signed in.
     pub user: SignedInUser,
-}
-
-/// A session that has begun.
-#[derive(Serialize, JsonSchema)]
-pub struct BegunSession {
-    /// Its id.
-    pub session_id: SessionId,
-    /// When it began.
-    pub created_at: Timestamp,
-    /// When it ends at the latest.
-    pub expires_at: Timestamp,
 }
 
 /// Who signed in.
@@ -158,7 +147,7 @@ async fn login(context: Context, Json(request): Json<LoginRequest>) -> Result<Js
     let configuration = context.configuration();
     let refresh_life = configuration.jwt.refresh_token_expiry.min(configuration.session.timeout);
     let with = Use::Tokens(&refresh_token.hash(), context.now.after(refresh_life));
-    let user = begin(&context, &request, proof, &session_id, with).await?;
+    let (user, _) = begin(&context, &request, proof, &session_id, with).await?;
     Ok(Json(LoginResponse {
         access_token,
         refresh_token: refresh_token.reveal().to_owned(),
@@ -179,14 +168,10 @@ async fn begin_browser_session(
     let proof = prove(&context, &request, false).await?;
     let session_id = context.new_id(SessionId::new)?;
     let credential = Credential::new(SESSION_TOKEN_PREFIX, &proof.organization, &context.entropy()?);
-    let user = begin(&context, &request, proof, &session_id, Use::Cookie(&credential.hash())).await?;
-    let configuration = &context.configuration().session;
-    let cookie = session_cookie(configuration, &credential)?;
-    let session = BegunSession {
-        session_id,
-        created_at: context.now,
-        expires_at: context.now.after(configuration.timeout),
-    };
+    let with = Use::Cookie(&credential.hash());
+    let (user, session) = begin(&context, &request, proof, &session_id, with).await?;
+    let session = session.ok_or_else(|| ApiError::internal("a session that began is not there"))?;
+    let cookie = session_cookie(&context.configuration().session, &credential)?;
     let answer = BeginSessionResponse { session, user: user.into() };
     Ok(([(SET_COOKIE, cookie)], Created(answer)).into_response())
 }

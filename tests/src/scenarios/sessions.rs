@@ -38,6 +38,10 @@ pub async fn a_browser_signs_in_with_a_cookie(deployment: &Deployment) {
     );
     assert!(!answer.text.contains(value) && !answer.text.contains("token"), "{}", answer.text);
     assert!(answer.text_at("/session/session_id").starts_with("sess_"));
+    assert_eq!(
+        (answer.text_at("/session/status"), &answer.json["session"]["current"]),
+        ("active", &json!(true))
+    );
     let me = client.send(with_cookie(&client, Method::GET, ME, &cookie)).await.expect(200);
     assert_eq!(me.json["user_id"], answer.json["user"]["user_id"]);
 
