@@ -123,8 +123,33 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_by_user ON sessions (org_id, user_id, created_at) WHERE ended_at IS NULL;
+CREATE INDEX sessions_of_user ON sessions (org_id, user_id, session_id);
 CREATE UNIQUE INDEX sessions_by_token ON sessions (org_id, token_hash) WHERE token_hash IS NOT NULL;
 CREATE INDEX sessions_by_end ON sessions (expires_at);
+
+-- Pools of tries at passwords: so many in a window, and no more.
+CREATE TABLE sign_in_attempts (
+  org_id TEXT NOT NULL,
+  -- 'account:<user id>' or 'account:#<digest of a name that nobody has>', 'known:<user id>:<address>' or
+  -- 'address:<address>'
+  subject TEXT NOT NULL,
+  tries INTEGER NOT NULL,
+  window_began_at INTEGER NOT NULL,
+  window_ends_at INTEGER NOT NULL,
+  PRIMARY KEY (org_id, subject)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sign_in_attempts_by_end ON sign_in_attempts (window_ends_at);
+
+-- Where an account has signed in from lately: its tries from there are counted apart.
+CREATE TABLE known_addresses (
+  org_id TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  -- an IPv4 address, or the /64 of an IPv6 address
+  address TEXT NOT NULL,
+  last_seen INTEGER NOT NULL,
+  PRIMARY KEY (org_id, user_id, address)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE refresh_tokens (
   org_id TEXT NOT NULL,

@@ -8,7 +8,7 @@ use iam_core::encoding::base64url;
 use iam_core::sql::{Statement, Value};
 use serde_json::json;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 
 /// A running product, and what its first administrator knows.
 pub struct Deployment {
@@ -20,6 +20,9 @@ pub struct Deployment {
     pub(crate) violations: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Asks the database itself, for what no route shows yet: a statement that gives one number.
     pub(crate) count: Arc<dyn Fn(&str) -> i64 + Send + Sync>,
+    /// One sign-in of the administrator at a time: each comes from somewhere else, and of several at once the lockout
+    /// would take the surplus for guesses.
+    pub(crate) administrator: tokio::sync::Mutex<()>,
 }
 
 /// What a deployment starts with.
@@ -110,8 +113,14 @@ impl Deployment {
 
     /// The administrator, signed in anew.
     pub async fn administrator(&self) -> Client {
-        let answer = self.client().login(&self.setup.username, &self.setup.password).await.expect(200);
+        let answer = self.sign_in_administrator().await;
         self.client().with(answer.text_at("/access_token"))
+    }
+
+    /// The answer to the administrator's sign-in.
+    pub async fn sign_in_administrator(&self) -> Answer {
+        let _one_at_a_time = self.administrator.lock().await;
+        self.client().login(&self.setup.username.to_uppercase(), &self.setup.password).await.expect(200)
     }
 
     /// A new user, made over SCIM, and its password.

@@ -39,7 +39,16 @@ pub fn workerd(setup: Setup) -> (Deployment, Attached) {
     document["state"] = json!(state.path());
     let (base_url, running) = start_workerd(&document);
     let count = Arc::new(move |sql: &str| count(&d1_file(state.path()), sql));
-    (Deployment { base_url, setup, violations: Arc::new(Vec::new), count }, running)
+    (
+        Deployment {
+            base_url,
+            setup,
+            violations: Arc::new(Vec::new),
+            count,
+            administrator: tokio::sync::Mutex::default(),
+        },
+        running,
+    )
 }
 
 /// The file in which D1 keeps the database.
@@ -105,7 +114,16 @@ pub fn spin(setup: Setup) -> (Deployment, Attached) {
     });
     let (base_url, running) = start_spin(&root().join("spin.toml"), state, &secrets);
     let count = Arc::new(move |sql: &str| count(&folder.path().join("default.db"), sql));
-    (Deployment { base_url, setup, violations: Arc::new(Vec::new), count }, running)
+    (
+        Deployment {
+            base_url,
+            setup,
+            violations: Arc::new(Vec::new),
+            count,
+            administrator: tokio::sync::Mutex::default(),
+        },
+        running,
+    )
 }
 
 /// Starts what a manifest describes, with these variables.

@@ -31,6 +31,10 @@ macro_rules! scenarios {
         $crate::scenarios! { @each $deployment,
             sign_in => signs_in, wrong_credentials_look_alike, a_token_opens_the_profile, a_forged_token_opens_nothing,
                 sessions_are_limited;
+            lockout => parallel_guesses_get_five_tries, an_unknown_account_locks_alike,
+                an_address_is_locked_over_all_accounts, a_made_up_organization_leaves_no_trace;
+            sessions => a_browser_signs_in_with_a_cookie, another_site_changes_nothing, are_listed_and_ended,
+                are_their_owners, end_everywhere;
             refresh => rotates, of_two_at_once_one_wins, a_reused_token_ends_the_session;
             api_keys => live_and_die, are_listed_in_pages, never_exceed_their_owner, are_created_once, expire_by_schedule,
                 a_key_is_a_credential;

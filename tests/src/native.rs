@@ -48,7 +48,16 @@ pub fn start(setup: Setup) -> (Deployment, TestHost) {
     let violations = Arc::new(move || std::mem::take(&mut *violations.lock().unwrap()));
     let asked = host.clone();
     let count = Arc::new(move |sql: &str| count(&asked, sql));
-    (Deployment { base_url: format!("http://{address}"), setup, violations, count }, host)
+    (
+        Deployment {
+            base_url: format!("http://{address}"),
+            setup,
+            violations,
+            count,
+            administrator: tokio::sync::Mutex::default(),
+        },
+        host,
+    )
 }
 
 /// On a thread of its own: whoever asks is inside a runtime already.

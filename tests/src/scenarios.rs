@@ -4,8 +4,10 @@ pub mod algorithms;
 pub mod api_keys;
 pub mod health;
 pub mod hostile;
+pub mod lockout;
 pub mod refresh;
 pub mod scim;
+pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;
 
@@ -39,6 +41,10 @@ pub async fn run_all(deployment: &crate::Deployment) {
     sign_in::wrong_credentials_look_alike(deployment).await;
     sign_in::a_token_opens_the_profile(deployment).await;
     sign_in::sessions_are_limited(deployment).await;
+    lockout::parallel_guesses_get_five_tries(deployment).await;
+    sessions::a_browser_signs_in_with_a_cookie(deployment).await;
+    sessions::are_listed_and_ended(deployment).await;
+    sessions::end_everywhere(deployment).await;
     refresh::rotates(deployment).await;
     refresh::a_reused_token_ends_the_session(deployment).await;
     api_keys::live_and_die(deployment).await;

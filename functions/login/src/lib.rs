@@ -1,31 +1,54 @@
-//! `POST /api/v1/auth/login`: a user name and a password for a session, an access token and a refresh token.
+//! Sign-in with a user name and a password: `POST /api/v1/auth/login` for a program, which gets tokens, and
+//! `POST /api/v1/sessions` for a browser, which gets a cookie.
 
-use iam_core::audit::Outcome;
-use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX};
+mod beginning;
+mod proof;
+
+use axum::response::{IntoResponse as _, Response};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Uri};
+use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
 use iam_core::id::{OrganizationId, SessionId, UserId};
-use iam_core::password;
-use iam_core::session::{NewSession, SESSION_EXISTS, SessionKind};
-use iam_core::sql::Rows;
-use iam_core::user::{MAX_USERNAME_BYTES, SignInUser, UserStatus};
-use iam_service::{Access, ApiError, Context, Function, Json, Route, access_claims};
-use iam_telemetry::Collector;
-use iam_telemetry::instruments::{AUTH_ATTEMPTS, AUTH_FAILURES};
+use iam_core::session_view::Session;
+use iam_core::user::SignInUser;
+use iam_service::{
+    Access, ApiError, Context, Created, Function, Json, Route, access_claims, check_origin, session_cookie,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use beginning::{Use, begin};
+use proof::prove;
+
 iam_service::deploy!(function);
+
+/// The longest id of a device, in characters.
+const MAX_DEVICE_ID_CHARACTERS: usize = 128;
 
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("login", "Signs people in").uses_database().uses_master_key().route(
-        Route::post("/api/v1/auth/login", Access::public(), login)
-            .summary("Signs in with a user name and a password")
-            .description("An unknown user, a wrong password and a suspended user get the same answer after the same work.")
-            .takes::<LoginRequest>()
-            .gives::<LoginResponse>(200, "Signed in")
-            .round_trips(4),
-    )
+    const ONE_ANSWER: &str = "An unknown user, a wrong password and a suspended user get the same answer after the same \
+                              work. After too many failures nothing is looked at for a while: 429 with `Retry-After`.";
+    Function::new("login", "Signs people in")
+        .uses_database()
+        .uses_master_key()
+        .route(
+            Route::post("/api/v1/auth/login", Access::public(), login)
+                .summary("Signs in with a user name and a password")
+                .description(ONE_ANSWER)
+                .takes::<LoginRequest>()
+                .gives::<LoginResponse>(200, "Signed in")
+                .round_trips(4),
+        )
+        .route(
+            Route::post("/api/v1/sessions", Access::public(), begin_browser_session)
+                .summary("Signs a browser in: the session's credential comes in a cookie alone")
+                .description(ONE_ANSWER)
+                .takes::<LoginRequest>()
+                .gives::<BeginSessionResponse>(201, "Signed in, with `Set-Cookie`")
+                .round_trips(2),
+        )
 }
 
 /// A user name and a password.
@@ -40,6 +63,23 @@ pub struct LoginRequest {
     pub mfa_code: Option<String>,
     /// The organization, where it is not the deployment's own.
     pub organization: Option<OrganizationId>,
+    /// The device's own id, to tell its sessions apart: at most 128 characters.
+    pub device_id: Option<String>,
+}
+
+impl LoginRequest {
+    fn check(&self) -> Result<(), ApiError> {
+        let fits = |id: &String| {
+            id.chars().count() <= MAX_DEVICE_ID_CHARACTERS
+                && !id.chars().any(char::is_control)
+                && !id.is_empty()
+        };
+        if self.device_id.iter().all(fits) {
+            return Ok(());
+        }
+        let allowed = format!("1 to {MAX_DEVICE_ID_CHARACTERS} characters, no control characters");
+        Err(ApiError::field("/device_id", allowed))
+    }
 }
 
 /// Tokens, and who signed in.
@@ -53,6 +93,15 @@ pub struct LoginResponse {
     pub token_type: &'static str,
     /// How long the access token lives, in seconds.
     pub expires_in: i64,
+    /// Who signed in.
+    pub user: SignedInUser,
+}
+
+/// A browser's session, and who signed in. The credential is in the cookie alone.
+#[derive(Serialize, JsonSchema)]
+pub struct BeginSessionResponse {
+    /// The session.
+    pub session: Session,
     /// Who signed in.
     pub user: SignedInUser,
 }
@@ -72,184 +121,57 @@ pub struct SignedInUser {
     pub mfa_enabled: bool,
 }
 
-/// Why a sign-in failed: for the log and the audit record, never for the caller.
-#[derive(Clone, Copy)]
-enum Refusal {
-    UnknownUser,
-    NoPassword,
-    WrongPassword,
-    Inactive,
-}
-
-impl Refusal {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::UnknownUser => "unknown_user",
-            Self::NoPassword => "no_password",
-            Self::WrongPassword => "wrong_password",
-            Self::Inactive => "inactive",
+impl From<SignInUser> for SignedInUser {
+    fn from(user: SignInUser) -> Self {
+        Self {
+            user_id: user.user_id,
+            username: user.username,
+            email: user.email,
+            roles: user.roles,
+            mfa_enabled: !user.mfa_methods.is_empty(),
         }
     }
 }
 
-/// Two round trips: one reads the user and the signing keys, one begins the session or records the failure.
-/// The first sign-in of an organization makes its signing key with a third.
+/// Two round trips: one reserves the try and reads the user and the signing keys, one begins the session or records
+/// the failure. The first sign-in of an organization makes its signing key with a third.
 async fn login(context: Context, Json(request): Json<LoginRequest>) -> Result<Json<LoginResponse>, ApiError> {
-    if request.username.len() > MAX_USERNAME_BYTES {
-        return Err(ApiError::field("/username", format!("at most {MAX_USERNAME_BYTES} bytes")));
-    }
-    let organization = request.organization.as_ref().unwrap_or(&context.configuration().organization).clone();
-    let (user, keys) = read(&context, &organization, &request.username).await?;
-    match check(&context, user.as_ref(), &request.password)? {
-        Ok(user) => sign_in(&context, &organization, user, keys, &request.password).await,
-        Err(refusal) => refuse(&context, &organization, user.as_ref(), refusal).await,
-    }
-}
-
-async fn read(
-    context: &Context,
-    organization: &OrganizationId,
-    username: &str,
-) -> Result<(Option<SignInUser>, Option<Rows>), ApiError> {
-    let mut statements = vec![SignInUser::by_username(organization, username)];
-    statements.extend(context.instance.keyring.question(organization, context.now));
-    let mut rows = context.db(organization).batch(statements).await?.into_iter();
-    let user = rows.next().unwrap_or_default().decode_first()?;
-    Ok((user, rows.next()))
-}
-
-/// Costs one password hash, whatever is found.
-#[tracing::instrument(skip_all)]
-fn check<'a>(
-    context: &Context,
-    user: Option<&'a SignInUser>,
-    password: &str,
-) -> Result<Result<&'a SignInUser, Refusal>, ApiError> {
-    let cost = context.configuration().password.argon2;
-    let Some(user) = user else {
-        password::verify_nothing(password, cost)?;
-        return Ok(Err(Refusal::UnknownUser));
-    };
-    let Some(stored) = &user.password_hash else {
-        password::verify_nothing(password, cost)?;
-        return Ok(Err(Refusal::NoPassword));
-    };
-    if !password::verify(password, stored)? {
-        return Ok(Err(Refusal::WrongPassword));
-    }
-    Ok(if user.status == UserStatus::Active { Ok(user) } else { Err(Refusal::Inactive) })
-}
-
-async fn sign_in(
-    context: &Context,
-    organization: &OrganizationId,
-    user: &SignInUser,
-    keys: Option<Rows>,
-    password: &str,
-) -> Result<Json<LoginResponse>, ApiError> {
-    let configuration = context.configuration();
+    request.check()?;
+    let proof = prove(&context, &request, true).await?;
     let session_id = context.new_id(SessionId::new)?;
-    let refresh_token = Credential::new(REFRESH_TOKEN_PREFIX, organization, &context.entropy()?);
-    let claims = access_claims(context, organization, user.user_id.clone(), session_id.clone())?;
-    let access_token = context.instance.keyring.sign(context, organization, keys.as_ref(), &claims).await?;
-
-    let address = context.client_address.map(|address| address.to_string());
-    let session = NewSession {
-        organization,
-        session_id: &session_id,
-        user_id: &user.user_id,
-        kind: SessionKind::Interactive,
-        client_id: None,
-        scope: None,
-        token_hash: None,
-        life: configuration.session.timeout,
-        ip_address: address.as_deref(),
-        user_agent: context.user_agent.as_deref(),
-        mfa_verified: false,
-        now: context.now,
-    };
-    let refresh_until =
-        context.now.after(configuration.jwt.refresh_token_expiry.min(configuration.session.timeout));
-    let event = context
-        .audit(organization, "login", "session", Outcome::Success)?
-        .of_user(&user.user_id)
-        .on(session_id.as_str());
-    let batch = vec![
-        session.begin(),
-        session.first_refresh_token(&refresh_token.hash(), refresh_until),
-        session.end_oldest(&configuration.session),
-        session.note_login(),
-        event.record_if(SESSION_EXISTS, &session_id),
-    ];
-    let rows = context.db(organization).batch(batch).await?;
-    if rows.first().is_none_or(Rows::is_empty) {
-        // Suspended or deleted between the two round trips.
-        return Err(refused(Refusal::Inactive));
-    }
-    upgrade_hash(context, organization, user, password);
-    count(None);
+    let refresh_token = Credential::new(REFRESH_TOKEN_PREFIX, &proof.organization, &context.entropy()?);
+    let claims =
+        access_claims(&context, &proof.organization, proof.user.user_id.clone(), session_id.clone())?;
+    let keyring = &context.instance.keyring;
+    let access_token = keyring.sign(&context, &proof.organization, proof.keys.as_ref(), &claims).await?;
+    let configuration = context.configuration();
+    let refresh_life = configuration.jwt.refresh_token_expiry.min(configuration.session.timeout);
+    let with = Use::Tokens(&refresh_token.hash(), context.now.after(refresh_life));
+    let (user, _) = begin(&context, &request, proof, &session_id, with).await?;
     Ok(Json(LoginResponse {
         access_token,
         refresh_token: refresh_token.reveal().to_owned(),
         token_type: "Bearer",
         expires_in: configuration.jwt.access_token_expiry.as_seconds(),
-        user: SignedInUser {
-            user_id: user.user_id.clone(),
-            username: user.username.clone(),
-            email: user.email.clone(),
-            roles: user.roles.clone(),
-            mfa_enabled: !user.mfa_methods.is_empty(),
-        },
+        user: user.into(),
     }))
 }
 
-/// Records the failure before answering: an attacker who hangs up leaves the same trace.
-async fn refuse(
-    context: &Context,
-    organization: &OrganizationId,
-    user: Option<&SignInUser>,
-    refusal: Refusal,
-) -> Result<Json<LoginResponse>, ApiError> {
-    let mut event =
-        context.audit(organization, "login", "session", Outcome::Failure)?.detail("reason", refusal.as_str());
-    // The name of an unknown user is not recorded: people type their password there.
-    if let Some(user) = user {
-        event = event.of_user(&user.user_id);
-    }
-    context.db(organization).run(event.record()).await?;
-    Err(refused(refusal))
-}
-
-fn refused(refusal: Refusal) -> ApiError {
-    count(Some(refusal));
-    ApiError::unauthorized("invalid_credentials", "the user name or the password is wrong")
-        .cause(refusal.as_str())
-}
-
-/// Hashes the password anew, after the answer, where the configured cost has changed since it was stored.
-fn upgrade_hash(context: &Context, organization: &OrganizationId, user: &SignInUser, password: &str) {
-    let cost = context.configuration().password.argon2;
-    let is_outdated = user.password_hash.as_deref().is_some_and(|stored| password::is_outdated(stored, cost));
-    if !is_outdated {
-        return;
-    }
-    let upgraded = context.entropy().and_then(|salt| Ok(password::hash(password, &salt, cost)?));
-    match upgraded {
-        Ok(hash) => {
-            context.defer_statement(organization, SignInUser::upgrade_hash(organization, user, &hash))
-        }
-        Err(error) => {
-            let cause = error.log_cause().unwrap_or_default();
-            context.instance.log_failure(context, "password hash not upgraded", cause);
-        }
-    }
-}
-
-fn count(refusal: Option<Refusal>) {
-    let Some(telemetry) = Collector::current() else { return };
-    let result = if refusal.is_none() { "success" } else { "failure" };
-    telemetry.count(&AUTH_ATTEMPTS, 1, ["password".into(), result.into()]);
-    if let Some(refusal) = refusal {
-        telemetry.count(&AUTH_FAILURES, 1, ["password".into(), refusal.as_str().into()]);
-    }
+async fn begin_browser_session(
+    context: Context,
+    uri: Uri,
+    headers: HeaderMap,
+    Json(request): Json<LoginRequest>,
+) -> Result<Response, ApiError> {
+    request.check()?;
+    check_origin(&uri, &headers, context.configuration())?;
+    let proof = prove(&context, &request, false).await?;
+    let session_id = context.new_id(SessionId::new)?;
+    let credential = Credential::new(SESSION_TOKEN_PREFIX, &proof.organization, &context.entropy()?);
+    let with = Use::Cookie(&credential.hash());
+    let (user, session) = begin(&context, &request, proof, &session_id, with).await?;
+    let session = session.ok_or_else(|| ApiError::internal("a session that began is not there"))?;
+    let cookie = session_cookie(&context.configuration().session, &credential)?;
+    let answer = BeginSessionResponse { session, user: user.into() };
+    Ok(([(SET_COOKIE, cookie)], Created(answer)).into_response())
 }

@@ -92,10 +92,16 @@ impl NewSession<'_> {
     /// Begins the session if its user is still active; returns its id if so.
     #[must_use]
     pub fn begin(&self) -> Statement {
+        self.begin_on(None)
+    }
+
+    /// The same on a device that has an id of its own.
+    #[must_use]
+    pub fn begin_on(&self, device_id: Option<&str>) -> Statement {
         Statement::new(
             "INSERT INTO sessions (org_id, session_id, user_id, ip_address, user_agent, created_at, expires_at, \
-             last_activity, mfa_verified, kind, client_id, scope, token_hash) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, \
-             ?8, ?9, ?10, ?11, ?12 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?3 AND status = \
+             last_activity, mfa_verified, kind, client_id, scope, token_hash, device_id) SELECT ?1, ?2, ?3, ?4, ?5, \
+             ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?3 AND status = \
              'active' AND deleted_at IS NULL) RETURNING session_id",
         )
         .bind(self.organization)
@@ -110,6 +116,7 @@ impl NewSession<'_> {
         .bind(self.client_id)
         .bind(self.scope)
         .bind(self.token_hash)
+        .bind(device_id)
     }
 
     /// Ends the user's oldest sessions beyond the allowed number, this one counted.
@@ -178,19 +185,31 @@ pub struct LiveSession {
     ended: bool,
 }
 
-impl LiveSession {
-    /// Finds a session that an access token names, ended or not.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, session_id: &SessionId) -> Statement {
-        Statement::new(concat!(
+macro_rules! live_session {
+    ($which:literal) => {
+        concat!(
             "SELECT sessions.session_id, sessions.user_id, sessions.expires_at, sessions.last_activity, \
              sessions.ended_at, sessions.kind, sessions.scope, users.username, users.status, ",
             grants_column!("users"),
             " FROM sessions JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id \
-             WHERE sessions.org_id = ?1 AND sessions.session_id = ?2 AND users.deleted_at IS NULL"
-        ))
-        .bind(organization)
-        .bind(session_id)
+             WHERE sessions.org_id = ?1 AND ",
+            $which,
+            " AND users.deleted_at IS NULL"
+        )
+    };
+}
+
+impl LiveSession {
+    /// Finds a session that an access token names, ended or not.
+    #[must_use]
+    pub fn find(organization: &OrganizationId, session_id: &SessionId) -> Statement {
+        Statement::new(live_session!("sessions.session_id = ?2")).bind(organization).bind(session_id)
+    }
+
+    /// Finds the session whose cookie this is, ended or not.
+    #[must_use]
+    pub fn find_by_cookie(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
+        Statement::new(live_session!("sessions.token_hash = ?2")).bind(organization).bind(hash)
     }
 
     /// Whether the session still holds.

@@ -13,8 +13,8 @@ use crate::time::Timestamp;
 /// The longest user name, in bytes: an e-mail address fits (RFC 5321).
 pub const MAX_USERNAME_BYTES: usize = 254;
 
-/// What every signed-in user may do, whatever its roles: see itself.
-pub const SELF_GRANTS: [&str; 1] = ["profile.read.own"];
+/// What every signed-in user may do, whatever its roles: see itself, see its sessions and end them.
+pub const SELF_GRANTS: [&str; 3] = ["profile.read.own", "sessions.read.own", "sessions.delete.own"];
 
 /// Whether a user may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -111,6 +111,8 @@ pub struct SignInUser {
     pub status: UserStatus,
     /// The PHC string of its password, where it has one.
     pub password_hash: Option<String>,
+    /// When that was set; `None` for one that was imported.
+    pub password_changed_at: Option<Timestamp>,
     /// Its roles.
     pub roles: Vec<String>,
     /// Its second factors.
@@ -123,7 +125,7 @@ impl SignInUser {
     pub fn by_username(organization: &OrganizationId, username: &str) -> Statement {
         Statement::new(concat!(
             "SELECT users.user_id, users.username, users.email, users.status, users.password_hash, \
-             users.mfa_methods, ",
+             users.password_changed_at, users.mfa_methods, ",
             roles_column!("users"),
             " FROM users WHERE users.org_id = ?1 AND users.username_key = ?2 AND users.deleted_at IS NULL"
         ))
@@ -153,6 +155,7 @@ impl FromRow for SignInUser {
             email: row.optional_text("email")?.map(str::to_owned),
             status: row.text("status")?.parse()?,
             password_hash: row.optional_text("password_hash")?.map(str::to_owned),
+            password_changed_at: row.optional_integer("password_changed_at")?.map(Timestamp::from_millis),
             roles: row.json("roles")?,
             mfa_methods: row.json("mfa_methods")?,
         })

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, Uri, header};
 use iam_core::api_key::PresentedKey;
 use iam_core::audit::{AuditEvent, Outcome};
-use iam_core::credential::SCIM_TOKEN_PREFIX;
+use iam_core::credential::{SCIM_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
 use iam_core::id::{KeyId, OrganizationId, ScimTokenId, SessionId, UserId};
 use iam_core::jwt::UnverifiedToken;
 use iam_core::permission::{Grants, Permission, Scope};
@@ -20,7 +20,9 @@ use iam_core::user::SELF_GRANTS;
 use subtle::ConstantTimeEq;
 
 use crate::context::Context;
+use crate::cookie;
 use crate::error::{ApiError, parse_credential};
+use crate::origin::check_cookie_use;
 
 /// Who may call a route: a rule, and the check that enforces it. The check is a function pointer, so that a module
 /// whose routes never ask for an access token does not carry the cryptography that verifies one.
@@ -50,7 +52,7 @@ impl Access {
         Self { rule: Rule::Public, admit: |_, _, _| Box::pin(std::future::ready(Ok(()))) }
     }
 
-    /// A person or service may call that holds this permission, with an access token or an API key.
+    /// A person or service may call that holds this permission, with an access token, an API key or a session cookie.
     #[must_use]
     pub fn permission(resource: &'static str, action: &'static str, scope: Scope) -> Self {
         Self { rule: Rule::Permission(resource, action, scope), admit: admit_caller }
@@ -94,7 +96,7 @@ pub struct Caller {
 /// What a caller came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallerCredential {
-    /// The access token of a session.
+    /// The access token of a session, or its cookie.
     Session(SessionId),
     /// An API key.
     ApiKey(KeyId),
@@ -144,7 +146,7 @@ fn admit_caller<'a>(rule: Rule, context: &'a Context, request: &'a mut Request) 
         let Rule::Permission(resource, action, scope) = rule else {
             return Err(ApiError::internal("a route that asks for no permission"));
         };
-        let caller = authenticate(context, request.headers()).await?;
+        let caller = authenticate(context, request.method(), request.uri(), request.headers()).await?;
         let permission = Permission::new(resource, action, scope);
         if !caller.grants.allow(&permission) {
             let cause = format!("user {} lacks {permission}", caller.user_id);
@@ -174,17 +176,20 @@ fn admit_internal<'a>(_: Rule, context: &'a Context, request: &'a mut Request) -
     })
 }
 
-/// Tells who calls, from `Authorization: Bearer` or `X-API-Key`. One round trip.
-async fn authenticate(context: &Context, headers: &HeaderMap) -> Result<Caller, ApiError> {
+/// Tells who calls, from `Authorization: Bearer`, `X-API-Key` or, without either, the session cookie. One round trip.
+async fn authenticate(
+    context: &Context,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Caller, ApiError> {
     let api_key = headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default());
     match (bearer(headers)?, api_key) {
         (Some(_), Some(_)) => {
             let detail = "send `Authorization` or `X-API-Key`, not both";
             Err(ApiError::bad_request("two_credentials", detail))
         }
-        (None, None) => {
-            Err(ApiError::unauthorized("credential_missing", "send an access token or an API key"))
-        }
+        (None, None) => by_cookie(context, method, uri, headers).await,
         (Some(text), None) if !text.starts_with(&context.configuration().api_keys.prefix) => {
             by_access_token(context, text).await
         }
@@ -201,15 +206,44 @@ async fn by_access_token(context: &Context, text: &str) -> Result<Caller, ApiErr
     let find = LiveSession::find(&claims.org, &claims.sid);
     let rows = context.instance.keyring.verify_with(context, &claims.org, text, &token, find).await?;
     let session = rows.decode_first::<LiveSession>()?.ok_or_else(|| ApiError::invalid_token("no session"))?;
-    if session.user_id != claims.sub || !session.is_alive(&context.configuration().session, context.now) {
+    if session.user_id != claims.sub {
+        return Err(ApiError::invalid_token("session of another user"));
+    }
+    by_session(context, &claims.org, session)
+}
+
+async fn by_cookie(
+    context: &Context,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Caller, ApiError> {
+    let missing = || ApiError::unauthorized("credential_missing", "send an access token or an API key");
+    let value = cookie::find(headers, &context.configuration().session.cookie_name)?.ok_or_else(missing)?;
+    check_cookie_use(method, uri, headers, context.configuration())?;
+    let credential = parse_credential(SESSION_TOKEN_PREFIX, value)?;
+    let organization = credential.organization();
+    let find = LiveSession::find_by_cookie(organization, &credential.hash());
+    let rows = context.db(organization).run(find).await?;
+    let session = rows.decode_first::<LiveSession>()?.ok_or_else(|| ApiError::invalid_token("no session"))?;
+    by_session(context, organization, session)
+}
+
+/// The caller of a session that holds, its use noted.
+fn by_session(
+    context: &Context,
+    organization: &OrganizationId,
+    session: LiveSession,
+) -> Result<Caller, ApiError> {
+    if !session.is_alive(&context.configuration().session, context.now) {
         return Err(ApiError::invalid_token("session ended"));
     }
     if session.is_activity_due(context.now) {
-        let note = LiveSession::note_activity(&claims.org, &session.session_id, context.now);
-        context.defer_statement(&claims.org, note);
+        let note = LiveSession::note_activity(organization, &session.session_id, context.now);
+        context.defer_statement(organization, note);
     }
     Ok(Caller {
-        organization: claims.org.clone(),
+        organization: organization.clone(),
         user_id: session.user_id,
         username: session.username,
         grants: session.grants.and(Grants::from_texts(SELF_GRANTS)),

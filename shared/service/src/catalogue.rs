@@ -140,6 +140,7 @@ fn openapi(functions: &[Function]) -> Value {
             "securitySchemes": {
                 "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "sessionCookie": {"type": "apiKey", "in": "cookie", "name": "CRONOS_SESSION"},
                 "scimToken": {"type": "http", "scheme": "bearer"},
                 "internalToken": {"type": "http", "scheme": "bearer"},
             },
@@ -192,7 +193,7 @@ fn operation_id(declaration: &Declaration) -> String {
 fn security(rule: Rule) -> Value {
     match rule {
         Rule::Public => json!([]),
-        Rule::Permission(..) => json!([{"accessToken": []}, {"apiKey": []}]),
+        Rule::Permission(..) => json!([{"accessToken": []}, {"apiKey": []}, {"sessionCookie": []}]),
         Rule::Scim => json!([{"scimToken": []}]),
         Rule::Internal => json!([{"internalToken": []}]),
     }

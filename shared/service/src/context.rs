@@ -28,7 +28,7 @@ pub struct Context {
     pub now: Timestamp,
     /// Its id: the caller's `X-Request-Id`, or ours.
     pub request_id: Arc<str>,
-    /// Where it came from, as the host or our own gateway says.
+    /// Where it came from, as the host says, or a proxy that the configuration trusts.
     pub client_address: Option<IpAddr>,
     /// What sent it, cut to a sane length.
     pub user_agent: Option<Arc<str>>,

@@ -14,6 +14,7 @@ use iam_core::password::PasswordError;
 use iam_core::permission::Permission;
 use iam_core::seal::SealError;
 use iam_core::sql::RowError;
+use iam_core::time::Timestamp;
 use iam_edge::{DbError, RandomError};
 use serde::Serialize;
 
@@ -143,6 +144,19 @@ impl ApiError {
     pub fn field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "a field is refused")
             .and_field(pointer, detail)
+    }
+
+    /// 429: no password of this account, or from this address, is looked at before `until`.
+    #[must_use]
+    pub fn too_many_attempts(until: Timestamp, now: Timestamp) -> Self {
+        let seconds =
+            until.as_millis().saturating_sub(now.as_millis()).saturating_add(999).div_euclid(1000).max(1);
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_attempts",
+            "too many failed attempts, try again later",
+        )
+        .header(http::header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// 500: our fault. The cause is for the log alone.

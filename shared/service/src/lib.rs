@@ -5,9 +5,11 @@
 //! [`Caller`] or [`ScimClient`], [`Json`], [`Query`], [`Id`].
 
 mod access;
+mod address;
 #[cfg(not(target_family = "wasm"))]
 pub mod catalogue;
 mod context;
+mod cookie;
 mod cors;
 mod documentation;
 mod error;
@@ -16,16 +18,20 @@ mod idempotency;
 mod instance;
 mod json;
 mod keyring;
+mod lockout;
+mod origin;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient};
 pub use context::Context;
+pub use cookie::{clear_session_cookie, session_cookie};
 pub use error::{ApiError, ErrorStyle, FieldError, Problem};
 pub use function::{Function, Route};
 pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
 pub use keyring::{Keyring, access_claims};
+pub use origin::check_origin;
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.

@@ -17,6 +17,7 @@ use iam_telemetry::{Answered, Attribute, RequestTrace};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
+use crate::address::client_address;
 use crate::context::{Context, short_user_agent};
 use crate::cors;
 use crate::error::{ApiError, ErrorStyle};
@@ -198,7 +199,11 @@ fn context(
     Context {
         now: iam_edge::now(),
         request_id: request_id.into(),
-        client_address: host.client_address(),
+        client_address: client_address(
+            host.client_address(),
+            headers,
+            &instance.configuration.network.trusted_proxies,
+        ),
         user_agent: user_agent.map(short_user_agent),
         traceparent,
         host,

@@ -7,7 +7,7 @@ use crate::Deployment;
 /// The answer of source document 0, with tokens that work.
 pub async fn signs_in(deployment: &Deployment) {
     let setup = &deployment.setup;
-    let answer = deployment.client().login(&setup.username.to_uppercase(), &setup.password).await.expect(200);
+    let answer = deployment.sign_in_administrator().await;
     assert_eq!(answer.json["token_type"], "Bearer");
     assert_eq!(answer.json["expires_in"], 3600);
     assert_eq!(answer.json["user"]["username"], setup.username);
@@ -19,8 +19,7 @@ pub async fn signs_in(deployment: &Deployment) {
     assert_eq!(answer.headers["cache-control"], "no-store");
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     assert!(answer.headers.contains_key("strict-transport-security"));
-    let (first, second) =
-        (answer, deployment.client().login(&setup.username, &setup.password).await.expect(200));
+    let (first, second) = (answer, deployment.sign_in_administrator().await);
     assert_ne!(first.text_at("/access_token"), second.text_at("/access_token"));
 }
 
@@ -56,8 +55,7 @@ pub async fn a_token_opens_the_profile(deployment: &Deployment) {
 
 /// A changed token, somebody else's and a made-up one open nothing.
 pub async fn a_forged_token_opens_nothing(deployment: &Deployment) {
-    let answer =
-        deployment.client().login(&deployment.setup.username, &deployment.setup.password).await.expect(200);
+    let answer = deployment.sign_in_administrator().await;
     let token = answer.text_at("/access_token");
     let (input, signature) = token.rsplit_once('.').unwrap();
     let flipped = if signature.starts_with('A') { 'B' } else { 'A' };

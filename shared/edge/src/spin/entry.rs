@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
-use http::header::{CONTENT_LENGTH, HeaderName};
+use http::header::{CONTENT_LENGTH, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use spin_sdk::http::{FromRequest, FullBody, IntoResponse};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request as WasiRequest, Response as WasiResponse};
@@ -17,6 +17,9 @@ pub use spin_sdk::wasip3;
 /// The client's address as the component that passes a request on knows it.
 pub(super) const FORWARDED_ADDRESS: HeaderName = HeaderName::from_static("iam-client-address");
 
+/// The host that the client named, likewise: a browser's own origin is told by it.
+pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("iam-client-host");
+
 /// The HTTP trigger.
 ///
 /// # Errors
@@ -27,7 +30,8 @@ where
     F: Future<Output = Response<Body>>,
 {
     let response = match whole_request(request).await {
-        Ok(request) => {
+        Ok(mut request) => {
+            restore_host(request.headers_mut());
             let host = Host::new(client_address(request.headers()));
             handler(host, request).await
         }
@@ -54,11 +58,24 @@ async fn whole_request(request: WasiRequest) -> Result<Request<Body>, StatusCode
 /// of the application has the unspecified address there, which no client has; only then does the
 /// address count that the component passed on.
 fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
-    let direct = parse_address(headers.get_all("spin-client-addr").iter().next_back()?)?;
+    let direct = direct_address(headers)?;
     if direct.is_unspecified() {
         parse_address(headers.get_all(FORWARDED_ADDRESS).iter().next_back()?)
     } else {
         Some(direct)
+    }
+}
+
+fn direct_address(headers: &HeaderMap) -> Option<IpAddr> {
+    parse_address(headers.get_all("spin-client-addr").iter().next_back()?)
+}
+
+/// A request from another component names that component's callee as its host: the client's own is put back.
+fn restore_host(headers: &mut HeaderMap) {
+    let named = headers.remove(FORWARDED_HOST);
+    let is_passed_on = direct_address(headers).is_some_and(|address| address.is_unspecified());
+    if let (Some(host), true) = (named, is_passed_on) {
+        headers.insert(HOST, host);
     }
 }
 

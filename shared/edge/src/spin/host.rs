@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::HOST;
 use http::{HeaderValue, Request, Response};
 use iam_core::time::Timestamp;
 use spin_sdk::variables;
 
 use super::database::SharedConnection;
-use super::entry::FORWARDED_ADDRESS;
+use super::entry::{FORWARDED_ADDRESS, FORWARDED_HOST};
 use super::{Db, Kv, Socket, fetch};
 use crate::{ConnectError, FetchError, FetchLimits, HostKind, Secret, Tls, VariableError};
 
@@ -75,6 +76,12 @@ impl Host {
         let address = self.client_address.map(|address| HeaderValue::try_from(address.to_string()));
         if let Some(Ok(address)) = address {
             request.headers_mut().insert(FORWARDED_ADDRESS, address);
+        }
+        request.headers_mut().remove(FORWARDED_HOST);
+        let stated = request.headers().get(HOST).cloned();
+        let written = || HeaderValue::try_from(request.uri().authority()?.as_str()).ok();
+        if let Some(host) = stated.or_else(written) {
+            request.headers_mut().insert(FORWARDED_HOST, host);
         }
         fetch::forward(function, request).await
     }

@@ -1,0 +1,101 @@
+//! The beginning of a session, once it is proved who signs in.
+
+use iam_core::audit::Outcome;
+use iam_core::credential::CredentialHash;
+use iam_core::id::{OrganizationId, SessionId};
+use iam_core::password;
+use iam_core::session::{NewSession, SESSION_EXISTS, SessionKind};
+use iam_core::session_view::{Session, SessionQuery};
+use iam_core::sql::Rows;
+use iam_core::time::Timestamp;
+use iam_core::user::SignInUser;
+use iam_service::{ApiError, Context};
+
+use crate::LoginRequest;
+use crate::proof::{Proof, Refusal, count, refused};
+
+/// With what a session is used.
+pub(crate) enum Use<'a> {
+    /// Tokens; the refresh token's hash and its end.
+    Tokens(&'a CredentialHash, Timestamp),
+    /// A cookie; its hash.
+    Cookie(&'a CredentialHash),
+}
+
+/// Begins the session in one round trip, with everything that belongs to it. A browser gets to see it.
+pub(crate) async fn begin(
+    context: &Context,
+    request: &LoginRequest,
+    proof: Proof,
+    session_id: &SessionId,
+    with: Use<'_>,
+) -> Result<(SignInUser, Option<Session>), ApiError> {
+    let Proof { organization, user, forgiveness, .. } = proof;
+    let configuration = context.configuration();
+    let address = context.client_address.map(|address| address.to_string());
+    let session = NewSession {
+        organization: &organization,
+        session_id,
+        user_id: &user.user_id,
+        kind: SessionKind::Interactive,
+        client_id: None,
+        scope: None,
+        token_hash: match &with {
+            Use::Cookie(hash) => Some(hash),
+            Use::Tokens(..) => None,
+        },
+        life: configuration.session.timeout,
+        ip_address: address.as_deref(),
+        user_agent: context.user_agent.as_deref(),
+        mfa_verified: false,
+        now: context.now,
+    };
+    let event = context
+        .audit(&organization, "login", "session", Outcome::Success)?
+        .of_user(&user.user_id)
+        .on(session_id.as_str());
+    let mut batch = vec![
+        session.begin_on(request.device_id.as_deref()),
+        session.end_oldest(&configuration.session),
+        session.note_login(),
+        event.record_if(SESSION_EXISTS, session_id),
+    ];
+    batch.extend(forgiveness);
+    batch.push(match with {
+        Use::Tokens(hash, until) => session.first_refresh_token(hash, until),
+        Use::Cookie(_) => SessionQuery {
+            organization: &organization,
+            configuration: &configuration.session,
+            now: context.now,
+        }
+        .find(session_id),
+    });
+    let rows = context.db(&organization).batch(batch).await?;
+    if rows.first().is_none_or(Rows::is_empty) {
+        // Suspended or deleted between the two round trips.
+        return Err(refused(Refusal::Inactive));
+    }
+    upgrade_hash(context, &organization, &user, &request.password);
+    count(None);
+    let begun = rows.last().map(Rows::decode_first::<Session>).transpose()?.flatten();
+    Ok((user, begun.map(|session| Session { current: true, ..session })))
+}
+
+/// Hashes the password anew, after the answer, where the configured cost has changed since it was stored.
+fn upgrade_hash(context: &Context, organization: &OrganizationId, user: &SignInUser, password: &str) {
+    let cost = context.configuration().password.argon2;
+    let is_outdated = user.password_hash.as_deref().is_some_and(|stored| password::is_outdated(stored, cost));
+    if !is_outdated {
+        return;
+    }
+    let upgraded = context.entropy().and_then(|salt| Ok(password::hash(password, &salt, cost)?));
+    match upgraded {
+        Ok(hash) => {
+            context.defer_statement(organization, SignInUser::upgrade_hash(organization, user, &hash))
+        }
+        Err(error) => {
+            let cause = error.log_cause().unwrap_or_default();
+            context.instance.log_failure(context, "password hash not upgraded", cause);
+        }
+    }
+}
