@@ -12,6 +12,7 @@ pub mod credential;
 pub mod encoding;
 pub mod id;
 pub mod idempotency;
+pub mod jwk;
 pub mod jwt;
 pub mod keyring;
 pub mod password;

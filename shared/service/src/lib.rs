@@ -16,6 +16,7 @@ mod idempotency;
 mod instance;
 mod json;
 mod keyring;
+mod refresh;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient};
@@ -23,9 +24,10 @@ pub use context::Context;
 pub use error::{ApiError, ErrorStyle, FieldError, Problem};
 pub use function::{Function, Route};
 pub use idempotency::{Creation, CreationResult};
-pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY};
+pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
-pub use keyring::{Keyring, access_claims};
+pub use keyring::{Keyring, access_claims, new_key};
+pub use refresh::{Refreshed, RefreshRefusal, exchange_refresh_token};
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.
