@@ -3,6 +3,9 @@
 use crate::Route;
 
 pub(crate) const ROUTES: &[Route] = &[
+    Route { method: "GET", path: "/.well-known/jwks.json", function: "well-known" },
+    Route { method: "GET", path: "/.well-known/oauth-authorization-server", function: "well-known" },
+    Route { method: "GET", path: "/.well-known/{organization}/jwks.json", function: "well-known" },
     Route { method: "GET", path: "/api/scim/v2/ResourceTypes", function: "scim" },
     Route { method: "GET", path: "/api/scim/v2/ResourceTypes/{id}", function: "scim" },
     Route { method: "GET", path: "/api/scim/v2/Schemas", function: "scim" },
@@ -21,8 +24,12 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/api/v1/auth/login", function: "login" },
     Route { method: "GET", path: "/api/v1/auth/me", function: "profile" },
     Route { method: "POST", path: "/api/v1/auth/refresh", function: "token-refresh" },
+    Route { method: "GET", path: "/api/v1/keyring", function: "keyring" },
+    Route { method: "POST", path: "/api/v1/keyring/rotate", function: "keyring" },
     Route { method: "GET", path: "/health", function: "health" },
     Route { method: "GET", path: "/health/detailed", function: "health" },
     Route { method: "POST", path: "/internal/scheduled/key-rotation", function: "key-rotate" },
+    Route { method: "POST", path: "/internal/scheduled/keyring-rotation", function: "keyring" },
+    Route { method: "GET", path: "/openapi.json", function: "well-known" },
     Route { method: "GET", path: "/ready", function: "health" },
 ];

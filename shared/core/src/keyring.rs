@@ -315,7 +315,8 @@ impl DueSuccessor {
             let began = if stored == algorithm { now.before(timing.period).after(timing.wait) } else { now };
             Statement::new(
                 "SELECT org_id, generation FROM signing_keys INDEXED BY signing_keys_youngest WHERE signs_until IS NULL \
-                 AND algorithm = ?1 AND signs_from <= ?2 ORDER BY signs_from LIMIT ?3",
+                 AND algorithm = ?1 AND signs_from <= ?2 AND EXISTS (SELECT 1 FROM organizations WHERE org_id = \
+                 signing_keys.org_id) ORDER BY signs_from LIMIT ?3",
             )
             .bind(stored.as_str())
             .bind(began)
