@@ -51,8 +51,8 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Twice what verifiers may keep the JWKS, so that a cache in between may keep it too, and what an instance may keep
-    /// the keys. A key signs at least as long as a token lives, which bounds how many are published at once.
+    /// A key waits twice what verifiers may keep the JWKS, so that a cache in between may keep it too, and what an instance
+    /// may keep the keys, and what clocks may disagree. A key signs at least as long as a token lives, which bounds how many are published at once.
     #[must_use]
     pub fn of(configuration: &Configuration) -> Self {
         let sum = |parts: [Duration; 4]| {
@@ -60,7 +60,7 @@ impl Timing {
         };
         let cached = configuration.keyring.jwks_max_age;
         let token = configuration.jwt.access_token_expiry;
-        let wait = sum([cached, cached, KEYS_LIFE, Duration::from_millis(0)]);
+        let wait = sum([cached, cached, KEYS_LIFE, LEEWAY]);
         Self {
             wait,
             retire_after: sum([token, LEEWAY, KEYS_LIFE, KEYS_LIFE]),
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn time_alone_moves_a_key_through_its_phases() {
         let timing = Timing::of(&Configuration::default());
-        assert_eq!(timing.wait, Duration::from_seconds(660));
+        assert_eq!(timing.wait, Duration::from_seconds(690));
         let mut first = key(Place::first(START));
         assert_eq!(first.phase(START), Some(Phase::Signing));
         let now = START.after(Duration::from_hours(1));
