@@ -81,7 +81,10 @@ fn is_wide(sql: &str, steps: &[String]) -> bool {
     let is_sorted = steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY"));
     let is_page = sql.contains("LIMIT") && !is_sorted;
     steps.iter().any(|step| {
-        let searches_organization_alone = step.starts_with("SEARCH") && step.ends_with("(org_id=?)");
+        // The organization alone is a whole key of its own table.
+        let searches_organization_alone = step.starts_with("SEARCH")
+            && !step.starts_with("SEARCH organizations ")
+            && step.ends_with("(org_id=?)");
         let scans =
             step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE") && !step.contains("CONSTANT ROW");
         (searches_organization_alone && !is_page && !is_total) || (scans && !step.contains("SCAN (subquery"))
