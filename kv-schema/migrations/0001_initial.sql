@@ -159,6 +159,8 @@ CREATE TABLE refresh_tokens (
   issued_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
   spent_at INTEGER,
+  -- the audit record of the refresh that spent it: one refresh, however many ask for it at once
+  spent_by TEXT,
   -- the token that replaced this one
   successor_hash TEXT,
   PRIMARY KEY (org_id, token_hash)
@@ -194,23 +196,33 @@ CREATE INDEX api_keys_by_owner ON api_keys (org_id, owner_id, key_id);
 CREATE INDEX api_keys_active_by_owner ON api_keys (org_id, owner_id, expires_at) WHERE status = 'active';
 CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE status = 'active';
 
+-- A key is announced from created_at, signs from signs_from until signs_until, and is published until retires_at. The
+-- youngest of an organization has neither end.
 CREATE TABLE signing_keys (
   org_id TEXT NOT NULL,
   -- the JWK "kid"
   key_id TEXT NOT NULL,
   algorithm TEXT NOT NULL CHECK (algorithm IN ('ES256', 'EdDSA', 'RS256')),
+  -- its place in the organization's chain of keys, from 1
+  generation INTEGER NOT NULL,
   -- base64url; the form is told by the algorithm
   public_key TEXT NOT NULL,
-  -- sealed under the host's master key
-  sealed_private_key TEXT NOT NULL,
+  -- sealed under the host's master key, whose id begins at the fourth character; NULL once it no longer signs
+  sealed_private_key TEXT,
   created_at INTEGER NOT NULL,
-  -- no longer signs, still verifies
-  retired_at INTEGER,
+  signs_from INTEGER NOT NULL,
+  signs_until INTEGER,
+  retires_at INTEGER,
   PRIMARY KEY (org_id, key_id)
 ) STRICT, WITHOUT ROWID;
 
--- One key signs at a time: two first sign-ins at the same instant can't both make one.
-CREATE UNIQUE INDEX signing_keys_in_use ON signing_keys (org_id, algorithm) WHERE retired_at IS NULL;
+-- A place in the chain is taken once: of two rotations at the same instant one stays.
+CREATE UNIQUE INDEX signing_keys_by_generation ON signing_keys (org_id, generation);
+CREATE INDEX signing_keys_youngest ON signing_keys (algorithm, signs_from) WHERE signs_until IS NULL;
+CREATE INDEX signing_keys_to_destroy ON signing_keys (signs_until) WHERE sealed_private_key IS NOT NULL;
+CREATE INDEX signing_keys_by_retirement ON signing_keys (retires_at) WHERE retires_at IS NOT NULL;
+CREATE INDEX signing_keys_by_master_key ON signing_keys (substr(sealed_private_key, 4, 8), org_id, key_id)
+  WHERE sealed_private_key IS NOT NULL;
 
 CREATE TABLE scim_tokens (
   org_id TEXT NOT NULL,
@@ -240,6 +252,8 @@ CREATE TABLE idempotent_answers (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idempotent_answers_by_age ON idempotent_answers (created_at);
+-- Which master key an answer was sealed under.
+CREATE INDEX idempotent_answers_by_master_key ON idempotent_answers (substr(sealed_answer, 4, 8));
 
 CREATE TABLE audit_events (
   org_id TEXT NOT NULL,

@@ -16,6 +16,7 @@ pub mod collector;
 pub mod conformance;
 pub mod deployment;
 pub mod hosts;
+pub mod model;
 pub mod native;
 pub mod process;
 pub mod scenarios;
@@ -35,7 +36,10 @@ macro_rules! scenarios {
                 an_address_is_locked_over_all_accounts, a_made_up_organization_leaves_no_trace;
             sessions => a_browser_signs_in_with_a_cookie, another_site_changes_nothing, are_listed_and_ended,
                 are_their_owners, end_everywhere;
-            refresh => rotates, of_two_at_once_one_wins, a_reused_token_ends_the_session;
+            refresh => rotates, of_twenty_at_once_one_wins, a_used_successor_is_given_to_nobody,
+                a_reused_token_ends_the_session;
+            keyring => is_for_those_who_may, of_many_rotations_one_waits;
+            well_known => keys_verify_tokens, copies_are_kept, metadata_names_the_endpoints, the_description_is_served;
             api_keys => live_and_die, are_listed_in_pages, never_exceed_their_owner, are_created_once, expire_by_schedule,
                 a_key_is_a_credential;
             health => tells, details_need_a_permission;

@@ -60,6 +60,18 @@ pub fn start(setup: Setup) -> (Deployment, TestHost) {
     )
 }
 
+/// Starts these functions anew over the same database, with these variables instead of the ones before.
+pub fn restart(host: &TestHost, functions: &[&str], variables: &[(&str, &str)]) {
+    for (name, value) in variables {
+        host.set_variable(name, value);
+    }
+    for function in iam_catalogue::functions() {
+        if functions.is_empty() || functions.contains(&function.name) {
+            bind(host, function, &Arc::default());
+        }
+    }
+}
+
 /// On a thread of its own: whoever asks is inside a runtime already.
 fn count(host: &TestHost, sql: &str) -> i64 {
     let (host, sql) = (host.clone(), sql.to_owned());

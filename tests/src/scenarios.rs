@@ -5,11 +5,13 @@ pub mod api_keys;
 pub mod health;
 pub mod hostile;
 pub mod lockout;
+pub mod keyring;
 pub mod refresh;
 pub mod scim;
 pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;
+pub mod well_known;
 
 use serde_json::{Value, json};
 
@@ -47,6 +49,8 @@ pub async fn run_all(deployment: &crate::Deployment) {
     sessions::end_everywhere(deployment).await;
     refresh::rotates(deployment).await;
     refresh::a_reused_token_ends_the_session(deployment).await;
+    keyring::of_many_rotations_one_waits(deployment).await;
+    well_known::keys_verify_tokens(deployment).await;
     api_keys::live_and_die(deployment).await;
     api_keys::are_listed_in_pages(deployment).await;
     api_keys::are_created_once(deployment).await;

@@ -36,8 +36,8 @@ pub(crate) struct Deploy {
     /// The configuration document (JSON, or TOML by its name) that becomes IAM_CONFIG; every field has a default
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A JSON or .env file with IAM_MASTER_KEY (32 bytes, base64url) and IAM_INTERNAL_TOKEN; secrets set before
-    /// stay where it is not given
+    /// A JSON or .env file with IAM_MASTER_KEY (32 bytes, base64url) and IAM_INTERNAL_TOKEN, and with
+    /// IAM_MASTER_KEY_PREVIOUS while the master key is turned over; secrets set before stay where it is not given
     #[arg(long, value_name = "FILE")]
     secrets_file: Option<PathBuf>,
 }

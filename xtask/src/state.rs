@@ -21,6 +21,8 @@ pub(crate) struct State {
 /// What the functions get from the host's secrets.
 pub(crate) struct Secrets {
     pub(crate) master_key: String,
+    /// While the master key is turned over: the line `IAM_MASTER_KEY_PREVIOUS=…`, added by hand.
+    pub(crate) master_key_previous: Option<String>,
     pub(crate) internal_token: String,
 }
 
@@ -52,7 +54,8 @@ impl State {
                 fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
             return Secrets::parse(&text).with_context(|| format!("{} is not as expected", path.display()));
         }
-        let secrets = Secrets { master_key: random_text()?, internal_token: random_text()? };
+        let (master_key, internal_token) = (random_text()?, random_text()?);
+        let secrets = Secrets { master_key, master_key_previous: None, internal_token };
         write_private(&path, secrets.text().as_bytes())?;
         Ok(secrets)
     }
@@ -97,6 +100,7 @@ impl Secrets {
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         Some(Self {
             master_key: value("IAM_MASTER_KEY")?.to_owned(),
+            master_key_previous: value("IAM_MASTER_KEY_PREVIOUS").map(str::to_owned),
             internal_token: value("IAM_INTERNAL_TOKEN")?.to_owned(),
         })
     }

@@ -3,6 +3,9 @@
 use crate::Route;
 
 pub(crate) const ROUTES: &[Route] = &[
+    Route { method: "GET", path: "/.well-known/jwks.json", function: "well-known" },
+    Route { method: "GET", path: "/.well-known/oauth-authorization-server", function: "well-known" },
+    Route { method: "GET", path: "/.well-known/{organization}/jwks.json", function: "well-known" },
     Route { method: "GET", path: "/api/scim/v2/ResourceTypes", function: "scim" },
     Route { method: "GET", path: "/api/scim/v2/ResourceTypes/{id}", function: "scim" },
     Route { method: "GET", path: "/api/scim/v2/Schemas", function: "scim" },
@@ -22,6 +25,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/api/v1/auth/logout", function: "sessions" },
     Route { method: "GET", path: "/api/v1/auth/me", function: "profile" },
     Route { method: "POST", path: "/api/v1/auth/refresh", function: "token-refresh" },
+    Route { method: "GET", path: "/api/v1/keyring", function: "keyring" },
+    Route { method: "POST", path: "/api/v1/keyring/rotate", function: "keyring" },
     Route { method: "DELETE", path: "/api/v1/sessions", function: "sessions" },
     Route { method: "GET", path: "/api/v1/sessions", function: "sessions" },
     Route { method: "POST", path: "/api/v1/sessions", function: "login" },
@@ -30,5 +35,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "GET", path: "/health", function: "health" },
     Route { method: "GET", path: "/health/detailed", function: "health" },
     Route { method: "POST", path: "/internal/scheduled/key-rotation", function: "key-rotate" },
+    Route { method: "POST", path: "/internal/scheduled/keyring-rotation", function: "keyring" },
+    Route { method: "GET", path: "/openapi.json", function: "well-known" },
     Route { method: "GET", path: "/ready", function: "health" },
 ];

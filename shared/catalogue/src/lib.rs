@@ -10,11 +10,13 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_key_revoke::function(),
         iam_key_rotate::function(),
         iam_key_verify::function(),
+        iam_keyring::function(),
         iam_login::function(),
         iam_metrics_push::function(),
         iam_profile::function(),
         iam_scim::function(),
         iam_sessions::function(),
         iam_token_refresh::function(),
+        iam_well_known::function(),
     ]
 }

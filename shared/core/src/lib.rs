@@ -13,6 +13,7 @@ pub mod device;
 pub mod encoding;
 pub mod id;
 pub mod idempotency;
+pub mod jwk;
 pub mod jwt;
 pub mod keyring;
 pub mod lockout;

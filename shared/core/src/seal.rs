@@ -3,12 +3,16 @@
 //!
 //! A sealed text is `v1.<master key id>.<base64url of nonce, ciphertext and tag>`. The purpose (table and row)
 //! is authenticated, so a sealed value that is copied to another row does not open.
+//!
+//! A host has one master key, and while it is turned over the previous one too: new texts are sealed under the current
+//! one, and the id in a sealed text tells which one opens it.
 
 use std::fmt;
 
 use aes_gcm::aead::{Aead, KeyInit, Nonce, Payload};
 use aes_gcm::{Aes256Gcm, Key};
 use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -17,10 +21,83 @@ use crate::encoding::{base64url, from_base64url};
 /// How much randomness sealing takes.
 pub const NONCE_BYTES: usize = 12;
 
-/// The host's master key: 32 bytes, from the host's secrets (`IAM_MASTER_KEY`, base64url).
+/// How long the id of a master key is, in characters: it stands at the fourth character of a sealed text, and the
+/// database's indexes read it there.
+pub const MASTER_KEY_ID_LENGTH: usize = 8;
+
+/// The host's master keys: what seals and opens.
+#[derive(Debug)]
+pub struct MasterKeys {
+    current: MasterKey,
+    previous: Option<MasterKey>,
+}
+
+impl MasterKeys {
+    /// The key that seals, and the one it takes over from while there are texts that only that one opens.
+    #[must_use]
+    pub fn new(current: MasterKey, previous: Option<MasterKey>) -> Self {
+        let previous = previous.filter(|previous| previous.id != current.id);
+        Self { current, previous }
+    }
+
+    /// The id of the key that seals.
+    #[must_use]
+    pub fn current_id(&self) -> &str {
+        &self.current.id
+    }
+
+    /// The id of the key that only opens, where there is one.
+    #[must_use]
+    pub fn previous_id(&self) -> Option<&str> {
+        self.previous.as_ref().map(|key| key.id.as_str())
+    }
+
+    /// Seals under the current key.
+    ///
+    /// # Errors
+    /// As [`MasterKey::seal`].
+    pub fn seal(&self, purpose: &str, plain: &[u8], nonce: [u8; NONCE_BYTES]) -> Result<String, SealError> {
+        self.current.seal(purpose, plain, nonce)
+    }
+
+    /// Opens under the key that the sealed text names.
+    ///
+    /// # Errors
+    /// When it is neither of these keys', was sealed for another purpose, or changed since.
+    pub fn open(&self, purpose: &str, sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let mut refusal = SealError::OtherMasterKey;
+        for key in self.each() {
+            match key.open(purpose, sealed) {
+                Err(SealError::OtherMasterKey) => {}
+                Err(error) => refusal = error,
+                opened => return opened,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// 32 bytes that follow from a secret text and nobody else can tell: under the current key first, then under the
+    /// previous one where there is one.
+    pub fn derive(&self, text: &str) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
+        self.each().map(|key| key.derive(text))
+    }
+
+    fn each(&self) -> impl Iterator<Item = &MasterKey> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+/// A master key: 32 bytes, from the host's secrets (`IAM_MASTER_KEY`, base64url).
 pub struct MasterKey {
     id: String,
     sealing: Zeroizing<[u8; 32]>,
+    deriving: Zeroizing<[u8; 64]>,
+}
+
+/// The id of the master key that a text was sealed under, where it is a sealed text.
+#[must_use]
+pub fn sealed_under(sealed: &str) -> Option<&str> {
+    sealed.strip_prefix("v1.")?.split_once('.').map(|(id, _)| id)
 }
 
 impl MasterKey {
@@ -33,12 +110,20 @@ impl MasterKey {
         if bytes.len() != 32 {
             return Err(SealError::MasterKey);
         }
-        let mut sealing = Zeroizing::new([0; 32]);
-        Hkdf::<Sha256>::new(None, &bytes)
+        let derivation = Hkdf::<Sha256>::new(None, &bytes);
+        let (mut sealing, mut deriving) = (Zeroizing::new([0; 32]), Zeroizing::new([0; 64]));
+        derivation
             .expand(b"edge-iam/seal/v1", sealing.as_mut_slice())
+            .and_then(|()| derivation.expand(b"edge-iam/successor/v1", deriving.as_mut_slice()))
             .map_err(|_| SealError::MasterKey)?;
         let id = Sha256::digest(sealing.as_slice());
-        Ok(Self { id: base64url(id.get(..6).unwrap_or_default()), sealing })
+        Ok(Self { id: base64url(id.get(..6).unwrap_or_default()), sealing, deriving })
+    }
+
+    /// HMAC-SHA-256 of a text, under a key that serves nothing else.
+    fn derive(&self, text: &str) -> Zeroizing<[u8; 32]> {
+        let mac = Hmac::<Sha256>::new(&(*self.deriving).into()).chain_update(text.as_bytes());
+        Zeroizing::new(mac.finalize().into_bytes().into())
     }
 
     /// Seals `plain` for `purpose`. The nonce must be fresh randomness.
@@ -120,6 +205,33 @@ mod tests {
         assert_eq!(key(1).open("table/row", &sealed).unwrap().as_slice(), b"secret");
         assert_eq!(key(1).open("table/other", &sealed).unwrap_err(), SealError::Broken);
         assert_eq!(key(2).open("table/row", &sealed).unwrap_err(), SealError::OtherMasterKey);
+    }
+
+    #[test]
+    fn the_previous_key_opens_and_never_seals() {
+        let old = MasterKeys::new(key(1), None).seal("p", b"secret", [3; NONCE_BYTES]).unwrap();
+        let both = MasterKeys::new(key(2), Some(key(1)));
+        assert_eq!(both.open("p", &old).unwrap().as_slice(), b"secret");
+        assert_eq!(both.open("q", &old).unwrap_err(), SealError::Broken);
+        let new = both.seal("p", b"secret", [4; NONCE_BYTES]).unwrap();
+        assert_eq!(sealed_under(&new), Some(both.current_id()));
+        assert_eq!(sealed_under(&old), both.previous_id());
+        assert_eq!(both.current_id().len(), MASTER_KEY_ID_LENGTH);
+        let alone = MasterKeys::new(key(2), None);
+        assert_eq!(alone.open("p", &old).unwrap_err(), SealError::OtherMasterKey);
+        assert_eq!(alone.open("p", &new).unwrap().as_slice(), b"secret");
+    }
+
+    #[test]
+    fn what_is_derived_follows_from_text_and_key_alone() {
+        let derive = |keys: MasterKeys, text: &str| keys.derive(text).map(|bytes| *bytes).collect::<Vec<_>>();
+        let alone = derive(MasterKeys::new(key(1), None), "a");
+        assert_eq!(alone.len(), 1);
+        assert_eq!(derive(MasterKeys::new(key(2), Some(key(1))), "a").get(1), alone.first());
+        assert_ne!(derive(MasterKeys::new(key(1), None), "b"), alone);
+        assert_ne!(derive(MasterKeys::new(key(2), None), "a"), alone);
+        // The same key twice is one key.
+        assert_eq!(derive(MasterKeys::new(key(1), Some(key(1))), "a"), alone);
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub(crate) fn is_preflight(parts: &Parts) -> bool {
 
 /// Lets an allowed origin read the answer.
 pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
+    // What every origin may read, caches may keep for all.
+    if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        return;
+    }
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     // With its cookie: SameSite keeps that from other sites, whatever they are allowed.
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));

@@ -16,7 +16,7 @@ use http::Method;
 use crate::access::Access;
 use crate::context::Context;
 use crate::error::{ApiError, ErrorStyle};
-use crate::instance::{INTERNAL_TOKEN, MASTER_KEY};
+use crate::instance::{INTERNAL_TOKEN, MASTER_KEY, MASTER_KEY_PREVIOUS};
 
 /// How many round trips one run of a job takes at most. Nobody waits for a job, but it must end.
 const MAX_JOB_ROUND_TRIPS: u32 = 64;
@@ -88,10 +88,11 @@ impl Function {
         self
     }
 
-    /// It seals or opens what is sealed: it needs the master key.
+    /// It seals or opens what is sealed: it needs the master key, and while that is turned over
+    /// the previous one.
     #[must_use]
     pub fn uses_master_key(self) -> Self {
-        self.uses_secret(MASTER_KEY)
+        self.uses_secret(MASTER_KEY).uses_secret(MASTER_KEY_PREVIOUS)
     }
 
     /// It needs a secret of the host by this name.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iam_core::config::{Configuration, DOCUMENT_VARIABLE, FIELD_VARIABLES, LogLevel};
 use iam_core::jwt::Algorithm;
-use iam_core::seal::MasterKey;
+use iam_core::seal::{MasterKey, MasterKeys};
 use iam_edge::{Host, Secret};
 use iam_telemetry::{Attribute, Collector, LogRecord, Redaction, Resource, Settings, Severity};
 
@@ -16,6 +16,9 @@ use crate::keyring::Keyring;
 
 /// The host secret that seals stored secrets: 32 bytes, base64url.
 pub const MASTER_KEY: &str = "IAM_MASTER_KEY";
+
+/// The host secret that only opens what was sealed before the master key was turned over; absent most of the time.
+pub const MASTER_KEY_PREVIOUS: &str = "IAM_MASTER_KEY_PREVIOUS";
 
 /// The host secret with which functions and schedulers call each other.
 pub const INTERNAL_TOKEN: &str = "IAM_INTERNAL_TOKEN";
@@ -33,7 +36,7 @@ pub struct Instance {
     pub telemetry: Arc<Collector>,
     /// When it started.
     pub started_at: iam_core::time::Timestamp,
-    master_key: Option<MasterKey>,
+    master_keys: Option<MasterKeys>,
     internal_token: Option<Secret>,
 }
 
@@ -56,12 +59,8 @@ impl Instance {
                     .to_owned(),
             );
         }
-        let master_key = match secret(host, MASTER_KEY).await? {
-            Some(text) => {
-                Some(MasterKey::parse(text.expose()).map_err(|error| format!("{MASTER_KEY}: {error}"))?)
-            }
-            None => None,
-        };
+        let previous = master_key(host, MASTER_KEY_PREVIOUS).await?;
+        let current = master_key(host, MASTER_KEY).await?;
         let internal_token = secret(host, INTERNAL_TOKEN).await?;
         if internal_token.as_ref().is_some_and(|token| token.expose().len() < MIN_INTERNAL_TOKEN_BYTES) {
             return Err(format!(
@@ -73,17 +72,17 @@ impl Instance {
             configuration,
             keyring: Keyring::default(),
             started_at: iam_edge::now(),
-            master_key,
+            master_keys: current.map(|current| MasterKeys::new(current, previous)),
             internal_token,
         })
     }
 
-    /// The master key.
+    /// The master key, and the previous one while it is turned over.
     ///
     /// # Errors
     /// 500 where the host has none.
-    pub fn master_key(&self) -> Result<&MasterKey, ApiError> {
-        self.master_key
+    pub fn master_key(&self) -> Result<&MasterKeys, ApiError> {
+        self.master_keys
             .as_ref()
             .ok_or_else(|| ApiError::internal(format!("the secret {MASTER_KEY} is not set")))
     }
@@ -157,6 +156,11 @@ async fn variable(host: &Host, name: &str) -> Result<String, String> {
 async fn secret(host: &Host, name: &str) -> Result<Option<Secret>, String> {
     let secret = host.secret(name).await.map_err(|error| error.to_string())?;
     Ok(secret.filter(|secret| !secret.expose().is_empty()))
+}
+
+async fn master_key(host: &Host, name: &str) -> Result<Option<MasterKey>, String> {
+    let Some(text) = secret(host, name).await? else { return Ok(None) };
+    MasterKey::parse(text.expose()).map(Some).map_err(|error| format!("{name}: {error}"))
 }
 
 /// Locks; a panic elsewhere left the data as whole as ever, since no lock is held across a computation.

@@ -1,15 +1,19 @@
 //! The signing keys as an instance holds them, and the signatures it has already verified.
 //!
+//! Keys are read anew with the first question to the database after [`KEYS_LIFE`], in the same round trip. Which one signs
+//! is told by the time, so all instances agree; one that a token names and the instance does not know is looked for once
+//! more before the token is refused.
+//!
 //! Verifying ES256 in wasm takes about a millisecond, more than everything else on a hot path together. A token
 //! comes many times, so the instance remembers the digest of each exact token whose signature it verified, until
-//! the token's own `exp`. It never remembers anything of the session: that is read at every request.
+//! the token's own `exp`, and believes it as long as the key is published. It never remembers anything of the session: that is read at every request.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
 use iam_core::id::{OrganizationId, SigningKeyId, TokenId};
 use iam_core::jwt::{self, AccessClaims, Algorithm, Audience, PublicKey, TokenError, UnverifiedToken};
-use iam_core::keyring::StoredKey;
+use iam_core::keyring::{KEYS_LIFE, Place, StoredKey, signing_key};
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -18,8 +22,9 @@ use crate::context::Context;
 use crate::error::ApiError;
 use crate::instance::lock;
 
-/// How long keys that were read are used before they are read again.
-const KEYS_LIFE: Duration = Duration::from_seconds(60);
+/// Keys that were read this long ago are read again for a token that names an unknown one: made-up names cost at most
+/// one reading a second and organization.
+const KEYS_REREAD_AFTER: Duration = Duration::from_seconds(1);
 
 /// Of how many organizations an instance holds the keys at most.
 const MAX_ORGANIZATIONS: usize = 256;
@@ -55,29 +60,38 @@ impl Keyring {
         question: Statement,
     ) -> Result<Rows, ApiError> {
         let refused = |error: TokenError| ApiError::invalid_token(error.reason());
-        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         let db = context.db(organization);
-        if self.is_verified(&digest, context.now) {
-            return Ok(db.run(question).await?);
-        }
-        if let Some(key) = self.held(organization, context.now).and_then(|keys| public_key(&keys, token)) {
+        let held = self.held(organization, context.now);
+        let known = held.as_ref().and_then(|held| public_key(&held.keys, token, context.now));
+        let (key, rows) = match (known, held) {
+            (Some(key), _) => (key, None),
+            (None, Some(held)) if context.now < held.read_at.after(KEYS_REREAD_AFTER) => {
+                return Err(refused(TokenError::UnknownKey));
+            }
+            (None, _) => {
+                let batch = vec![StoredKey::all(organization, context.now), question.clone()];
+                let [keys, rows] = two(db.batch(batch).await?)?;
+                let keys = self.hold(organization, keys.decode()?, context.now);
+                let key = public_key(&keys, token, context.now);
+                (key.ok_or_else(|| refused(TokenError::UnknownKey))?, Some(rows))
+            }
+        };
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        if !self.is_verified(&digest, context.now) {
             verify(context, token, &key).await.map_err(refused)?;
             self.remember(digest, token.claims().exp, context.now);
-            return Ok(db.run(question).await?);
         }
-        let [keys, rows] = two(db.batch(vec![StoredKey::all(organization), question]).await?)?;
-        let keys = self.hold(organization, keys.decode()?, context.now);
-        let key = public_key(&keys, token).ok_or_else(|| refused(TokenError::UnknownKey))?;
-        verify(context, token, &key).await.map_err(refused)?;
-        self.remember(digest, token.claims().exp, context.now);
-        Ok(rows)
+        match rows {
+            Some(rows) => Ok(rows),
+            None => Ok(db.run(question).await?),
+        }
     }
 
     /// The statement that reads an organization's keys, to run with others of the request, or none where they
     /// are at hand. Give its rows to [`Keyring::sign`].
     #[must_use]
     pub fn question(&self, organization: &OrganizationId, now: Timestamp) -> Option<Statement> {
-        self.held(organization, now).is_none().then(|| StoredKey::all(organization))
+        self.held(organization, now).is_none().then(|| StoredKey::all(organization, now))
     }
 
     /// Signs an access token. The first of an organization makes its key: one round trip, once.
@@ -91,21 +105,16 @@ impl Keyring {
         read: Option<&Rows>,
         claims: &AccessClaims,
     ) -> Result<String, ApiError> {
-        let keys = match read {
+        let mut keys = match read {
             Some(rows) => self.hold(organization, rows.decode()?, context.now),
-            None => self.held(organization, context.now).unwrap_or_default(),
+            None => self.held(organization, context.now).map(|held| held.keys).unwrap_or_default(),
         };
-        let algorithm = context.configuration().jwt.algorithm;
-        let in_use = |keys: &[StoredKey]| {
-            keys.iter().find(|key| !key.is_retired && key.public.algorithm == algorithm).cloned()
-        };
-        let key = match in_use(&keys) {
-            Some(key) => key,
-            None => {
-                let keys = self.make(context, organization, algorithm).await?;
-                in_use(&keys).ok_or_else(|| ApiError::internal("no signing key after one was made"))?
-            }
-        };
+        if keys.is_empty() {
+            keys = self.make_first(context, organization).await?;
+        }
+        let key = signing_key(&keys, context.now)
+            .ok_or_else(|| ApiError::internal(format!("no key of {organization} can sign")))?;
+        let algorithm = key.public.algorithm;
         let private = key.open(organization, context.instance.master_key()?)?;
         let input = jwt::signing_input(key.key_id.as_str(), algorithm, claims).map_err(internal)?;
         match algorithm {
@@ -117,40 +126,62 @@ impl Keyring {
         }
     }
 
-    /// Makes a key and reads back which one is in use: this one, or that of a request that was quicker.
-    async fn make(
+    /// The keys of an organization, read anew where what is at hand is older than [`KEYS_LIFE`]; empty where there is no
+    /// such organization. One that has none gets its first key here, so that nobody ever sees an empty set. One round
+    /// trip at most; another for the first key.
+    ///
+    /// # Errors
+    /// 500 when the keys can't be read or made.
+    pub async fn published(
         &self,
         context: &Context,
         organization: &OrganizationId,
-        algorithm: Algorithm,
     ) -> Result<Vec<StoredKey>, ApiError> {
-        let (private, public) = match algorithm {
-            Algorithm::Es256 | Algorithm::EdDsa => {
-                jwt::key_pair(algorithm, &context.entropy()?).map_err(internal)?
-            }
-            Algorithm::Rs256 => {
-                let pair =
-                    iam_edge::rsa::generate().await.map_err(|error| ApiError::internal(error.to_string()))?;
-                let private = jwt::PrivateKey { algorithm, bytes: pair.private.into() };
-                (private, PublicKey { algorithm, bytes: pair.public })
-            }
-        };
-        let key_id = context.new_id(SigningKeyId::new)?;
-        let master = context.instance.master_key()?;
-        let key = StoredKey::new(organization, key_id, &private, public, master, context.entropy()?)?;
-        let statements = vec![key.store(organization, context.now), StoredKey::all(organization)];
-        let [_, rows] = two(context.db(organization).batch(statements).await?)?;
+        if let Some(held) = self.held(organization, context.now) {
+            return Ok(held.keys);
+        }
+        let rows = context.db(organization).run(StoredKey::all(organization, context.now)).await?;
+        let keys = self.hold(organization, rows.decode()?, context.now);
+        if keys.is_empty() { self.make_first(context, organization).await } else { Ok(keys) }
+    }
+
+    /// Takes over keys that were just read.
+    ///
+    /// # Errors
+    /// 500 when they can't be decoded.
+    pub fn take(
+        &self,
+        context: &Context,
+        organization: &OrganizationId,
+        rows: &Rows,
+    ) -> Result<Vec<StoredKey>, ApiError> {
         Ok(self.hold(organization, rows.decode()?, context.now))
     }
 
-    fn held(&self, organization: &OrganizationId, now: Timestamp) -> Option<Vec<StoredKey>> {
+    /// Makes the first key and reads back which it is: this one, or that of a request that was quicker.
+    async fn make_first(
+        &self,
+        context: &Context,
+        organization: &OrganizationId,
+    ) -> Result<Vec<StoredKey>, ApiError> {
+        let key = new_key(context, organization, Place::first(context.now)).await?;
+        let statements = vec![key.store(organization), StoredKey::all(organization, context.now)];
+        let [_, rows] = two(context.db(organization).batch(statements).await?)?;
+        self.take(context, organization, &rows)
+    }
+
+    fn held(&self, organization: &OrganizationId, now: Timestamp) -> Option<HeldKeys> {
         let held = lock(&self.keys);
-        let keys = held.get(organization)?;
-        (now < keys.read_at.after(KEYS_LIFE)).then(|| keys.keys.clone())
+        held.get(organization).filter(|held| now < held.read_at.after(KEYS_LIFE)).cloned()
     }
 
     fn hold(&self, organization: &OrganizationId, keys: Vec<StoredKey>, now: Timestamp) -> Vec<StoredKey> {
         let mut held = lock(&self.keys);
+        // An organization that anybody made up takes nobody's place.
+        if keys.is_empty() {
+            held.remove(organization);
+            return keys;
+        }
         if held.len() >= MAX_ORGANIZATIONS {
             held.clear();
         }
@@ -201,8 +232,35 @@ pub fn access_claims(
     })
 }
 
-fn public_key(keys: &[StoredKey], token: &UnverifiedToken<'_>) -> Option<PublicKey> {
-    keys.iter().find(|key| key.key_id.as_str() == token.key_id()).map(|key| key.public.clone())
+/// Makes and seals a key of the configured algorithm.
+///
+/// # Errors
+/// 500 when the host has no randomness to give or refuses.
+pub async fn new_key(
+    context: &Context,
+    organization: &OrganizationId,
+    place: Place,
+) -> Result<StoredKey, ApiError> {
+    let algorithm = context.configuration().jwt.algorithm;
+    let (private, public) = match algorithm {
+        Algorithm::Es256 | Algorithm::EdDsa => {
+            jwt::key_pair(algorithm, &context.entropy()?).map_err(internal)?
+        }
+        Algorithm::Rs256 => {
+            let pair =
+                iam_edge::rsa::generate().await.map_err(|error| ApiError::internal(error.to_string()))?;
+            let private = jwt::PrivateKey { algorithm, bytes: pair.private.into() };
+            (private, PublicKey { algorithm, bytes: pair.public })
+        }
+    };
+    let key_id = context.new_id(SigningKeyId::new)?;
+    let (master, nonce) = (context.instance.master_key()?, context.entropy()?);
+    Ok(StoredKey::new(organization, key_id, &private, public, place, master, nonce)?)
+}
+
+fn public_key(keys: &[StoredKey], token: &UnverifiedToken<'_>, now: Timestamp) -> Option<PublicKey> {
+    let named = keys.iter().find(|key| key.key_id.as_str() == token.key_id())?;
+    named.phase(now).map(|_| named.public.clone())
 }
 
 async fn verify(_: &Context, token: &UnverifiedToken<'_>, key: &PublicKey) -> Result<(), TokenError> {

@@ -20,6 +20,7 @@ mod json;
 mod keyring;
 mod lockout;
 mod origin;
+mod refresh;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient};
@@ -28,10 +29,11 @@ pub use cookie::{clear_session_cookie, session_cookie};
 pub use error::{ApiError, ErrorStyle, FieldError, Problem};
 pub use function::{Function, Route};
 pub use idempotency::{Creation, CreationResult};
-pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY};
+pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
-pub use keyring::{Keyring, access_claims};
 pub use origin::check_origin;
+pub use keyring::{Keyring, access_claims, new_key};
+pub use refresh::{Refreshed, RefreshRefusal, exchange_refresh_token};
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.

@@ -103,7 +103,10 @@ fn bindings(worker: &Value, settings: &Settings) -> Value {
     };
     let has_variable = |name: &str| worker.get("bindings").is_some_and(|own| own.get(name).is_some());
     let wanted = values.into_iter().filter(|(name, _)| names_secret(name) || has_variable(name));
-    wanted.map(|(name, value)| (name.to_owned(), json!(value))).collect()
+    // Who takes the master key takes the previous one too, where there is one.
+    let previous = settings.secrets.master_key_previous.as_ref().filter(|_| names_secret("IAM_MASTER_KEY"));
+    let previous = previous.map(|key| ("IAM_MASTER_KEY_PREVIOUS", key));
+    wanted.chain(previous).map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
 fn merge(into: &mut Value, from: &Value) {

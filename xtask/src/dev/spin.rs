@@ -61,11 +61,13 @@ pub(super) fn start(
     let created = process::step("apply migrations", || {
         prepare(workspace, state, settings, &folder.join(runtime.database()))
     })?;
-    let variables = vec![
+    let mut variables = vec![
         ("SPIN_VARIABLE_IAM_CONFIG", settings.config.clone()),
         ("SPIN_VARIABLE_IAM_MASTER_KEY", settings.secrets.master_key.clone()),
         ("SPIN_VARIABLE_IAM_INTERNAL_TOKEN", settings.secrets.internal_token.clone()),
     ];
+    let previous = settings.secrets.master_key_previous.clone();
+    variables.extend(previous.map(|key| ("SPIN_VARIABLE_IAM_MASTER_KEY_PREVIOUS", key)));
     let address: SocketAddr = format!("{LOCALHOST}:{}", settings.port).parse().context("no such address")?;
     let manifest = workspace.root.join("spin.toml");
     let child = runtime.spawn(&manifest, &folder, address, &variables)?;
