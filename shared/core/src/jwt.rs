@@ -153,6 +153,17 @@ impl Audience {
             Self::Many(audiences) => audiences.iter().any(|audience| expected.contains(audience)),
         }
     }
+
+    /// Whether it is meant for these and nobody else.
+    #[must_use]
+    pub fn is_only(&self, expected: &[String]) -> bool {
+        match self {
+            Self::One(audience) => expected.contains(audience),
+            Self::Many(audiences) => {
+                !audiences.is_empty() && audiences.iter().all(|audience| expected.contains(audience))
+            }
+        }
+    }
 }
 
 /// The JOSE header (RFC 7515 section 4) of our own tokens.

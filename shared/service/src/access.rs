@@ -35,13 +35,14 @@ pub struct Access {
 pub(crate) enum Rule {
     Public,
     Permission(&'static str, &'static str, Scope),
+    AccessToken,
     Scim,
     Internal,
 }
 
 /// Checks a request and notes the caller on it.
-type Admit = for<'a> fn(Rule, &'a Context, &'a mut Request) -> Admission<'a>;
-type Admission<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
+pub(crate) type Admit = for<'a> fn(Rule, &'a Context, &'a mut Request) -> Admission<'a>;
+pub(crate) type Admission<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
 
 impl Access {
     /// Anybody may call.
@@ -54,6 +55,12 @@ impl Access {
     #[must_use]
     pub fn permission(resource: &'static str, action: &'static str, scope: Scope) -> Self {
         Self { rule: Rule::Permission(resource, action, scope), admit: admit_caller }
+    }
+
+    /// Whoever holds an access token that holds may call, whatever it may do.
+    #[must_use]
+    pub fn access_token() -> Self {
+        Self { rule: Rule::AccessToken, admit: crate::access_token::admit }
     }
 
     /// A SCIM client may call, with its bearer token.
@@ -175,7 +182,10 @@ fn admit_internal<'a>(_: Rule, context: &'a Context, request: &'a mut Request) -
 }
 
 /// Tells who calls, from `Authorization: Bearer` or `X-API-Key`. One round trip.
-async fn authenticate(context: &Context, headers: &HeaderMap) -> Result<Caller, ApiError> {
+///
+/// # Errors
+/// 401 where there is no credential, or none that holds.
+pub async fn authenticate(context: &Context, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let api_key = headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default());
     match (bearer(headers)?, api_key) {
         (Some(_), Some(_)) => {
@@ -251,7 +261,7 @@ async fn authenticate_scim(context: &Context, headers: &HeaderMap) -> Result<Sci
 }
 
 /// The token of `Authorization: Bearer`; `None` without the header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     match text.split_once(' ') {

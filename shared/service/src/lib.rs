@@ -5,12 +5,14 @@
 //! [`Caller`] or [`ScimClient`], [`Json`], [`Query`], [`Id`].
 
 mod access;
+mod access_token;
 #[cfg(not(target_family = "wasm"))]
 pub mod catalogue;
 mod context;
 mod cors;
 mod documentation;
 mod error;
+mod form;
 mod function;
 mod idempotency;
 mod instance;
@@ -18,9 +20,11 @@ mod json;
 mod keyring;
 mod serve;
 
-pub use access::{Access, Caller, CallerCredential, ScimClient};
+pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};
+pub use access_token::{BearerToken, ValidToken};
 pub use context::Context;
-pub use error::{ApiError, ErrorStyle, FieldError, Problem};
+pub use error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem};
+pub use form::Form;
 pub use function::{Function, Route};
 pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY};
