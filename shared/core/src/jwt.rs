@@ -6,6 +6,8 @@
 
 mod jws;
 mod provider;
+#[cfg(test)]
+mod wycheproof;
 
 use std::fmt;
 
@@ -413,7 +415,7 @@ mod tests {
             r#"{"alg":"ES256","kid":"a"}"#,
             r#"{"alg":"ES256","typ":"at+jwt","kid":"a","crit":["exp"]}"#,
         ] {
-            let other = format!("{}.{claims}.AAAA", base64url(header.as_bytes()));
+            let other = format!("{}.{claims}.{}", base64url(header.as_bytes()), base64url(&[1; 64]));
             assert_eq!(UnverifiedToken::parse(&other).unwrap_err(), TokenError::Type, "{header}");
         }
     }
@@ -431,6 +433,45 @@ mod tests {
         let earlier = NOW.before(Duration::from_seconds(31));
         assert_eq!(check("cronos-auth", &audience, earlier), Err(TokenError::NotYetValid));
         assert_eq!(check("cronos-auth", &audience, NOW.before(Duration::from_seconds(29))), Ok(()));
+    }
+
+    #[test]
+    fn a_life_that_no_token_of_ours_has_is_refused() {
+        let (private, _) = key_pair(Algorithm::EdDsa, &[42; 32]).unwrap();
+        let check = |change: fn(&mut AccessClaims)| {
+            let mut claims = claims();
+            change(&mut claims);
+            let token = sign(&signing_input("sig_1", Algorithm::EdDsa, &claims).unwrap(), &private).unwrap();
+            UnverifiedToken::parse(&token).unwrap().check("cronos-auth", &["cronos-api".to_owned()], NOW)
+        };
+        assert_eq!(check(|claims| claims.exp = claims.iat + MAX_LIFETIME.as_seconds()), Ok(()));
+        assert_eq!(check(|claims| claims.exp = claims.iat + MAX_LIFETIME.as_seconds() + 1), Err(TokenError::Lifetime));
+        assert_eq!(check(|claims| claims.exp = i64::MAX), Err(TokenError::Lifetime));
+        assert_eq!(check(|claims| claims.iat = i64::MIN), Err(TokenError::Lifetime));
+        let late = |claims: &mut AccessClaims| (claims.exp, claims.iat) = (NOW.as_seconds() + 5, NOW.as_seconds() + 10);
+        assert_eq!(check(late), Err(TokenError::Lifetime));
+    }
+
+    #[test]
+    fn each_claim_is_there_and_of_its_type() {
+        let (private, _) = key_pair(Algorithm::EdDsa, &[42; 32]).unwrap();
+        let parse = |claims: &serde_json::Value| {
+            let header = base64url(br#"{"alg":"EdDSA","typ":"at+jwt","kid":"a"}"#);
+            let input = format!("{header}.{}", base64url(claims.to_string().as_bytes()));
+            UnverifiedToken::parse(&sign(&input, &private).unwrap()).map(|_| ())
+        };
+        let whole = serde_json::to_value(claims()).unwrap();
+        assert_eq!(parse(&whole), Ok(()));
+        for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "org"] {
+            let mut without = whole.clone();
+            without.as_object_mut().unwrap().remove(claim);
+            assert_eq!(parse(&without), Err(TokenError::Malformed), "{claim}");
+            for value in [serde_json::json!(1.5), serde_json::json!(null), serde_json::json!({})] {
+                let mut with = whole.clone();
+                with[claim] = value;
+                assert_eq!(parse(&with), Err(TokenError::Malformed), "{claim} {}", with[claim]);
+            }
+        }
     }
 
     proptest::proptest! {

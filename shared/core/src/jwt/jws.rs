@@ -111,17 +111,21 @@ impl<'a> Jws<'a> {
         if key.algorithm != self.algorithm {
             return Err(TokenError::Algorithm);
         }
-        let library_key = match key.algorithm {
-            Algorithm::Es256 => DecodingKey::from_ec_der(&key.bytes),
-            Algorithm::EdDsa => DecodingKey::from_ed_der(&key.bytes),
-            Algorithm::Rs256 => return Err(TokenError::Algorithm),
-        };
-        provider::install();
-        let algorithm = key.algorithm.of_library();
-        match jsonwebtoken::crypto::verify(self.signature, self.input.as_bytes(), &library_key, algorithm) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(TokenError::Signature),
-        }
+        verify_text(key, self.input.as_bytes(), self.signature)
+    }
+}
+
+pub(super) fn verify_text(key: &PublicKey, message: &[u8], signature: &str) -> Result<(), TokenError> {
+    let library_key = match key.algorithm {
+        Algorithm::Es256 => DecodingKey::from_ec_der(&key.bytes),
+        Algorithm::EdDsa => DecodingKey::from_ed_der(&key.bytes),
+        Algorithm::Rs256 => return Err(TokenError::Algorithm),
+    };
+    provider::install();
+    let algorithm = key.algorithm.of_library();
+    match jsonwebtoken::crypto::verify(signature, message, &library_key, algorithm) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(TokenError::Signature),
     }
 }
 
