@@ -237,6 +237,61 @@ CREATE TABLE scim_tokens (
 
 CREATE UNIQUE INDEX scim_tokens_by_hash ON scim_tokens (org_id, token_hash);
 
+-- Service accounts are listed in pages over this.
+CREATE INDEX service_accounts_in_order ON users (org_id, user_id) WHERE kind = 'service_account' AND deleted_at IS NULL;
+
+-- OAuth clients (RFC 6749 section 2) of service accounts.
+CREATE TABLE clients (
+  org_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  -- the service account it acts as
+  user_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  -- 'client_secret': by secret, in the header or the body; 'private_key_jwt': by assertion (RFC 7523)
+  auth_method TEXT NOT NULL CHECK (auth_method IN ('client_secret', 'private_key_jwt')),
+  -- a JSON array of public keys (RFC 7517), for 'private_key_jwt'
+  jwks TEXT,
+  -- grants that bound what its tokens may be asked for, space-separated; NULL where its service account's roles do
+  scope TEXT,
+  created_at INTEGER NOT NULL,
+  revoked_at INTEGER,
+  PRIMARY KEY (org_id, client_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX clients_by_user ON clients (org_id, user_id, client_id) WHERE revoked_at IS NULL;
+-- What ends with a client: its tokens that have not ended by themselves.
+CREATE INDEX sessions_by_client ON sessions (org_id, client_id, expires_at) WHERE client_id IS NOT NULL AND ended_at IS NULL;
+
+CREATE TABLE client_secrets (
+  org_id TEXT NOT NULL,
+  -- SHA-256 of the secret, base64url
+  secret_hash TEXT NOT NULL,
+  secret_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  -- NULL where it has no end
+  expires_at INTEGER,
+  revoked_at INTEGER,
+  PRIMARY KEY (org_id, secret_hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX client_secrets_by_id ON client_secrets (org_id, secret_id);
+CREATE INDEX client_secrets_not_revoked ON client_secrets (org_id, client_id) WHERE revoked_at IS NULL;
+
+-- Assertions that were used, until they end by themselves: each works once (RFC 7523 section 3).
+CREATE TABLE used_assertions (
+  org_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  -- SHA-256 of the "jti", base64url
+  jti_hash TEXT NOT NULL,
+  -- the request that used it
+  use_id TEXT NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (org_id, client_id, jti_hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX used_assertions_by_expiry ON used_assertions (org_id, expires_at);
+
 -- Answers to POSTs that carried an Idempotency-Key, so that a retry gets the first answer again.
 CREATE TABLE idempotent_answers (
   org_id TEXT NOT NULL,

@@ -45,6 +45,10 @@ macro_rules! scenarios {
             health => tells, details_need_a_permission;
             hostile => bad_bodies_are_problems, bad_requests_are_problems, secrets_stay_out_of_answers;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
+            service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up, are_created_once,
+                secrets_turn, keys_are_checked;
+            oauth => a_client_gets_tokens, bad_requests_are_refused, a_scope_narrows, tokens_end_with_their_client,
+                assertions_work_once, introspection_tells, revocation_ends_the_session, validation_tells;
         }
     };
     (@each $deployment:ident, $($module:ident => $($name:ident),+;)+) => {$(

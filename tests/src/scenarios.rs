@@ -9,6 +9,8 @@ pub mod keyring;
 pub mod refresh;
 pub mod scim;
 pub mod sessions;
+pub mod oauth;
+pub mod service_accounts;
 pub mod sign_in;
 pub mod telemetry;
 pub mod well_known;
@@ -59,4 +61,14 @@ pub async fn run_all(deployment: &crate::Deployment) {
     health::details_need_a_permission(deployment).await;
     scim::a_user_is_provisioned(deployment).await;
     scim::a_deactivated_user_is_out(deployment).await;
+    service_accounts::are_administered(deployment).await;
+    service_accounts::are_not_people(deployment).await;
+    service_accounts::are_listed_in_pages(deployment).await;
+    service_accounts::are_created_once(deployment).await;
+    service_accounts::secrets_turn(deployment).await;
+    oauth::a_client_gets_tokens(deployment).await;
+    oauth::tokens_end_with_their_client(deployment).await;
+    oauth::assertions_work_once(deployment).await;
+    oauth::introspection_tells(deployment).await;
+    oauth::revocation_ends_the_session(deployment).await;
 }

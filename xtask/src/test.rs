@@ -90,7 +90,7 @@ fn hosts(workspace: &Workspace, report: &mut Report, collector: Option<&Path>) {
         (true, Some(program), Some(_), Some(collector)) => {
             let mut command = cargo();
             command.args(["test", "--package", "iam-tests", "--features", "hosts", "--no-fail-fast"]);
-            command.args(["--test", "workerd", "--test", "spin"]);
+            command.args(["--test", "workerd", "--test", "spin", "--test", "interop"]);
             command.env("IAM_TEST_SPIN_HOST", program).env(COLLECTOR, collector);
             report.tests(HOSTS, &mut command);
         }

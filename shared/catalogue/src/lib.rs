@@ -15,7 +15,9 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_metrics_push::function(),
         iam_profile::function(),
         iam_scim::function(),
+        iam_service_accounts::function(),
         iam_sessions::function(),
+        iam_token::function(),
         iam_token_refresh::function(),
         iam_well_known::function(),
     ]

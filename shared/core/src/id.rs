@@ -194,6 +194,45 @@ impl FromStr for OrganizationId {
 
 text_identifier!(OrganizationId);
 
+/// An OAuth client: `client_`, the hint of its organization, and a sortable unique part. An assertion (RFC 7523) says no
+/// more than this id, so the id has to tell which database to ask.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(transparent)]
+pub struct ClientId(String);
+
+impl ClientId {
+    /// A new one.
+    #[must_use]
+    pub fn new(organization: &OrganizationId, now: Timestamp, entropy: [u8; ENTROPY_BYTES]) -> Self {
+        Self(format!("client_{}{}", organization.hint(), unique_part(now, entropy)))
+    }
+
+    /// The organization whose client this is.
+    #[must_use]
+    pub fn organization(&self) -> Option<OrganizationId> {
+        let unique = self.0.strip_prefix("client_")?;
+        OrganizationId::from_hint(unique.get(..ORGANIZATION_HINT_LENGTH)?)
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        const FORM: IdError = IdError("client");
+        let unique = text.strip_prefix("client_").ok_or(FORM)?;
+        let (hint, unique) = unique.split_at_checked(ORGANIZATION_HINT_LENGTH).ok_or(FORM)?;
+        let known = unique.bytes().all(|digit| CROCKFORD.contains(&digit));
+        if is_base62(hint) && unique.len() == UNIQUE_LENGTH && known {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(FORM)
+        }
+    }
+}
+
+text_identifier!(ClientId);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +259,17 @@ mod tests {
     fn a_hint_names_its_organization() {
         let organization = OrganizationId::new(Timestamp::from_millis(1_763_000_000_000), [9, 9]);
         assert_eq!(OrganizationId::from_hint(organization.hint()), Some(organization));
+    }
+
+    #[test]
+    fn a_client_names_its_organization() {
+        let organization: OrganizationId = "org_7Gk2QxAb0".parse().unwrap();
+        let client = ClientId::new(&organization, Timestamp::from_millis(1_763_000_000_000), [9; 10]);
+        assert_eq!(client.as_str().len(), 42);
+        assert_eq!(client.as_str().parse::<ClientId>().unwrap().organization(), Some(organization));
+        for text in ["", "client_", "client_7Gk2QxAb0", "client_\u{e9}7Gk2QxAb001fwhe4ydgfk1shh6w1g60eecf"] {
+            assert!(text.parse::<ClientId>().is_err(), "{text}");
+        }
     }
 
     proptest::proptest! {

@@ -1,21 +1,25 @@
 //! Access tokens: JWTs (RFC 7519) of the profile of RFC 9068, signed as JWS (RFC 7515).
 //!
 //! The algorithm is pinned by the key, never taken from the token. `jku`, `x5u` and `jwk` headers are never
-//! followed, a `crit` header is refused. The time is passed in. Only ES256 and EdDSA are linked here; RS256
+//! followed, a `crit` header is refused, and so is a second member of the same name. The time is passed in. Only ES256 and EdDSA are linked here; RS256
 //! is signed and verified by the host, where it can do so in constant time.
 
+mod jws;
 mod provider;
+#[cfg(test)]
+mod wycheproof;
 
 use std::fmt;
 
 use ed25519_dalek as ed25519;
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::EncodingKey;
 use p256::ecdsa;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::encoding::{base64url, from_base64url};
+pub use self::jws::{Jws, NumericDate};
+use crate::encoding::base64url;
 use crate::id::{OrganizationId, SessionId, TokenId, UserId};
 use crate::time::{Duration, Timestamp};
 
@@ -24,6 +28,9 @@ pub const MAX_TOKEN_BYTES: usize = 4096;
 
 /// How far clocks may disagree.
 pub const LEEWAY: Duration = Duration::from_seconds(30);
+
+/// The longest an access token may live, as far as its claims say: what configuration allows at most.
+pub const MAX_LIFETIME: Duration = Duration::from_days(1);
 
 /// The `typ` of an access token (RFC 9068 section 2.1).
 pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
@@ -148,24 +155,25 @@ impl Audience {
             Self::Many(audiences) => audiences.iter().any(|audience| expected.contains(audience)),
         }
     }
+
+    /// Whether it is meant for these and nobody else.
+    #[must_use]
+    pub fn is_only(&self, expected: &[String]) -> bool {
+        match self {
+            Self::One(audience) => expected.contains(audience),
+            Self::Many(audiences) => {
+                !audiences.is_empty() && audiences.iter().all(|audience| expected.contains(audience))
+            }
+        }
+    }
 }
 
-/// The part of a JOSE header (RFC 7515 section 4) that is looked at. Whatever else a token says of itself is not
-/// believed, and so not read: `jku`, `x5u`, `jwk`.
-#[derive(Serialize, Deserialize)]
-struct Header {
-    alg: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    typ: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    kid: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    crit: Option<Vec<String>>,
-}
-
-fn read_part<T: serde::de::DeserializeOwned>(part: &str) -> Result<T, TokenError> {
-    let json = from_base64url(part).ok_or(TokenError::Malformed)?;
-    serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
+/// The JOSE header (RFC 7515 section 4) of our own tokens.
+#[derive(Serialize)]
+struct NewHeader<'a> {
+    alg: &'a str,
+    typ: &'a str,
+    kid: &'a str,
 }
 
 /// What is signed: the encoded header and claims.
@@ -177,12 +185,7 @@ pub fn signing_input(
     algorithm: Algorithm,
     claims: &AccessClaims,
 ) -> Result<String, TokenError> {
-    let header = Header {
-        alg: algorithm.as_str().to_owned(),
-        typ: Some(ACCESS_TOKEN_TYPE.to_owned()),
-        kid: Some(key_id.to_owned()),
-        crit: None,
-    };
+    let header = NewHeader { alg: algorithm.as_str(), typ: ACCESS_TOKEN_TYPE, kid: key_id };
     let part = |json: serde_json::Result<Vec<u8>>| {
         json.map(|json| base64url(&json)).map_err(|_| TokenError::Malformed)
     };
@@ -216,10 +219,8 @@ pub fn attach(input: &str, signature: &[u8]) -> String {
 #[derive(Debug)]
 pub struct UnverifiedToken<'a> {
     key_id: String,
-    algorithm: Algorithm,
     claims: AccessClaims,
-    input: &'a str,
-    signature: &'a str,
+    jws: Jws<'a>,
 }
 
 impl<'a> UnverifiedToken<'a> {
@@ -228,19 +229,13 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// When it is too long, malformed, of another type, or demands an extension (`crit`).
     pub fn parse(token: &'a str) -> Result<Self, TokenError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::Malformed);
-        }
-        let (input, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-        let (header, claims) = input.split_once('.').ok_or(TokenError::Malformed)?;
-        let header: Header = read_part(header)?;
-        if header.crit.is_some() || header.typ.as_deref() != Some(ACCESS_TOKEN_TYPE) {
+        let jws = Jws::parse(token)?;
+        if jws.media_type() != Some(ACCESS_TOKEN_TYPE) {
             return Err(TokenError::Type);
         }
-        let algorithm = Algorithm::from_name(&header.alg).ok_or(TokenError::Algorithm)?;
-        let key_id = header.kid.ok_or(TokenError::UnknownKey)?;
-        let claims = read_part(claims)?;
-        Ok(Self { key_id, algorithm, claims, input, signature })
+        let key_id = jws.key_id().ok_or(TokenError::UnknownKey)?.to_owned();
+        let claims = jws.claims()?;
+        Ok(Self { key_id, claims, jws })
     }
 
     /// The key it says it was signed with.
@@ -260,10 +255,7 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// When the token names another algorithm than the key's, or the signature is not base64url.
     pub fn signed_parts(&self, algorithm: Algorithm) -> Result<(&'a str, Vec<u8>), TokenError> {
-        if algorithm != self.algorithm {
-            return Err(TokenError::Algorithm);
-        }
-        from_base64url(self.signature).map(|signature| (self.input, signature)).ok_or(TokenError::Malformed)
+        self.jws.signed_parts(algorithm)
     }
 
     /// Whether the claims hold here and now. The signature is another question.
@@ -277,12 +269,17 @@ impl<'a> UnverifiedToken<'a> {
         if !self.claims.aud.meets(audience) {
             return Err(TokenError::Audience);
         }
-        let (now, leeway) = (now.as_seconds(), LEEWAY.as_seconds());
-        if now >= self.claims.exp {
+        let (claims, now, leeway) = (&self.claims, now.as_seconds(), LEEWAY.as_seconds());
+        if now >= claims.exp {
             return Err(TokenError::Expired);
         }
-        if now.saturating_add(leeway) < self.claims.nbf.max(self.claims.iat) {
+        if now.saturating_add(leeway) < claims.nbf.max(claims.iat) {
             return Err(TokenError::NotYetValid);
+        }
+        if claims.iat.max(claims.nbf) > claims.exp
+            || claims.exp.saturating_sub(claims.iat) > MAX_LIFETIME.as_seconds()
+        {
+            return Err(TokenError::Lifetime);
         }
         Ok(())
     }
@@ -292,20 +289,7 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// When the token names another algorithm than the key's, or the signature is not this key's.
     pub fn verify(&self, key: &PublicKey) -> Result<(), TokenError> {
-        if key.algorithm != self.algorithm {
-            return Err(TokenError::Algorithm);
-        }
-        let library_key = match key.algorithm {
-            Algorithm::Es256 => DecodingKey::from_ec_der(&key.bytes),
-            Algorithm::EdDsa => DecodingKey::from_ed_der(&key.bytes),
-            Algorithm::Rs256 => return Err(TokenError::Algorithm),
-        };
-        provider::install();
-        let algorithm = key.algorithm.of_library();
-        match jsonwebtoken::crypto::verify(self.signature, self.input.as_bytes(), &library_key, algorithm) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(TokenError::Signature),
-        }
+        self.jws.verify(key)
     }
 }
 
@@ -330,6 +314,8 @@ pub enum TokenError {
     Expired,
     /// Before its time.
     NotYetValid,
+    /// A life that no token of ours has, or that ends before it begins.
+    Lifetime,
     /// A key that can't sign.
     Key,
 }
@@ -348,6 +334,7 @@ impl TokenError {
             Self::Audience => "audience",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::Lifetime => "lifetime",
             Self::Key => "key",
         }
     }
@@ -428,7 +415,7 @@ mod tests {
             r#"{"alg":"ES256","kid":"a"}"#,
             r#"{"alg":"ES256","typ":"at+jwt","kid":"a","crit":["exp"]}"#,
         ] {
-            let other = format!("{}.{claims}.AAAA", base64url(header.as_bytes()));
+            let other = format!("{}.{claims}.{}", base64url(header.as_bytes()), base64url(&[1; 64]));
             assert_eq!(UnverifiedToken::parse(&other).unwrap_err(), TokenError::Type, "{header}");
         }
     }
@@ -446,6 +433,45 @@ mod tests {
         let earlier = NOW.before(Duration::from_seconds(31));
         assert_eq!(check("cronos-auth", &audience, earlier), Err(TokenError::NotYetValid));
         assert_eq!(check("cronos-auth", &audience, NOW.before(Duration::from_seconds(29))), Ok(()));
+    }
+
+    #[test]
+    fn a_life_that_no_token_of_ours_has_is_refused() {
+        let (private, _) = key_pair(Algorithm::EdDsa, &[42; 32]).unwrap();
+        let check = |change: fn(&mut AccessClaims)| {
+            let mut claims = claims();
+            change(&mut claims);
+            let token = sign(&signing_input("sig_1", Algorithm::EdDsa, &claims).unwrap(), &private).unwrap();
+            UnverifiedToken::parse(&token).unwrap().check("cronos-auth", &["cronos-api".to_owned()], NOW)
+        };
+        assert_eq!(check(|claims| claims.exp = claims.iat + MAX_LIFETIME.as_seconds()), Ok(()));
+        assert_eq!(check(|claims| claims.exp = claims.iat + MAX_LIFETIME.as_seconds() + 1), Err(TokenError::Lifetime));
+        assert_eq!(check(|claims| claims.exp = i64::MAX), Err(TokenError::Lifetime));
+        assert_eq!(check(|claims| claims.iat = i64::MIN), Err(TokenError::Lifetime));
+        let late = |claims: &mut AccessClaims| (claims.exp, claims.iat) = (NOW.as_seconds() + 5, NOW.as_seconds() + 10);
+        assert_eq!(check(late), Err(TokenError::Lifetime));
+    }
+
+    #[test]
+    fn each_claim_is_there_and_of_its_type() {
+        let (private, _) = key_pair(Algorithm::EdDsa, &[42; 32]).unwrap();
+        let parse = |claims: &serde_json::Value| {
+            let header = base64url(br#"{"alg":"EdDSA","typ":"at+jwt","kid":"a"}"#);
+            let input = format!("{header}.{}", base64url(claims.to_string().as_bytes()));
+            UnverifiedToken::parse(&sign(&input, &private).unwrap()).map(|_| ())
+        };
+        let whole = serde_json::to_value(claims()).unwrap();
+        assert_eq!(parse(&whole), Ok(()));
+        for claim in ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "org"] {
+            let mut without = whole.clone();
+            without.as_object_mut().unwrap().remove(claim);
+            assert_eq!(parse(&without), Err(TokenError::Malformed), "{claim}");
+            for value in [serde_json::json!(1.5), serde_json::json!(null), serde_json::json!({})] {
+                let mut with = whole.clone();
+                with[claim] = value;
+                assert_eq!(parse(&with), Err(TokenError::Malformed), "{claim} {}", with[claim]);
+            }
+        }
     }
 
     proptest::proptest! {

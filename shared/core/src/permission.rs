@@ -204,6 +204,12 @@ impl Grants {
         self
     }
 
+    /// What was given, before any scope narrows it.
+    #[must_use]
+    pub fn given(&self) -> &[Grant] {
+        &self.given
+    }
+
     /// Whether a right is among them.
     #[must_use]
     pub fn allow(&self, permission: &Permission) -> bool {

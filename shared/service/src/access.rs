@@ -37,13 +37,14 @@ pub struct Access {
 pub(crate) enum Rule {
     Public,
     Permission(&'static str, &'static str, Scope),
+    AccessToken,
     Scim,
     Internal,
 }
 
 /// Checks a request and notes the caller on it.
-type Admit = for<'a> fn(Rule, &'a Context, &'a mut Request) -> Admission<'a>;
-type Admission<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
+pub(crate) type Admit = for<'a> fn(Rule, &'a Context, &'a mut Request) -> Admission<'a>;
+pub(crate) type Admission<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
 
 impl Access {
     /// Anybody may call.
@@ -56,6 +57,12 @@ impl Access {
     #[must_use]
     pub fn permission(resource: &'static str, action: &'static str, scope: Scope) -> Self {
         Self { rule: Rule::Permission(resource, action, scope), admit: admit_caller }
+    }
+
+    /// Whoever holds an access token that holds may call, whatever it may do.
+    #[must_use]
+    pub fn access_token() -> Self {
+        Self { rule: Rule::AccessToken, admit: crate::access_token::admit }
     }
 
     /// A SCIM client may call, with its bearer token.
@@ -146,7 +153,7 @@ fn admit_caller<'a>(rule: Rule, context: &'a Context, request: &'a mut Request) 
         let Rule::Permission(resource, action, scope) = rule else {
             return Err(ApiError::internal("a route that asks for no permission"));
         };
-        let caller = authenticate(context, request.method(), request.uri(), request.headers()).await?;
+        let caller = identify(context, request.method(), request.uri(), request.headers()).await?;
         let permission = Permission::new(resource, action, scope);
         if !caller.grants.allow(&permission) {
             let cause = format!("user {} lacks {permission}", caller.user_id);
@@ -177,23 +184,43 @@ fn admit_internal<'a>(_: Rule, context: &'a Context, request: &'a mut Request) -
 }
 
 /// Tells who calls, from `Authorization: Bearer`, `X-API-Key` or, without either, the session cookie. One round trip.
-async fn authenticate(
+async fn identify(
     context: &Context,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Caller, ApiError> {
+    match by_header(context, headers).await? {
+        Some(caller) => Ok(caller),
+        None => by_cookie(context, method, uri, headers).await,
+    }
+}
+
+/// Tells who calls, from `Authorization: Bearer` or `X-API-Key` alone, for a handler of a public route that has more
+/// than one way in. One round trip.
+///
+/// # Errors
+/// 401 where there is no credential, or none that holds.
+pub async fn authenticate(context: &Context, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    by_header(context, headers).await?.ok_or_else(credential_missing)
+}
+
+fn credential_missing() -> ApiError {
+    ApiError::unauthorized("credential_missing", "send an access token or an API key")
+}
+
+async fn by_header(context: &Context, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
     let api_key = headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default());
     match (bearer(headers)?, api_key) {
         (Some(_), Some(_)) => {
             let detail = "send `Authorization` or `X-API-Key`, not both";
             Err(ApiError::bad_request("two_credentials", detail))
         }
-        (None, None) => by_cookie(context, method, uri, headers).await,
+        (None, None) => Ok(None),
         (Some(text), None) if !text.starts_with(&context.configuration().api_keys.prefix) => {
-            by_access_token(context, text).await
+            by_access_token(context, text).await.map(Some)
         }
-        (Some(text), None) | (None, Some(text)) => by_api_key(context, text).await,
+        (Some(text), None) | (None, Some(text)) => by_api_key(context, text).await.map(Some),
     }
 }
 
@@ -218,8 +245,8 @@ async fn by_cookie(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Caller, ApiError> {
-    let missing = || ApiError::unauthorized("credential_missing", "send an access token or an API key");
-    let value = cookie::find(headers, &context.configuration().session.cookie_name)?.ok_or_else(missing)?;
+    let value = cookie::find(headers, &context.configuration().session.cookie_name)?;
+    let value = value.ok_or_else(credential_missing)?;
     check_cookie_use(method, uri, headers, context.configuration())?;
     let credential = parse_credential(SESSION_TOKEN_PREFIX, value)?;
     let organization = credential.organization();
@@ -285,7 +312,7 @@ async fn authenticate_scim(context: &Context, headers: &HeaderMap) -> Result<Sci
 }
 
 /// The token of `Authorization: Bearer`; `None` without the header.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     match text.split_once(' ') {

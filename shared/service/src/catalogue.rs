@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::access::Rule;
-use crate::error::{ErrorStyle, Problem};
+use crate::error::{ErrorStyle, OAuthProblem, Problem};
 use crate::function::{Declaration, Function, Route};
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -161,7 +161,7 @@ fn operation(function: &str, declaration: &Declaration, generator: &mut SchemaGe
         Rule::Permission(resource, action, scope) => {
             Some(Permission::new(resource, action, scope).to_string())
         }
-        Rule::Public | Rule::Scim | Rule::Internal => None,
+        Rule::Public | Rule::AccessToken | Rule::Scim | Rule::Internal => None,
     };
     let needs = permission.as_ref().map(|permission| format!("Needs the permission `{permission}`."));
     let description = [documentation.description, needs.as_deref().unwrap_or_default()].join(" ");
@@ -194,6 +194,7 @@ fn security(rule: Rule) -> Value {
     match rule {
         Rule::Public => json!([]),
         Rule::Permission(..) => json!([{"accessToken": []}, {"apiKey": []}, {"sessionCookie": []}]),
+        Rule::AccessToken => json!([{"accessToken": []}]),
         Rule::Scim => json!([{"scimToken": []}]),
         Rule::Internal => json!([{"internalToken": []}]),
     }
@@ -212,6 +213,10 @@ fn responses(declaration: &Declaration, generator: &mut SchemaGenerator) -> Valu
         ErrorStyle::Problem => json!({"$ref": "#/components/responses/Problem"}),
         ErrorStyle::Scim => {
             json!({"description": "An RFC 7644 error", "content": {"application/scim+json": {}}})
+        }
+        ErrorStyle::OAuth => {
+            let schema = generator.subschema_for::<OAuthProblem<'static>>();
+            json!({"description": "An RFC 6749 error", "content": {"application/json": {"schema": schema}}})
         }
     };
     responses.insert("default".to_owned(), problem);

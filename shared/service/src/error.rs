@@ -26,7 +26,19 @@ pub enum ErrorStyle {
     Problem,
     /// RFC 7644 section 3.12 `application/scim+json`.
     Scim,
+    /// RFC 6749 section 5.2 `application/json`.
+    OAuth,
 }
+
+/// The errors of RFC 6749 section 5.2, RFC 6750 section 3.1 and RFC 7009 section 2.2.1 that are codes of ours too.
+const OAUTH_ERRORS: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_token",
+];
 
 /// A field that was refused.
 #[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
@@ -81,6 +93,15 @@ struct ScimProblem<'a> {
     #[serde(rename = "scimType", skip_serializing_if = "Option::is_none")]
     scim_type: Option<&'static str>,
     detail: &'a str,
+}
+
+/// An OAuth error (RFC 6749 section 5.2) as it is sent.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct OAuthProblem<'a> {
+    /// A stable word for machines.
+    pub error: &'a str,
+    /// The problem in words.
+    pub error_description: &'a str,
 }
 
 impl ApiError {
@@ -236,6 +257,10 @@ impl ApiError {
                 };
                 ("application/scim+json", serde_json::to_vec(&problem))
             }
+            ErrorStyle::OAuth => {
+                let problem = OAuthProblem { error: self.oauth_error(), error_description: self.detail() };
+                ("application/json", serde_json::to_vec(&problem))
+            }
         };
         // Serializing strings into memory does not fail; an empty body with the right status if it did.
         let mut response = (inner.status, body.unwrap_or_default()).into_response();
@@ -249,6 +274,19 @@ impl ApiError {
 
     fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// Our code where OAuth knows it, otherwise what OAuth calls its like.
+    fn oauth_error(&self) -> &'static str {
+        let code = self.0.code;
+        match self.0.status.as_u16() {
+            _ if OAUTH_ERRORS.contains(&code) => code,
+            401 => "invalid_token",
+            403 => "insufficient_scope",
+            503 => "temporarily_unavailable",
+            500..=599 => "server_error",
+            _ => "invalid_request",
+        }
     }
 
     /// SCIM errors have no list of fields: the detail names them.

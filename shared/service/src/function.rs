@@ -240,6 +240,13 @@ impl Route {
         self
     }
 
+    /// Its clients want OAuth errors.
+    #[must_use]
+    pub fn oauth_errors(mut self) -> Self {
+        self.declaration.style = ErrorStyle::OAuth;
+        self
+    }
+
     /// Only other functions call it: no gateway and no trigger leads to it.
     #[must_use]
     pub fn internal_only(self) -> Self {

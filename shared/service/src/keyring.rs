@@ -51,7 +51,7 @@ impl Keyring {
     ///
     /// # Errors
     /// 401 when the key is unknown or the signature is not its own.
-    pub(crate) async fn verify_with(
+    pub async fn verify_with(
         &self,
         context: &Context,
         organization: &OrganizationId,

@@ -6,6 +6,7 @@
 
 mod access;
 mod address;
+mod access_token;
 #[cfg(not(target_family = "wasm"))]
 pub mod catalogue;
 mod context;
@@ -13,6 +14,7 @@ mod cookie;
 mod cors;
 mod documentation;
 mod error;
+mod form;
 mod function;
 mod idempotency;
 mod instance;
@@ -23,10 +25,12 @@ mod origin;
 mod refresh;
 mod serve;
 
-pub use access::{Access, Caller, CallerCredential, ScimClient};
+pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};
+pub use access_token::{BearerToken, ValidToken};
 pub use context::Context;
 pub use cookie::{clear_session_cookie, session_cookie};
-pub use error::{ApiError, ErrorStyle, FieldError, Problem};
+pub use error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem};
+pub use form::Form;
 pub use function::{Function, Route};
 pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};

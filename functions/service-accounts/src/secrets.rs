@@ -1,0 +1,135 @@
+//! The secrets of an OAuth client.
+
+use http::{HeaderMap, StatusCode};
+use iam_core::client::{
+    ClientRevocation, ListedClient, MAX_SECRETS, NewSecret, SECRET_CREATED, SECRET_EXISTS, SECRET_REVOKED_NOW,
+};
+use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
+use iam_core::id::ClientSecretId;
+use iam_core::sql::Rows;
+use iam_core::time::{Duration, Timestamp};
+use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clients::may_act_as;
+use crate::path::{ClientPath, SecretPath, not_found};
+
+/// The longest life of a secret that ends.
+const MAX_DAYS: u32 = 3660;
+
+/// A secret that is wanted.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateRequest {
+    /// In how many days it ends, 1 to 3660. Without it, when it is revoked.
+    expires_in_days: Option<u32>,
+}
+
+/// A new secret.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct CreatedSecret {
+    /// Its id.
+    secret_id: ClientSecretId,
+    /// The secret itself: shown here once, stored nowhere.
+    client_secret: String,
+    /// When it was created.
+    created_at: Timestamp,
+    /// When it ends, where it does.
+    expires_at: Option<Timestamp>,
+}
+
+/// Two round trips beside the caller's authentication: the account, and the creation; another where an
+/// `Idempotency-Key` comes again.
+pub(crate) async fn create(
+    context: Context,
+    caller: Caller,
+    ClientPath { user_id, client_id }: ClientPath,
+    headers: HeaderMap,
+    Json(request): Json<CreateRequest>,
+) -> Result<Created<CreatedSecret>, ApiError> {
+    if request.expires_in_days.is_some_and(|days| days == 0 || days > MAX_DAYS) {
+        return Err(ApiError::field("/expires_in_days", format!("1 to {MAX_DAYS} days")));
+    }
+    let organization = &caller.organization;
+    let route = format!("{}/{user_id}/clients/{client_id}/secrets", crate::ACCOUNTS);
+    let creation = Creation::of(&headers, organization, caller.user_id.as_str(), &route, &request)?;
+    may_act_as(&context, &caller, &user_id).await?;
+
+    let secret_id = context.new_id(ClientSecretId::new)?;
+    let secret = Credential::new(CLIENT_SECRET_PREFIX, organization, &context.entropy()?);
+    let days = request.expires_in_days.map(|days| Duration::from_days(days.into()));
+    let new = NewSecret {
+        organization,
+        user_id: &user_id,
+        client_id: &client_id,
+        secret_id: &secret_id,
+        hash: &secret.hash(),
+        expires_at: days.map(|life| context.now.after(life)),
+        now: context.now,
+    };
+    let event = context
+        .audit_by(&caller, "client.secret.create", "client")?
+        .on(client_id.as_str())
+        .detail("secret_id", secret_id.as_str());
+    let batch = vec![
+        new.create(),
+        new.close_expired(),
+        event.record_if(SECRET_EXISTS, &secret_id),
+        ListedClient::by_id(organization, &user_id, &client_id),
+    ];
+    let answer = CreatedSecret {
+        client_secret: secret.reveal().to_owned(),
+        created_at: context.now,
+        expires_at: new.expires_at,
+        secret_id: secret_id.clone(),
+    };
+    match creation.run(&context, organization, batch, (SECRET_CREATED, secret_id.as_str()), &answer).await? {
+        CreationResult::Replayed(first) => Ok(Created(first)),
+        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
+        CreationResult::Ran(rows) => Err(refusal(rows.get(3))?),
+    }
+}
+
+/// Why no secret was made, from the client as it is.
+fn refusal(rows: Option<&Rows>) -> Result<ApiError, ApiError> {
+    use iam_core::client::AuthMethod;
+    let client: Option<ListedClient> = rows.cloned().unwrap_or_default().decode_first()?;
+    let client = client.ok_or_else(not_found)?;
+    Ok(match client.auth_method {
+        AuthMethod::PrivateKeyJwt => {
+            ApiError::conflict("no_secrets", "this client proves itself by assertions, not by secrets")
+        }
+        AuthMethod::ClientSecret => ApiError::conflict(
+            "too_many_secrets",
+            format!("a client may have {MAX_SECRETS} valid secrets; revoke one first"),
+        ),
+    })
+}
+
+pub(crate) async fn revoke(
+    context: Context,
+    caller: Caller,
+    path: SecretPath,
+) -> Result<StatusCode, ApiError> {
+    let organization = &caller.organization;
+    let SecretPath { client: ClientPath { user_id, client_id }, secret_id } = &path;
+    let revocation = ClientRevocation { organization, user_id, client_id, now: context.now };
+    let event = context
+        .audit_by(&caller, "client.secret.revoke", "client")?
+        .on(client_id.as_str())
+        .detail("secret_id", secret_id.as_str());
+    let batch = vec![
+        revocation.revoke_secret(secret_id),
+        event.record_if(SECRET_REVOKED_NOW, secret_id),
+        revocation.inspect_secret(secret_id),
+    ];
+    let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
+    let row = rows.first().ok_or_else(not_found)?;
+    if row.optional_integer("revoked_at")?.is_none() {
+        let detail = "this is the client's last valid secret: create another first, or revoke the client";
+        return Err(ApiError::conflict("last_secret", detail));
+    }
+    // Now, or before: revoking twice is no error.
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,126 @@
+//! `POST /api/v1/oauth/token`.
+
+use axum::response::{IntoResponse, Response};
+use http::header::PRAGMA;
+use http::{HeaderMap, HeaderValue};
+use iam_core::audit::Outcome;
+use iam_core::client_assertion::sweep;
+use iam_core::id::SessionId;
+use iam_core::oauth::{ClientProof, ClientToken};
+use iam_core::session::SESSION_EXISTS;
+use iam_core::sql::Rows;
+use iam_core::time::Timestamp;
+use iam_service::{ApiError, Context, Form, Json, access_claims};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::authentication::{self, AuthenticatedClient, invalid_client, refuse};
+
+/// What a client asks with.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "it documents the form")]
+pub(crate) struct TokenRequest {
+    /// `client_credentials`.
+    grant_type: String,
+    /// Grants separated by spaces.
+    scope: Option<String>,
+    /// The client, unless `Authorization: Basic` or the assertion names it.
+    client_id: Option<String>,
+    /// Its secret, unless `Authorization: Basic` has it.
+    client_secret: Option<String>,
+    /// `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
+    client_assertion_type: Option<String>,
+    /// An assertion that the client signed.
+    client_assertion: Option<String>,
+}
+
+/// A token (RFC 6749 section 5.1).
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TokenResponse {
+    /// For calls: `Authorization: Bearer`.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// How long it lives, in seconds.
+    expires_in: i64,
+    /// What it is narrowed to; absent where it may do all that its service account may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+}
+
+/// Two round trips: one reads the client and the signing keys, one uses the assertion up and begins the session.
+pub(crate) async fn issue(context: Context, headers: HeaderMap, form: Form) -> Result<Response, ApiError> {
+    if form.require("grant_type")? != "client_credentials" {
+        let detail = "`grant_type` is `client_credentials`";
+        return Err(ApiError::bad_request("unsupported_grant_type", detail));
+    }
+    let shown = authentication::read(&headers, &form)?;
+    let shown = shown.ok_or_else(|| invalid_client("no client credential"))?;
+    let organization = shown.organization()?;
+    let mut statements = vec![shown.find(&organization)];
+    statements.extend(context.instance.keyring.question(&organization, context.now));
+    let mut rows = context.db(&organization).batch(statements).await?.into_iter();
+    let authenticated = shown.check(&context, organization, &rows.next().unwrap_or_default()).await?;
+    let refused = |detail| ApiError::bad_request("invalid_scope", detail);
+    let scope = authenticated.client.narrow(form.get("scope")).map_err(refused)?;
+    let token = token(&context, &authenticated, scope, rows.next()).await?;
+    let mut response = Json(token).into_response();
+    // RFC 6749 section 5.1 asks for it beside the `Cache-Control: no-store` of every answer.
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+async fn token(
+    context: &Context,
+    authenticated: &AuthenticatedClient,
+    scope: Option<String>,
+    keys: Option<Rows>,
+) -> Result<TokenResponse, ApiError> {
+    let AuthenticatedClient { organization, client, proof } = authenticated;
+    let session_id = context.new_id(SessionId::new)?;
+    let mut claims = access_claims(context, organization, client.user_id.clone(), session_id.clone())?;
+    claims.client_id = Some(client.client_id.to_string());
+    claims.scope.clone_from(&scope);
+    let access_token = context.instance.keyring.sign(context, organization, keys.as_ref(), &claims).await?;
+
+    let address = context.client_address.map(|address| address.to_string());
+    let token = ClientToken {
+        organization,
+        client,
+        proof,
+        session_id: &session_id,
+        token_id: &claims.jti,
+        scope: scope.as_deref(),
+        expires_at: Timestamp::from_seconds(claims.exp),
+        ip_address: address.as_deref(),
+        user_agent: context.user_agent.as_deref(),
+        now: context.now,
+    };
+    let mut event = context
+        .audit(organization, "token.issue", "session", Outcome::Success)?
+        .of_user(&client.user_id)
+        .on(session_id.as_str())
+        .detail("client_id", client.client_id.as_str());
+    if let Some(scope) = &scope {
+        event = event.detail("scope", scope.as_str());
+    }
+    let mut batch = vec![token.begin(), event.record_if(SESSION_EXISTS, &session_id)];
+    if let ClientProof::Assertion(used) = proof {
+        batch.insert(0, used.store(organization, &claims.jti));
+        batch.push(sweep(organization, context.now));
+    }
+    let rows = context.db(organization).batch(batch).await?;
+    let begun = usize::from(matches!(proof, ClientProof::Assertion(_)));
+    if rows.get(begun).is_none_or(Rows::is_empty) {
+        let is_replay = begun == 1 && rows.first().is_none_or(Rows::is_empty);
+        // Otherwise it was revoked or suspended between the two round trips.
+        let reason = if is_replay { "assertion_replayed" } else { "revoked_meanwhile" };
+        return Err(refuse(context, organization, client, reason).await?);
+    }
+    Ok(TokenResponse {
+        access_token,
+        token_type: "Bearer",
+        expires_in: context.configuration().jwt.access_token_expiry.as_seconds(),
+        scope,
+    })
+}

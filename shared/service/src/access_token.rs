@@ -1,0 +1,81 @@
+//! An access token that holds: its claims, its signature and its session, in one round trip.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request};
+use http::request::Parts;
+use iam_core::jwt::{AccessClaims, TokenError, UnverifiedToken};
+use iam_core::session::LiveSession;
+
+use crate::access::{Admission, Rule, bearer};
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// An access token that holds, and the session that it belongs to.
+#[derive(Debug)]
+pub struct ValidToken {
+    /// What it says.
+    pub claims: AccessClaims,
+    /// Its session, alive.
+    pub session: LiveSession,
+}
+
+impl ValidToken {
+    /// Verifies a token and finds its session alive. One round trip.
+    ///
+    /// # Errors
+    /// 401 where one of them does not hold.
+    pub async fn verify(context: &Context, text: &str) -> Result<Self, ApiError> {
+        let refused = |error: TokenError| ApiError::invalid_token(error.reason());
+        let token = UnverifiedToken::parse(text).map_err(refused)?;
+        let claims = token.claims();
+        let jwt = &context.configuration().jwt;
+        token.check(&jwt.issuer, &jwt.audience, context.now).map_err(refused)?;
+        let find = LiveSession::find(&claims.org, &claims.sid);
+        let rows = context.instance.keyring.verify_with(context, &claims.org, text, &token, find).await?;
+        let session =
+            rows.decode_first::<LiveSession>()?.ok_or_else(|| ApiError::invalid_token("no session"))?;
+        if session.user_id != claims.sub || !session.is_alive(&context.configuration().session, context.now) {
+            return Err(ApiError::invalid_token("session ended"));
+        }
+        Ok(Self { claims: claims.clone(), session })
+    }
+}
+
+/// Admits the bearer of a token that holds.
+pub(crate) fn admit<'a>(_: Rule, context: &'a Context, request: &'a mut Request) -> Admission<'a> {
+    Box::pin(async move {
+        let missing = || ApiError::unauthorized("credential_missing", "send an access token");
+        let text = bearer(request.headers())?.ok_or_else(missing)?;
+        let token = ValidToken::verify(context, text).await?;
+        let session = &token.session;
+        if session.is_activity_due(context.now) {
+            let note = LiveSession::note_activity(&token.claims.org, &session.session_id, context.now);
+            context.defer_statement(&token.claims.org, note);
+        }
+        request.extensions_mut().insert(Arc::new(token));
+        Ok(())
+    })
+}
+
+/// As an argument of a handler: the token it was called with.
+#[derive(Clone, Debug)]
+pub struct BearerToken(Arc<ValidToken>);
+
+impl std::ops::Deref for BearerToken {
+    type Target = ValidToken;
+
+    fn deref(&self) -> &ValidToken {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for BearerToken {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let token = parts.extensions.get::<Arc<ValidToken>>();
+        let missing = || ApiError::internal("the handler takes a token, but its route does not ask for one");
+        token.map(|token| Self(Arc::clone(token))).ok_or_else(missing)
+    }
+}
