@@ -7,6 +7,7 @@
 pub mod api_key;
 pub mod audit;
 pub mod bootstrap;
+pub mod break_glass;
 pub mod config;
 pub mod credential;
 pub mod encoding;

@@ -13,8 +13,8 @@ use crate::time::Timestamp;
 /// The longest user name, in bytes: an e-mail address fits (RFC 5321).
 pub const MAX_USERNAME_BYTES: usize = 254;
 
-/// What every signed-in user may do, whatever its roles: see itself.
-pub const SELF_GRANTS: [&str; 1] = ["profile.read.own"];
+/// What every signed-in user may do, whatever its roles: see itself, change its password.
+pub const SELF_GRANTS: [&str; 2] = ["profile.read.own", "profile.write.own"];
 
 /// Whether a user may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -16,6 +16,8 @@ mod idempotency;
 mod instance;
 mod json;
 mod keyring;
+mod notification;
+pub mod password;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient};
@@ -26,6 +28,7 @@ pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
 pub use keyring::{Keyring, access_claims};
+pub use notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.
