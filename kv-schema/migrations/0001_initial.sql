@@ -168,10 +168,13 @@ CREATE TABLE reset_tokens (
 
 CREATE INDEX reset_tokens_by_user ON reset_tokens (org_id, user_id, created_at);
 
--- The user that emergency credentials act as: one an organization, made with the first of them.
+-- The user that emergency credentials act as: one an organization and role, made with the first of them.
 CREATE TABLE break_glass_administrators (
-  org_id TEXT NOT NULL PRIMARY KEY,
-  user_id TEXT NOT NULL
+  org_id TEXT NOT NULL,
+  -- 'admin' is the only one yet
+  role TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  PRIMARY KEY (org_id, role)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE break_glass_credentials (

@@ -68,12 +68,13 @@ impl NewCredential<'_> {
     /// One an organization; a user that was purged makes room for another.
     fn name_administrator(&self) -> Statement {
         Statement::new(
-            "INSERT INTO break_glass_administrators (org_id, user_id) VALUES (?1, ?2) ON CONFLICT (org_id) DO UPDATE \
-             SET user_id = excluded.user_id WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND \
+            "INSERT INTO break_glass_administrators (org_id, role, user_id) VALUES (?1, ?3, ?2) ON CONFLICT (org_id, \
+             role) DO UPDATE SET user_id = excluded.user_id WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND \
              users.user_id = break_glass_administrators.user_id)",
         )
         .bind(self.organization)
         .bind(self.administrator_id)
+        .bind(ROLE)
     }
 
     fn create_administrator(&self) -> Statement {
@@ -81,18 +82,19 @@ impl NewCredential<'_> {
         Statement::new(
             "INSERT INTO users (org_id, user_id, kind, username, username_key, display_name, status, managed_by, \
              created_at, updated_at) SELECT org_id, user_id, 'service_account', ?3, ?3, 'Emergency administrator', \
-             'active', 'manual', ?4, ?4 FROM break_glass_administrators WHERE org_id = ?1 AND user_id = ?2",
+             'active', 'manual', ?4, ?4 FROM break_glass_administrators WHERE org_id = ?1 AND role = ?5 AND user_id = ?2",
         )
         .bind(self.organization)
         .bind(self.administrator_id)
         .bind(username)
         .bind(self.now)
+        .bind(ROLE)
     }
 
     fn give_role(&self) -> Statement {
         Statement::new(
-            "INSERT INTO user_roles (org_id, user_id, role) SELECT org_id, user_id, ?2 FROM \
-             break_glass_administrators WHERE org_id = ?1 ON CONFLICT (org_id, user_id, role) DO NOTHING",
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT org_id, user_id, role FROM \
+             break_glass_administrators WHERE org_id = ?1 AND role = ?2 ON CONFLICT (org_id, user_id, role) DO NOTHING",
         )
         .bind(self.organization)
         .bind(ROLE)
@@ -132,12 +134,13 @@ impl UsableCredential {
         Statement::new(
             "SELECT credentials.credential_id, credentials.label, administrators.user_id FROM break_glass_credentials \
              AS credentials JOIN break_glass_administrators AS administrators ON administrators.org_id = \
-             credentials.org_id WHERE credentials.org_id = ?1 AND credentials.credential_hash = ?2 AND \
+             credentials.org_id AND administrators.role = ?4 WHERE credentials.org_id = ?1 AND credentials.credential_hash = ?2 AND \
              credentials.used_at IS NULL AND credentials.revoked_at IS NULL AND credentials.expires_at > ?3",
         )
         .bind(organization)
         .bind(hash)
         .bind(now)
+        .bind(ROLE)
     }
 }
 
