@@ -36,7 +36,8 @@ const ABOUT: [&str; 13] = [
 ];
 
 /// How our credentials begin.
-const SECRET_PREFIXES: [&str; 3] = ["cronos_sk_", "cronos_rt_", "cronos_scim_"];
+const SECRET_PREFIXES: [&str; 7] =
+    ["cronos_sk_", "cronos_rt_", "cronos_scim_", "cronos_st_", "cronos_pr_", "cronos_bg_", "cronos_cs_"];
 
 /// The longest field name looked at before a `=` or `:` in a text, in bytes.
 const MAX_NAME_BYTES: usize = 64;
@@ -380,6 +381,8 @@ mod tests {
         prop_oneof![
             base.prop_map(|body| (format!("cronos_sk_live_{body}"), body)),
             base.prop_map(|body| (format!("cronos_rt_{body}"), body)),
+            base.prop_map(|body| (format!("cronos_pr_{body}"), body)),
+            base.prop_map(|body| (format!("cronos_bg_{body}"), body)),
             base.prop_map(|body| (format!("cronos_scim_{body}"), body)),
             base.prop_map(|body| (format!("eyJhbGciOiJFUzI1NiJ9.eyJzdWI{body}.c2ln"), body)),
             base.prop_map(|body| (format!("eyJhbGciOiJFUzI1NiJ9.eyJzdWIi.{body}"), body)),
