@@ -168,6 +168,62 @@ CREATE TABLE refresh_tokens (
 
 CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
 
+-- Passwords that were replaced, so that they are not used again soon. The current one is the user's.
+CREATE TABLE password_history (
+  org_id TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  -- when it was replaced
+  changed_at INTEGER NOT NULL,
+  password_hash TEXT NOT NULL,
+  PRIMARY KEY (org_id, user_id, changed_at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reset_tokens (
+  org_id TEXT NOT NULL,
+  -- SHA-256 of the token, base64url
+  token_hash TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  -- moved to the moment where a newer one is made: the newest alone holds
+  expires_at INTEGER NOT NULL,
+  used_at INTEGER,
+  PRIMARY KEY (org_id, token_hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX reset_tokens_by_user ON reset_tokens (org_id, user_id, created_at);
+
+-- The user that emergency credentials act as: one an organization and role, made with the first of them.
+CREATE TABLE break_glass_administrators (
+  org_id TEXT NOT NULL,
+  -- 'admin' is the only one yet
+  role TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  PRIMARY KEY (org_id, role)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE break_glass_credentials (
+  org_id TEXT NOT NULL,
+  credential_id TEXT NOT NULL,
+  -- SHA-256 of the credential, base64url; the credential itself is stored nowhere
+  credential_hash TEXT NOT NULL,
+  -- what is written on the envelope
+  label TEXT,
+  -- why it was made
+  reason TEXT NOT NULL,
+  created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  revoked_at INTEGER,
+  used_at INTEGER,
+  -- why it was used
+  used_because TEXT,
+  -- the session that it began
+  session_id TEXT,
+  PRIMARY KEY (org_id, credential_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX break_glass_credentials_by_hash ON break_glass_credentials (org_id, credential_hash);
+
 CREATE TABLE api_keys (
   org_id TEXT NOT NULL,
   key_id TEXT NOT NULL,

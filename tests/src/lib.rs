@@ -44,6 +44,9 @@ macro_rules! scenarios {
                 a_key_is_a_credential;
             health => tells, details_need_a_permission;
             hostile => bad_bodies_are_problems, bad_requests_are_problems, secrets_stay_out_of_answers;
+            passwords => are_changed, are_refused_with_every_rule, are_not_used_again, are_reset_by_an_administrator,
+                a_reset_is_asked_for_without_telling, of_two_resets_at_once_one_wins;
+            break_glass => opens_once, is_listed_and_revoked, refuses_what_is_no_credential;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
             service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up, are_created_once,
                 secrets_turn, keys_are_checked;

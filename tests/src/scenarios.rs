@@ -2,10 +2,12 @@
 
 pub mod algorithms;
 pub mod api_keys;
+pub mod break_glass;
 pub mod health;
 pub mod hostile;
 pub mod lockout;
 pub mod keyring;
+pub mod passwords;
 pub mod refresh;
 pub mod scim;
 pub mod sessions;
@@ -58,6 +60,13 @@ pub async fn run_all(deployment: &crate::Deployment) {
     api_keys::are_created_once(deployment).await;
     api_keys::expire_by_schedule(deployment).await;
     api_keys::a_key_is_a_credential(deployment).await;
+    passwords::are_changed(deployment).await;
+    passwords::are_not_used_again(deployment).await;
+    passwords::are_reset_by_an_administrator(deployment).await;
+    passwords::a_reset_is_asked_for_without_telling(deployment).await;
+    break_glass::opens_once(deployment).await;
+    break_glass::is_listed_and_revoked(deployment).await;
+    break_glass::refuses_what_is_no_credential(deployment).await;
     health::details_need_a_permission(deployment).await;
     scim::a_user_is_provisioned(deployment).await;
     scim::a_deactivated_user_is_out(deployment).await;

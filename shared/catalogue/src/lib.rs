@@ -3,6 +3,7 @@
 /// Every function, by name.
 pub fn functions() -> Vec<iam_service::Function> {
     vec![
+        iam_break_glass::function(),
         iam_gateway::function(),
         iam_health::function(),
         iam_key_create::function(),
@@ -13,6 +14,7 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_keyring::function(),
         iam_login::function(),
         iam_metrics_push::function(),
+        iam_password::function(),
         iam_profile::function(),
         iam_scim::function(),
         iam_service_accounts::function(),

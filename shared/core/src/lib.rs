@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod client;
 pub mod client_assertion;
+pub mod break_glass;
 pub mod config;
 pub mod credential;
 pub mod device;

@@ -1,11 +1,26 @@
-//! Passwords: Argon2id (RFC 9106), stored as PHC strings, at a cost from configuration.
+//! Passwords: Argon2id (RFC 9106), stored as PHC strings, at a cost from configuration. What other software stored
+//! is verified too, so that people can be brought along with their passwords; their next sign-in hashes anew.
+
+pub mod breached;
+pub mod change;
+pub mod policy;
+pub mod reset;
+
+mod argon2id;
+mod bcrypt;
+mod pbkdf2;
+mod scrypt;
+mod stored;
 
 use std::fmt;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use stored::HashKind;
+use stored::StoredHash;
 
 /// How much randomness a salt takes.
 pub const SALT_BYTES: usize = 16;
@@ -78,26 +93,21 @@ pub fn hash(password: &str, salt: &[u8; SALT_BYTES], cost: PasswordCost) -> Resu
 /// Whether a password is the one that was hashed.
 ///
 /// # Errors
-/// When the stored text is not an Argon2 PHC string at a cost that can be paid.
+/// When the stored text is no hash that is known here, or one whose cost can't be paid.
 pub fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
+    let stored = StoredHash::parse(stored)?;
     if password.len() > MAX_PASSWORD_BYTES {
         return Ok(false);
     }
-    let hash = PasswordHash::new(stored).map_err(|_| PasswordError::Stored)?;
-    let params = Params::try_from(&hash).map_err(|_| PasswordError::Stored)?;
-    let cost = PasswordCost {
-        memory_kib: params.m_cost(),
-        iterations: params.t_cost(),
-        parallelism: params.p_cost(),
-    };
-    if !cost.is_affordable() {
-        return Err(PasswordError::Cost);
-    }
-    match Argon2::default().verify_password(password.as_bytes(), &hash) {
-        Ok(()) => Ok(true),
-        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-        Err(_) => Err(PasswordError::Stored),
-    }
+    stored.verify(password.as_bytes())
+}
+
+/// What kind of hash a stored text is: whether [`verify`] would take it. Nothing is computed.
+///
+/// # Errors
+/// When it is no hash that is known here, or one whose cost can't be paid.
+pub fn recognise(stored: &str) -> Result<HashKind, PasswordError> {
+    StoredHash::parse(stored).map(|stored| stored.kind())
 }
 
 /// Pays what a verification costs, for nothing. Where there is no user there is no hash, and an answer that
@@ -112,11 +122,15 @@ pub fn verify_nothing(password: &str, cost: PasswordCost) -> Result<(), Password
     hash(password, &[0; SALT_BYTES], cost).map(|_| ())
 }
 
-/// Whether a stored hash was made at another cost than today's, and the password, now that it is known,
-/// should be hashed anew.
+/// Whether a stored hash is not Argon2id at today's cost, and the password, now that it is known, should be hashed
+/// anew.
 #[must_use]
 pub fn is_outdated(stored: &str, cost: PasswordCost) -> bool {
-    PasswordHash::new(stored).ok().and_then(|hash| Params::try_from(&hash).ok()).is_none_or(|params| {
+    let Ok(hash) = PasswordHash::new(stored) else { return true };
+    if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
+        return true;
+    }
+    Params::try_from(&hash).map_or(true, |params| {
         (params.m_cost(), params.t_cost(), params.p_cost())
             != (cost.memory_kib, cost.iterations, cost.parallelism)
     })
@@ -125,20 +139,20 @@ pub fn is_outdated(stored: &str, cost: PasswordCost) -> bool {
 /// Why a password could not be hashed or compared. No variant holds the password or the hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordError {
-    /// The cost is above the bound, or Argon2 does not know it.
+    /// The cost is above the bound, or the algorithm does not know it.
     Cost,
     /// The password is longer than [`MAX_PASSWORD_BYTES`].
     TooLong,
-    /// The stored text is not an Argon2 PHC string.
+    /// The stored text is no password hash that is known here.
     Stored,
 }
 
 impl fmt::Display for PasswordError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Cost => "the password hash cost is out of bounds (at most 65536 KiB, 10 passes, 4 lanes)",
+            Self::Cost => "the password hash's cost is out of bounds",
             Self::TooLong => "the password is longer than 1024 bytes",
-            Self::Stored => "the stored password hash is not an argon2 PHC string",
+            Self::Stored => "the stored text is no password hash that is known here",
         })
     }
 }

@@ -13,8 +13,10 @@ use crate::time::Timestamp;
 /// The longest user name, in bytes: an e-mail address fits (RFC 5321).
 pub const MAX_USERNAME_BYTES: usize = 254;
 
-/// What every signed-in user may do, whatever its roles: see itself, see its sessions and end them.
-pub const SELF_GRANTS: [&str; 3] = ["profile.read.own", "sessions.read.own", "sessions.delete.own"];
+/// What every signed-in user may do, whatever its roles: see itself, change its password, see its sessions and end
+/// them.
+pub const SELF_GRANTS: [&str; 4] =
+    ["profile.read.own", "profile.write.own", "sessions.read.own", "sessions.delete.own"];
 
 /// Whether a user may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -23,6 +23,8 @@ mod keyring;
 mod lockout;
 mod origin;
 mod refresh;
+mod notification;
+pub mod password;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};
@@ -38,6 +40,7 @@ pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, pars
 pub use origin::check_origin;
 pub use keyring::{Keyring, access_claims, new_key};
 pub use refresh::{Refreshed, RefreshRefusal, exchange_refresh_token};
+pub use notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.

@@ -382,6 +382,8 @@ mod tests {
             base.prop_map(|body| (format!("cronos_sk_live_{body}"), body)),
             base.prop_map(|body| (format!("cronos_rt_{body}"), body)),
             base.prop_map(|body| (format!("cronos_st_{body}"), body)),
+            base.prop_map(|body| (format!("cronos_pr_{body}"), body)),
+            base.prop_map(|body| (format!("cronos_bg_{body}"), body)),
             base.prop_map(|body| (format!("cronos_scim_{body}"), body)),
             base.prop_map(|body| (format!("eyJhbGciOiJFUzI1NiJ9.eyJzdWI{body}.c2ln"), body)),
             base.prop_map(|body| (format!("eyJhbGciOiJFUzI1NiJ9.eyJzdWIi.{body}"), body)),

@@ -99,21 +99,46 @@ async fn a_new_password_signs_out_and_is_never_shown() {
     let id = installation.create("ada").await;
     installation.begin_session(&id).await;
     let answer =
-        installation.patch(&id, json!([{"op": "replace", "path": "password", "value": "new secret"}])).await;
+        installation.patch(&id, json!([{"op": "replace", "path": "password", "value": "A-new-Secret-4711"}])).await;
     assert_eq!(answer.status, StatusCode::OK);
-    assert!(!answer.body.to_string().contains("new secret"));
+    assert!(!answer.body.to_string().contains("A-new-Secret-4711"));
     assert_eq!(installation.sessions(&id).await, [Some("password_changed".to_owned())]);
     let rows = installation
         .query("SELECT password_hash FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id])
         .await;
     let hash = rows.first().unwrap().text("password_hash").unwrap().to_owned();
-    assert_eq!(iam_core::password::verify("new secret", &hash), Ok(true));
+    assert_eq!(iam_core::password::verify("A-new-Secret-4711", &hash), Ok(true));
     // Whatever else changes, the password stays.
     installation.patch(&id, json!([{"op": "replace", "path": "title", "value": "x"}])).await;
     let rows = installation
         .query("SELECT password_hash FROM users WHERE org_id = ?1 AND user_id = ?2", &[&id])
         .await;
     assert_eq!(rows.first().unwrap().text("password_hash"), Ok(hash.as_str()));
+}
+
+/// A password has to fit the policy and can't come again; when it was set, and what was before it, is kept.
+#[tokio::test]
+async fn a_new_password_obeys_the_policy() {
+    let installation = Installation::new().await;
+    let id = installation.create("ada").await;
+    let set = async |password: &str| {
+        let operation = json!([{"op": "replace", "path": "password", "value": password}]);
+        installation.patch(&id, operation).await
+    };
+    for weak in ["short", "Password123!", "no-upper-case-in-4711", "aaaaaaaaaaaa"] {
+        let answer = set(weak).await;
+        assert!(!answer.body.to_string().contains(weak));
+        assert_eq!(answer.refusal(), (400, "invalidValue"));
+    }
+    assert_eq!(set("plume-Anvil-1").await.status, StatusCode::OK);
+    assert_eq!(set("plume-Anvil-1").await.refusal(), (400, "invalidValue"));
+    assert_eq!(set("plume-Anvil-2").await.status, StatusCode::OK);
+    assert_eq!(set("plume-Anvil-1").await.refusal(), (400, "invalidValue"));
+    let sql = "SELECT (SELECT COUNT(*) FROM password_history WHERE org_id = ?1 AND user_id = ?2) AS former, \
+               password_changed_at >= created_at AS is_dated FROM users WHERE org_id = ?1 AND user_id = ?2";
+    let rows = installation.query(sql, &[&id]).await;
+    let row = rows.first().unwrap();
+    assert_eq!((row.integer("former"), row.integer("is_dated")), (Ok(1), Ok(1)));
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ impl Installation {
         iam_edge::random(&mut entropy).unwrap();
         let session_id = SessionId::new(iam_edge::now(), entropy);
         let sql = "INSERT INTO sessions (org_id, session_id, user_id, created_at, expires_at, last_activity, \
-                   mfa_verified) VALUES (?1, ?2, ?3, 0, 9000000000000, 0, 0)";
+                   mfa_verified, kind) VALUES (?1, ?2, ?3, 0, 9000000000000, 0, 0, 'interactive')";
         self.query(sql, &[session_id.as_str(), user_id]).await;
     }
 

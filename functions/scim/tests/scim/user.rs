@@ -17,7 +17,7 @@ async fn a_user_is_created_shown_and_deleted() {
             "emails": [{"value": "home@example.com"}, {"value": "ada@example.com", "type": "work", "primary": true}],
             "phoneNumbers": [{"value": "tel:+1-555"}],
             "title": "Countess",
-            "password": "a secret of hers",
+            "password": "A secret of hers: 7",
             "groups": [],
             "meta": {"resourceType": "User"},
             (ENTERPRISE_URN): {"department": "Engines"},
@@ -71,7 +71,7 @@ async fn the_columns_that_sign_in_reads_follow() {
     let installation = Installation::new().await;
     let created = installation
         .post(json!({
-            "schemas": [USER_URN], "userName": " Ada ", "active": "False", "password": "a secret of hers",
+            "schemas": [USER_URN], "userName": " Ada ", "active": "False", "password": "A secret of hers: 7",
             "emails": [{"value": "first@example.com"}, {"value": "second@example.com"}],
         }))
         .await;
@@ -86,7 +86,7 @@ async fn the_columns_that_sign_in_reads_follow() {
     assert_eq!(row.text("status"), Ok("suspended"));
     assert_eq!(row.text("managed_by"), Ok("scim"));
     let hash = row.text("password_hash").unwrap();
-    assert_eq!(iam_core::password::verify("a secret of hers", hash), Ok(true));
+    assert_eq!(iam_core::password::verify("A secret of hers: 7", hash), Ok(true));
     assert!(!row.text("attributes").unwrap().contains("secret"));
 }
 

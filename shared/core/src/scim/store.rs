@@ -6,6 +6,7 @@ use super::filter::UserFilter;
 use super::user::{Attributes, ScimUser};
 use crate::audit::{AuditEvent, RecordCondition};
 use crate::id::{OrganizationId, UserId};
+use crate::password::change::forget;
 use crate::record_condition;
 use crate::sql::Statement;
 use crate::time::Timestamp;
@@ -168,8 +169,8 @@ impl Creation<'_> {
         let create = self.attributes.bind(
             Statement::new(
                 "INSERT INTO users (org_id, user_id, status, password_hash, managed_by, created_at, updated_at, \
-                 username, username_key, email, display_name, external_id, attributes) \
-                 VALUES (?1, ?2, ?3, ?4, 'scim', ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 username, username_key, email, display_name, external_id, attributes, password_changed_at) \
+                 VALUES (?1, ?2, ?3, ?4, 'scim', ?5, ?5, ?6, ?7, ?8, ?9, ?10, ?11, CASE WHEN ?4 IS NOT NULL THEN ?5 END)",
             )
             .bind(self.organization)
             .bind(self.user_id)
@@ -205,6 +206,8 @@ pub struct Update<'a> {
     pub after: &'a Attributes,
     /// The hash of its new password, where it gets one.
     pub password_hash: Option<&'a str>,
+    /// How many of its former passwords are kept.
+    pub history_size: u32,
     /// Now.
     pub now: Timestamp,
 }
@@ -221,6 +224,10 @@ impl Update<'_> {
             statements.push(self.end_sessions("deactivated"));
         } else if self.password_hash.is_some() {
             statements.push(self.end_sessions("password_changed"));
+        }
+        if self.password_hash.is_some() {
+            statements.push(self.keep_password());
+            statements.push(forget(self.organization, &self.before.user_id, self.history_size));
         }
         statements.push(self.change());
         statements
@@ -256,13 +263,26 @@ impl Update<'_> {
         .bind(self.before.version)
     }
 
+    /// Keeps the password that will be replaced.
+    fn keep_password(&self) -> Statement {
+        Statement::new(
+            "INSERT INTO password_history (org_id, user_id, changed_at, password_hash) SELECT org_id, user_id, ?3, \
+             password_hash FROM users WHERE org_id = ?1 AND user_id = ?2 AND version = ?4 AND password_hash IS NOT NULL \
+             AND deleted_at IS NULL ON CONFLICT (org_id, user_id, changed_at) DO NOTHING",
+        )
+        .bind(self.organization)
+        .bind(&self.before.user_id)
+        .bind(self.now)
+        .bind(self.before.version)
+    }
+
     /// A client that says "active" ends a suspension, not a lock.
     fn change(&self) -> Statement {
         self.after.bind(
             Statement::new(
                 "UPDATE users SET status = CASE WHEN NOT ?4 THEN 'suspended' WHEN status = 'suspended' THEN 'active' \
-                 ELSE status END, password_hash = COALESCE(?5, password_hash), updated_at = ?6, version = version + 1, \
-                 username = ?7, username_key = ?8, email = ?9, display_name = ?10, external_id = ?11, attributes = ?12 \
+                 ELSE status END, password_hash = COALESCE(?5, password_hash), password_changed_at = CASE WHEN ?5 IS \
+                 NULL THEN password_changed_at ELSE ?6 END, updated_at = ?6, version = version + 1, username = ?7, username_key = ?8, email = ?9, display_name = ?10, external_id = ?11, attributes = ?12 \
                  WHERE org_id = ?1 AND user_id = ?2 AND version = ?3 AND deleted_at IS NULL RETURNING version",
             )
             .bind(self.organization)

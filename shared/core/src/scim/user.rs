@@ -12,6 +12,7 @@ use super::schema::{self, ENTERPRISE_URN, USER_URN};
 use super::value::{Object, is_primary, members_of};
 use crate::id::UserId;
 use crate::password::MAX_PASSWORD_BYTES;
+use crate::password::policy::Names;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::user::{MAX_USERNAME_BYTES, UserStatus, username_key};
@@ -106,6 +107,13 @@ impl Attributes {
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.differences(&Self(Object::new()))
+    }
+
+    /// The names that its password may not resemble.
+    #[must_use]
+    pub fn password_names(&self) -> Names<'_> {
+        let display_name = text(&self.0, "displayName");
+        Names { username: self.username(), email: self.email(), display_name }
     }
 
     fn email(&self) -> Option<&str> {

@@ -1,0 +1,69 @@
+//! `POST /api/v1/auth/password/reset/confirm`.
+
+use http::StatusCode;
+use iam_core::audit::Outcome;
+use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
+use iam_core::password::reset;
+use iam_core::sql::Rows;
+use iam_service::{ApiError, Context, Json, password::hash_new_password};
+use iam_telemetry::Collector;
+use iam_telemetry::instruments::SECURITY_EVENTS;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A reset token, and what the password is to be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfirmRequest {
+    /// The token that was sent.
+    token: String,
+    /// The password as it is to be.
+    new_password: String,
+}
+
+/// One round trip reads the token's user, one spends the token and sets the password. The policy is asked in between,
+/// so that a password it refuses does not cost the token.
+pub(crate) async fn confirm(
+    context: Context,
+    Json(request): Json<ConfirmRequest>,
+) -> Result<StatusCode, ApiError> {
+    let token =
+        Credential::parse(RESET_TOKEN_PREFIX, &request.token).ok_or_else(|| refused("malformed token"))?;
+    let (organization, hash) = (token.organization(), token.hash());
+    let history_size = context.configuration().password.history_size;
+    let find = PasswordOwner::by_reset_token(organization, &hash, history_size, context.now);
+    let rows = context.db(organization).run(find).await?;
+    let owner: PasswordOwner = rows.decode_first()?.ok_or_else(|| refused("unknown, used or expired"))?;
+    let new_hash = hash_new_password(&context, &owner, &request.new_password, "/new_password")?;
+    let change = PasswordChange {
+        organization,
+        owner: &owner,
+        new_hash: &new_hash,
+        token: Some(&hash),
+        history_size,
+        now: context.now,
+    };
+    let event = context
+        .audit(organization, "password.reset", "user", Outcome::Success)?
+        .of_user(&owner.user_id)
+        .on(owner.user_id.as_str());
+    let mut batch = vec![reset::spend(organization, &hash, owner.password_hash.as_deref(), context.now)];
+    batch.extend(change.replace());
+    batch.push(change.end_sessions(None, "password_reset"));
+    batch.push(change.unlock());
+    batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
+    let rows = context.db(organization).batch(batch).await?;
+    if rows.first().is_none_or(Rows::is_empty) || rows.get(2).is_none_or(Rows::is_empty) {
+        return Err(refused("another request was quicker"));
+    }
+    if let Some(telemetry) = Collector::current() {
+        telemetry.count(&SECURITY_EVENTS, 1, ["password_reset".into(), "medium".into()]);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn refused(cause: &'static str) -> ApiError {
+    let detail = "the reset token is unknown, used or expired";
+    ApiError::unauthorized("invalid_reset_token", detail).cause(cause)
+}
