@@ -210,6 +210,17 @@ impl RoleDraft {
         let inherited = parents.iter().flat_map(|parent| &parent.effective_grants);
         self.grants.iter().chain(inherited).map(String::as_str).collect()
     }
+
+    /// The roles it inherits from, among those that were read with [`Role::involved`].
+    ///
+    /// # Errors
+    /// The place in `inherits` of a role that is not there.
+    pub fn parents(&self, involved: &[Role]) -> Result<Vec<Role>, usize> {
+        let find = |(index, name): (usize, &RoleName)| {
+            involved.iter().find(|role| role.role == *name).cloned().ok_or(index)
+        };
+        self.inherits.iter().enumerate().map(find).collect()
+    }
 }
 
 #[cfg(test)]
