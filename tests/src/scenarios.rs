@@ -2,6 +2,7 @@
 
 pub mod algorithms;
 pub mod api_keys;
+pub mod directory;
 pub mod health;
 pub mod hostile;
 pub mod refresh;
@@ -49,4 +50,14 @@ pub async fn run_all(deployment: &crate::Deployment) {
     health::details_need_a_permission(deployment).await;
     scim::a_user_is_provisioned(deployment).await;
     scim::a_deactivated_user_is_out(deployment).await;
+    directory::roles_inherit(deployment).await;
+    directory::roles_never_go_round(deployment).await;
+    directory::nobody_grants_what_it_lacks(deployment).await;
+    directory::roles_are_administered(deployment).await;
+    directory::roles_in_use_stay(deployment).await;
+    directory::an_administrator_remains(deployment).await;
+    directory::groups_live(deployment).await;
+    directory::groups_have_members(deployment).await;
+    directory::organizations_are_administered(deployment).await;
+    directory::organizations_are_apart(deployment).await;
 }

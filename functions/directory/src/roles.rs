@@ -180,7 +180,8 @@ async fn create(
 }
 
 fn created_role(new: &RoleChange<'_>, rows: &[Rows]) -> Result<Role, ApiError> {
-    let [first, .., outcome, full] = rows else {
+    // Behind these comes what an `Idempotency-Key` adds.
+    let [first, _, _, _, _, outcome, full, ..] = rows else {
         return Err(ApiError::internal("a batch answered too little"));
     };
     match new.verdict(first, outcome)? {

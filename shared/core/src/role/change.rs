@@ -29,13 +29,14 @@ macro_rules! unchanged {
     };
 }
 
-/// The role `?2` is among the roles of `$seen` or those they inherit from.
+/// The role `?2` is among the roles of `$seen` or those they inherit from. A CROSS JOIN is run in its order: from the
+/// roles found so far to the index, not the other way round.
 macro_rules! circular {
     ($seen:literal) => {
         concat!(
             "EXISTS (WITH RECURSIVE ancestors (role) AS (SELECT value ->> 0 FROM json_each(",
             $seen,
-            ") UNION SELECT role_parents.parent FROM ancestors JOIN role_parents ON role_parents.org_id = ?1 AND \
+            ") UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON role_parents.org_id = ?1 AND \
              role_parents.role = ancestors.role) SELECT 1 FROM ancestors WHERE role = ?2)"
         )
     };
@@ -156,12 +157,12 @@ impl RoleChange<'_> {
     fn spread(&self) -> Statement {
         Statement::new(
             "UPDATE roles SET revision = ?3, effective_grants = (WITH RECURSIVE ancestors (role) AS (SELECT \
-             roles.role UNION SELECT role_parents.parent FROM ancestors JOIN role_parents ON role_parents.org_id = ?1 \
+             roles.role UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON role_parents.org_id = ?1 \
              AND role_parents.role = ancestors.role) SELECT json_group_array(given.text) FROM (SELECT DISTINCT \
-             own.value AS text FROM ancestors JOIN roles AS ancestor ON ancestor.org_id = ?1 AND ancestor.role = \
+             own.value AS text FROM ancestors CROSS JOIN roles AS ancestor ON ancestor.org_id = ?1 AND ancestor.role = \
              ancestors.role JOIN json_each(ancestor.grants) AS own ORDER BY own.value) AS given) WHERE org_id = ?1 AND \
-             role IN (WITH RECURSIVE heirs (role) AS (SELECT ?2 UNION SELECT role_parents.role FROM heirs JOIN \
-             role_parents INDEXED BY role_parents_by_parent ON role_parents.org_id = ?1 AND role_parents.parent = \
+             role IN (WITH RECURSIVE heirs (role) AS (SELECT ?2 UNION SELECT role_parents.role FROM heirs CROSS \
+             JOIN role_parents INDEXED BY role_parents_by_parent ON role_parents.org_id = ?1 AND role_parents.parent = \
              heirs.role) SELECT role FROM heirs) AND EXISTS (SELECT 1 FROM roles AS changed WHERE changed.org_id = ?1 \
              AND changed.role = ?2 AND changed.revision = ?3)",
         )
