@@ -52,7 +52,15 @@ enum Act {
 struct Step {
     actor: usize,
     act: Act,
-    between: Option<(usize, Act)>,
+    between: Option<Between>,
+}
+
+#[derive(Clone, Debug)]
+enum Between {
+    /// Anything, by anybody.
+    Anything(usize, Act),
+    /// What the act is about, or what that inherits from, comes to grant everything: the number chooses which.
+    Raise(usize),
 }
 
 fn names(of: &'static [&'static str], most: usize) -> impl Strategy<Value = Names> {
@@ -74,7 +82,11 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let between = proptest::option::weighted(0.4, (0..PEOPLE, act()));
+    let between = prop_oneof![
+        (0..PEOPLE, act()).prop_map(|(actor, act)| Between::Anything(actor, act)),
+        any::<usize>().prop_map(Between::Raise),
+    ];
+    let between = proptest::option::of(between);
     (0..PEOPLE, act(), between).prop_map(|(actor, act, between)| Step { actor, act, between })
 }
 
@@ -126,6 +138,24 @@ impl Model {
             }
         }
         grants
+    }
+
+    /// Everything that an act is about: the role, the parents it shall have, and what those inherit from.
+    fn concerned(&self, act: &Act) -> Vec<usize> {
+        let (role, parents) = match act {
+            Act::Create { role, inherits, .. } | Act::Change { role, inherits: Some(inherits), .. } => {
+                (*role, inherits.clone())
+            }
+            Act::Change { role, .. }
+            | Act::Delete { role, .. }
+            | Act::Give { role, .. }
+            | Act::Take { role, .. } => (*role, Names::new()),
+        };
+        let named = |name: &str| name == ROLES[role] || parents.contains(name);
+        let heirs: Vec<&str> = self.roles.keys().map(String::as_str).filter(|name| named(name)).collect();
+        let is_concerned =
+            |name: &str| self.roles.contains_key(name) && heirs.iter().any(|heir| self.is_above(name, heir));
+        (0..ROLES.len()).filter(|role| is_concerned(ROLES[*role])).collect()
     }
 
     fn is_above(&self, role: &str, heir: &str) -> bool {
@@ -519,8 +549,17 @@ proptest! {
         let mut world = World::new();
         for step in steps {
             let begun = world.begin(step.actor, step.act);
-            let alone = step.between.is_none();
-            if let Some((actor, act)) = step.between {
+            let between = step.between.and_then(|between| match between {
+                Between::Anything(actor, act) => Some((actor, act)),
+                Between::Raise(which) => {
+                    let concerned = world.model.concerned(&begun.act);
+                    let role = *concerned.get(which % concerned.len().max(1))?;
+                    let grants = Some(Names::from(["*".to_owned()]));
+                    Some((0, Act::Change { role, grants, inherits: None }))
+                }
+            });
+            let alone = between.is_none();
+            if let Some((actor, act)) = between {
                 let between = world.begin(actor, act);
                 world.settle(&between, true);
             }
@@ -545,6 +584,24 @@ fn a_decision_on_what_was_does_not_hold() {
         let mut world = World::new();
         let made = world.begin(0, create(3, &["a.read.all"]));
         world.settle(&made, true);
+        let begun = world.begin(1, late);
+        let raised = world.begin(0, raise.clone());
+        world.settle(&raised, true);
+        assert_eq!(world.finish(&begun), Verdict::ChangedMeanwhile, "{:?}", begun.act);
+        world.compare();
+    }
+    // What it inherits from by inheritance is what was decided on too.
+    for late in [
+        Act::Create { role: 5, grants: set(&[]), inherits: set(&["r4"]) },
+        Act::Change { role: 1, grants: None, inherits: Some(set(&["r4"])) },
+        Act::Give { role: 4, person: 1 },
+    ] {
+        let mut world = World::new();
+        let heir = Act::Create { role: 4, grants: set(&[]), inherits: set(&["r3"]) };
+        for act in [create(3, &["a.read.all"]), heir] {
+            let made = world.begin(0, act);
+            world.settle(&made, true);
+        }
         let begun = world.begin(1, late);
         let raised = world.begin(0, raise.clone());
         world.settle(&raised, true);
