@@ -36,7 +36,7 @@ macro_rules! scenarios {
                 a_key_is_a_credential;
             health => tells, details_need_a_permission;
             hostile => bad_bodies_are_problems, bad_requests_are_problems, secrets_stay_out_of_answers;
-            directory => roles_inherit, roles_never_go_round, nobody_grants_what_it_lacks, roles_are_administered, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members, organizations_are_administered, organizations_are_apart;
+            directory => roles_inherit, roles_never_go_round, nobody_grants_what_it_lacks, roles_are_administered, roles_are_bounded, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members, organizations_are_administered, organizations_are_apart;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
         }
     };

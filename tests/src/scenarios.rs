@@ -54,6 +54,7 @@ pub async fn run_all(deployment: &crate::Deployment) {
     directory::roles_never_go_round(deployment).await;
     directory::nobody_grants_what_it_lacks(deployment).await;
     directory::roles_are_administered(deployment).await;
+    directory::roles_are_bounded(deployment).await;
     directory::roles_in_use_stay(deployment).await;
     directory::an_administrator_remains(deployment).await;
     directory::groups_live(deployment).await;

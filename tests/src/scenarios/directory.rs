@@ -201,6 +201,30 @@ pub async fn roles_are_administered(deployment: &Deployment) {
     assert_eq!(admin.get(&format!("{ROLES}/viewer")).await.expect(200).json["built_in"], true);
 }
 
+/// What a role grants with all that it inherits is bounded, wherever the change is made.
+pub async fn roles_are_bounded(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (stem, heir, extra) = (name("wide"), name("heir"), name("extra"));
+    let parents: Vec<String> = (0..5).map(|number| format!("{stem}-{number}")).collect();
+    for (number, parent) in parents.iter().enumerate() {
+        let grants: Vec<String> = (0..64).map(|grant| format!("g{number}-{grant}.*")).collect();
+        admin.post(ROLES, &json!({"role": parent, "grants": grants})).await.expect(201);
+    }
+    let refused = admin.post(ROLES, &json!({"role": heir, "inherits": parents})).await;
+    refused.expect_problem(422, "invalid_field");
+    let made = admin.post(ROLES, &json!({"role": heir, "inherits": parents[..4]})).await.expect(201);
+    assert_eq!(made.json["effective_grants"].as_array().unwrap().len(), 256);
+
+    create_role(&admin, &extra, &["one.more.own"], &[]).await.expect(201);
+    let parent = format!("{ROLES}/{}", parents[0]);
+    let refused = admin.patch(&parent, &json!({"inherits": [extra]})).await;
+    refused.expect_problem(409, "role_too_large");
+    assert_eq!(admin.get(&parent).await.expect(200).json["inherits"], json!([]));
+    for role in [&heir, &extra].into_iter().chain(&parents) {
+        admin.delete(&format!("{ROLES}/{role}")).await.expect(204);
+    }
+}
+
 /// A role that users have, or that others inherit from, is not deleted by the way.
 pub async fn roles_in_use_stay(deployment: &Deployment) {
     let admin = deployment.administrator().await;
