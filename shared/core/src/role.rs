@@ -207,8 +207,15 @@ impl RoleDraft {
     /// What it grants with what these roles give it, in order: what the database will say too.
     #[must_use]
     pub fn effective_grants<'a>(&'a self, parents: &'a [Role]) -> BTreeSet<&'a str> {
-        let inherited = parents.iter().flat_map(|parent| &parent.effective_grants);
-        self.grants.iter().chain(inherited).map(String::as_str).collect()
+        let mut effective = BTreeSet::new();
+        for grants in
+            std::iter::once(&self.grants).chain(parents.iter().map(|parent| &parent.effective_grants))
+        {
+            for grant in grants {
+                effective.insert(grant.as_str());
+            }
+        }
+        effective
     }
 
     /// The roles it inherits from, among those that were read with [`Role::involved`].
