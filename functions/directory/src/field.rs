@@ -1,5 +1,7 @@
 //! Fields that several bodies have.
 
+use std::collections::BTreeSet;
+
 use iam_service::ApiError;
 use serde::{Deserialize, Deserializer};
 
@@ -28,4 +30,13 @@ pub(crate) fn description(pointer: &str, text: Option<&str>, most: usize) -> Res
         return Err(ApiError::field(pointer, format!("at most {most} characters")));
     }
     Ok(())
+}
+
+/// The same in order, each once. A set grown one by one, so that no sorting routine gets into the module.
+pub(crate) fn in_order<T: Ord>(items: Vec<T>) -> Vec<T> {
+    let mut set = BTreeSet::new();
+    for item in items {
+        set.insert(item);
+    }
+    set.into_iter().collect()
 }

@@ -1,6 +1,6 @@
 //! Who is in a group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
 use iam_core::group::{Group, MAX_ADDED, Standing, add_members, members, remove_member};
@@ -12,6 +12,7 @@ use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::field::in_order;
 use crate::groups::{not_found, seen_by};
 use crate::path::{Two, page_limit};
 use crate::role_members::{ListMembersQuery, ListMembersResponse, no_user};
@@ -125,10 +126,9 @@ async fn put_in(
     group_id: &GroupId,
     user_ids: &[UserId],
 ) -> Result<BTreeMap<UserId, Standing>, ApiError> {
-    let once: BTreeSet<&UserId> = user_ids.iter().collect();
-    let users = once
+    let users = in_order(user_ids.to_vec())
         .into_iter()
-        .map(|user_id| Ok((user_id.clone(), context.new_id(LogId::new)?)))
+        .map(|user_id| Ok((user_id, context.new_id(LogId::new)?)))
         .collect::<Result<Vec<_>, ApiError>>()?;
     let event = context.audit_by(caller, "group.member.add", "group")?.on(group_id.as_str());
     let batch = add_members(&caller.organization, group_id, &users, event);
@@ -140,7 +140,12 @@ async fn put_in(
 }
 
 fn read_standings(rows: &Rows) -> Result<BTreeMap<UserId, Standing>, iam_core::sql::RowError> {
-    rows.iter().map(Standing::read).collect()
+    let mut standings = BTreeMap::new();
+    for row in rows {
+        let (user_id, standing) = Standing::read(row)?;
+        standings.insert(user_id, standing);
+    }
+    Ok(standings)
 }
 
 async fn remove(

@@ -321,10 +321,8 @@ fn checked(mut draft: RoleDraft) -> Result<RoleDraft, ApiError> {
     if draft.inherits.len() > MAX_PARENTS {
         return Err(too_many_parents());
     }
-    draft.grants.sort_unstable();
-    draft.grants.dedup();
-    draft.inherits.sort_unstable();
-    draft.inherits.dedup();
+    draft.grants = field::in_order(draft.grants);
+    draft.inherits = field::in_order(draft.inherits);
     Ok(draft)
 }
 
