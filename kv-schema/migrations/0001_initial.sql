@@ -47,8 +47,13 @@ CREATE TABLE roles (
   -- its own grants such as "security.*" or "protocols.read.all", a JSON array of strings
   grants TEXT NOT NULL,
   -- its own grants and those of every role it inherits from: what requests read. Written whenever a role changes,
-  -- so that no request walks the inheritance
-  effective_grants TEXT NOT NULL,
+  -- so that no request walks the inheritance. The check bounds what a request reads, whoever writes
+  effective_grants TEXT NOT NULL CHECK (json_array_length(effective_grants) <= 256),
+  -- made with the organization
+  built_in INTEGER NOT NULL DEFAULT 0,
+  -- another one with each change of the role, or of a role that it inherits from: who decided on what it read
+  -- writes only where this is still what it read
+  revision TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (org_id, role)
 ) STRICT, WITHOUT ROWID;
 

@@ -3,6 +3,7 @@
 pub mod algorithms;
 pub mod api_keys;
 pub mod break_glass;
+pub mod directory;
 pub mod health;
 pub mod hostile;
 pub mod lockout;
@@ -80,4 +81,15 @@ pub async fn run_all(deployment: &crate::Deployment) {
     oauth::assertions_work_once(deployment).await;
     oauth::introspection_tells(deployment).await;
     oauth::revocation_ends_the_session(deployment).await;
+    directory::roles_inherit(deployment).await;
+    directory::roles_never_go_round(deployment).await;
+    directory::nobody_grants_what_it_lacks(deployment).await;
+    directory::roles_are_administered(deployment).await;
+    directory::roles_are_bounded(deployment).await;
+    directory::roles_in_use_stay(deployment).await;
+    directory::an_administrator_remains(deployment).await;
+    directory::groups_live(deployment).await;
+    directory::groups_have_members(deployment).await;
+    directory::organizations_are_administered(deployment).await;
+    directory::organizations_are_apart(deployment).await;
 }

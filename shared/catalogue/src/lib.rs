@@ -4,6 +4,7 @@
 pub fn functions() -> Vec<iam_service::Function> {
     vec![
         iam_break_glass::function(),
+        iam_directory::function(),
         iam_gateway::function(),
         iam_health::function(),
         iam_key_create::function(),

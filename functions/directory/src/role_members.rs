@@ -1,0 +1,142 @@
+//! Who has a role.
+
+use http::{Method, StatusCode};
+use iam_core::id::UserId;
+use iam_core::permission::Scope;
+use iam_core::role::member::{
+    MAX_MEMBERS_PAGE, MAX_ROLES_PER_USER, Member, MembershipOutcome, RoleMembership, page,
+};
+use iam_core::role::{Role, RoleName};
+use iam_core::sql::Rows;
+use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::path::{Two, cut, page_limit};
+use crate::roles::{changed_meanwhile, find, not_found, refused};
+
+const MEMBERS: &str = "/api/v1/roles/{role}/members";
+const MEMBER: &str = "/api/v1/roles/{role}/members/{user_id}";
+
+pub(crate) fn routes() -> Vec<Route> {
+    let may = |action| Access::permission("roles", action, Scope::Organization);
+    vec![
+        Route::get(MEMBERS, may("read"), list)
+            .summary("Lists the users who have a role")
+            .takes_query::<ListMembersQuery>()
+            .gives::<ListMembersResponse>(200, "A page of users")
+            .round_trips(2),
+        Route::new(Method::PUT, MEMBER, may("write"), add)
+            .summary("Gives a user a role")
+            .description("Nobody gives a role that grants what they don't hold. Doing it twice does no harm.")
+            .answers(204, "The user has the role")
+            .round_trips(3),
+        Route::delete(MEMBER, may("write"), remove)
+            .summary("Takes a role from a user")
+            .description(
+                "The caller must hold what the role grants. The last administrator who may act stays one. Doing it \
+                 twice does no harm.",
+            )
+            .answers(204, "The user does not have the role")
+            .round_trips(3),
+    ]
+}
+
+/// Which members.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListMembersQuery {
+    /// How many at most, 1 to 200.
+    pub(crate) limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    pub(crate) cursor: Option<UserId>,
+}
+
+/// A page of members.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ListMembersResponse {
+    /// The users.
+    pub(crate) members: Vec<Member>,
+    /// For the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_cursor: Option<UserId>,
+}
+
+impl ListMembersResponse {
+    /// A page from the rows that were asked for.
+    pub(crate) fn read(rows: &Rows, limit: u32) -> Result<Self, ApiError> {
+        let mut members: Vec<Member> = rows.decode()?;
+        let next_cursor = cut(&mut members, limit, |member| member.user_id.clone());
+        Ok(Self { members, next_cursor })
+    }
+}
+
+async fn list(
+    context: Context,
+    caller: Caller,
+    Id(role): Id<RoleName>,
+    Query(query): Query<ListMembersQuery>,
+) -> Result<Json<ListMembersResponse>, ApiError> {
+    let limit = page_limit(query.limit, MAX_MEMBERS_PAGE)?;
+    let organization = &caller.organization;
+    let batch =
+        vec![Role::find(organization, &role), page(organization, &role, query.cursor.as_ref(), limit)];
+    match context.db(organization).batch(batch).await?.as_slice() {
+        [role, members] if !role.is_empty() => ListMembersResponse::read(members, limit).map(Json),
+        _ => Err(not_found()),
+    }
+}
+
+async fn add(
+    context: Context,
+    caller: Caller,
+    Two(role, user_id): Two<RoleName, UserId>,
+) -> Result<StatusCode, ApiError> {
+    let role = find(&context, &caller, &role).await?;
+    role.check_held(&caller.grants).map_err(refused)?;
+    let event = context
+        .audit_by(&caller, "role.member.add", "role")?
+        .on(role.role.as_str())
+        .detail("member", user_id.as_str());
+    let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
+    let rows = context.db(&caller.organization).batch(membership.add(event)).await?;
+    match MembershipOutcome::read(&rows)? {
+        outcome if outcome.is_member => Ok(StatusCode::NO_CONTENT),
+        outcome if !outcome.is_unchanged => Err(changed_meanwhile()),
+        outcome if !outcome.is_known => Err(no_user()),
+        outcome if !outcome.has_room => {
+            let detail = format!("a user has at most {MAX_ROLES_PER_USER} roles");
+            Err(ApiError::conflict("too_many_roles", detail))
+        }
+        _ => Err(ApiError::internal("a role was not given, for no reason")),
+    }
+}
+
+async fn remove(
+    context: Context,
+    caller: Caller,
+    Two(role, user_id): Two<RoleName, UserId>,
+) -> Result<StatusCode, ApiError> {
+    let role = find(&context, &caller, &role).await?;
+    role.check_held(&caller.grants).map_err(refused)?;
+    let event = context
+        .audit_by(&caller, "role.member.remove", "role")?
+        .on(role.role.as_str())
+        .detail("member", user_id.as_str());
+    let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
+    let rows = context.db(&caller.organization).batch(membership.remove(event)).await?;
+    match MembershipOutcome::read(&rows)? {
+        outcome if !outcome.is_member && outcome.is_known => Ok(StatusCode::NO_CONTENT),
+        outcome if !outcome.is_member => Err(no_user()),
+        outcome if !outcome.is_unchanged => Err(changed_meanwhile()),
+        outcome if !outcome.is_administered => Err(ApiError::conflict(
+            "last_administrator",
+            "this is the last administrator who may act; make another one first",
+        )),
+        _ => Err(ApiError::internal("a role was not taken away, for no reason")),
+    }
+}
+
+pub(crate) fn no_user() -> ApiError {
+    ApiError::not_found("there is no such user")
+}

@@ -1,0 +1,508 @@
+//! Roles, groups and organizations.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::deployment::random;
+use crate::{Answer, Client, Deployment};
+
+const ROLES: &str = "/api/v1/roles";
+const GROUPS: &str = "/api/v1/groups";
+const ORGANIZATIONS: &str = "/api/v1/organizations";
+
+/// Scenarios share one deployment: each takes names of its own.
+fn name(stem: &str) -> String {
+    let [a, b, c, d] = random();
+    format!("{stem}-{a:02x}{b:02x}{c:02x}{d:02x}")
+}
+
+/// A text as it stands in a query.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+async fn put(client: &Client, path: &str) -> Answer {
+    client.send(client.request(Method::PUT, path)).await
+}
+
+async fn create_role(client: &Client, role: &str, grants: &[&str], inherits: &[&str]) -> Answer {
+    client.post(ROLES, &json!({"role": role, "grants": grants, "inherits": inherits})).await
+}
+
+/// A new user, signed in, and its id.
+async fn person(deployment: &Deployment) -> (Client, String) {
+    let (username, password) = deployment.new_user().await;
+    let answer = deployment.client().login(&username, &password).await.expect(200);
+    (deployment.client().with(answer.text_at("/access_token")), answer.text_at("/user/user_id").to_owned())
+}
+
+/// A new user with a role of these grants.
+async fn person_with(deployment: &Deployment, admin: &Client, grants: &[&str]) -> (Client, String, String) {
+    let role = name("role");
+    create_role(admin, &role, grants, &[]).await.expect(201);
+    let (client, user_id) = person(deployment).await;
+    put(admin, &format!("{ROLES}/{role}/members/{user_id}")).await.expect(204);
+    (client, user_id, role)
+}
+
+/// A role grants what it inherits, however far; a change holds at the next request of everybody who has it.
+pub async fn roles_inherit(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (base, middle, top) = (name("base"), name("middle"), name("top"));
+    create_role(&admin, &base, &["groups.read.organization"], &[]).await.expect(201);
+    create_role(&admin, &middle, &["protocols.*"], &[&base]).await.expect(201);
+    let made = create_role(&admin, &top, &[], &[&middle]).await.expect(201);
+    assert_eq!(made.json["effective_grants"], json!(["groups.read.organization", "protocols.*"]));
+    assert_eq!(made.json["built_in"], false);
+    assert_eq!(admin.get(&format!("{ROLES}/{top}")).await.expect(200).json, made.json);
+
+    let (user, user_id) = person(deployment).await;
+    user.get(GROUPS).await.expect_problem(403, "permission_denied");
+    let member = format!("{ROLES}/{top}/members/{user_id}");
+    for _ in 0..2 {
+        put(&admin, &member).await.expect(204);
+    }
+    assert_eq!(deployment.recorded("role.member.add", "success", &top), 1);
+    user.get(GROUPS).await.expect(200);
+
+    let path = format!("{ROLES}/{base}");
+    let changed =
+        admin.patch(&path, &json!({"grants": ["roles.read.organization"], "description": "b"})).await;
+    assert_eq!(changed.expect(200).json["description"], "b");
+    user.get(GROUPS).await.expect_problem(403, "permission_denied");
+    let seen = user.get(&format!("{ROLES}/{top}")).await.expect(200);
+    assert_eq!(seen.json["effective_grants"], json!(["protocols.*", "roles.read.organization"]));
+    let changed = admin.patch(&path, &json!({"description": null})).await.expect(200);
+    assert_eq!(changed.json["description"], Value::Null);
+    assert_eq!(changed.json["grants"], json!(["roles.read.organization"]));
+
+    for _ in 0..2 {
+        admin.delete(&member).await.expect(204);
+    }
+    assert_eq!(deployment.recorded("role.member.remove", "success", &top), 1);
+    user.get(ROLES).await.expect_problem(403, "permission_denied");
+}
+
+/// No role comes to inherit from itself, nor do two changes at once make it so.
+pub async fn roles_never_go_round(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (a, b, c) = (name("a"), name("b"), name("c"));
+    create_role(&admin, &a, &["x.*"], &[]).await.expect(201);
+    create_role(&admin, &b, &[], &[&a]).await.expect(201);
+    create_role(&admin, &c, &[], &[&b]).await.expect(201);
+    for parent in [&a, &b, &c] {
+        let body = json!({"inherits": [parent]});
+        admin.patch(&format!("{ROLES}/{a}"), &body).await.expect_problem(409, "role_cycle");
+    }
+    create_role(&admin, &name("d"), &[], &["no-such-role"]).await.expect_problem(422, "invalid_field");
+
+    let (left, right) = (name("left"), name("right"));
+    create_role(&admin, &left, &[], &[]).await.expect(201);
+    create_role(&admin, &right, &[], &[]).await.expect(201);
+    let link = async |from: &str, to: &str| {
+        admin.patch(&format!("{ROLES}/{from}"), &json!({"inherits": [to]})).await.status
+    };
+    let (first, second) = tokio::join!(link(&left, &right), link(&right, &left));
+    let mut statuses = [first, second];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+}
+
+/// Nobody gives, changes or takes away what it does not hold: not directly, not by inheritance, not by the parent of a
+/// role it has.
+pub async fn nobody_grants_what_it_lacks(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (clerk, clerk_id, own) =
+        person_with(deployment, &admin, &["roles.*.organization", "groups.read.organization"]).await;
+    let (strong, weak) = (name("strong"), name("weak"));
+    create_role(&admin, &strong, &["users.delete.all"], &[]).await.expect(201);
+    create_role(&clerk, &weak, &["groups.read.team", "roles.read.own"], &[]).await.expect(201);
+
+    for (grants, inherits) in [
+        (vec!["*"], vec![]),
+        (vec!["groups.*"], vec![]),
+        (vec!["groups.read.all"], vec![]),
+        (vec!["read.*"], vec![]),
+        (vec!["*.read.own"], vec![]),
+        (vec![], vec![strong.as_str()]),
+        (vec![], vec!["admin"]),
+        (vec![], vec![own.as_str(), "viewer"]),
+    ] {
+        let refused = create_role(&clerk, &name("wide"), &grants, &inherits).await;
+        refused.expect_problem(403, "grant_not_held");
+    }
+    for (role, body) in [
+        (own.as_str(), json!({"grants": ["*"]})),
+        (own.as_str(), json!({"inherits": [strong]})),
+        (weak.as_str(), json!({"inherits": ["admin"]})),
+        (weak.as_str(), json!({"grants": ["groups.write.organization"]})),
+        (strong.as_str(), json!({"grants": []})),
+        (strong.as_str(), json!({"description": "mine"})),
+        ("admin", json!({"inherits": [weak]})),
+    ] {
+        let refused = clerk.patch(&format!("{ROLES}/{role}"), &body).await;
+        refused.expect_problem(403, "grant_not_held");
+    }
+    clerk.delete(&format!("{ROLES}/{strong}")).await.expect_problem(403, "grant_not_held");
+    for role in [strong.as_str(), "admin"] {
+        let member = format!("{ROLES}/{role}/members/{clerk_id}");
+        put(&clerk, &member).await.expect_problem(403, "grant_not_held");
+        clerk.delete(&member).await.expect_problem(403, "grant_not_held");
+    }
+    // What it holds it may give on, and a parent of its own role it may change as far as that goes.
+    clerk.patch(&format!("{ROLES}/{own}"), &json!({"inherits": [weak]})).await.expect(200);
+    let raised = clerk.patch(&format!("{ROLES}/{weak}"), &json!({"grants": ["users.read.own"]})).await;
+    raised.expect_problem(403, "grant_not_held");
+    put(&clerk, &format!("{ROLES}/{weak}/members/{clerk_id}")).await.expect(204);
+    clerk.delete(&format!("{ROLES}/{weak}?force=true")).await.expect_problem(409, "role_inherited");
+}
+
+/// Creating twice with one `Idempotency-Key` creates once; bad fields are named; lists go in pages.
+pub async fn roles_are_administered(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let role = name("once");
+    let body = json!({"role": role, "description": "d", "grants": ["b.*", "a.*", "b.*"]});
+    let post = || admin.send(admin.request(Method::POST, ROLES).header("idempotency-key", &role).json(&body));
+    let (first, again) = (post().await.expect(201), post().await.expect(201));
+    assert_eq!(first.json, again.json);
+    assert_eq!(first.json["grants"], json!(["a.*", "b.*"]));
+    assert_eq!(deployment.recorded("role.create", "success", &role), 1);
+    create_role(&admin, &role, &[], &[]).await.expect_problem(409, "role_exists");
+
+    for (body, pointer) in [
+        (json!({"role": "Upper"}), "/role"),
+        (json!({"role": "a".repeat(65)}), "/role"),
+        (json!({"role": "x", "grants": ["a.*", "nonsense"]}), "/grants/1"),
+        (json!({"role": "x", "grants": vec!["a.*"; 65]}), "/grants"),
+        (json!({"role": "x", "inherits": vec!["a"; 17]}), "/inherits"),
+        (json!({"role": "x", "inherits": ["no-such-role"]}), "/inherits/0"),
+        (json!({"role": "x", "description": "d".repeat(513)}), "/description"),
+        (json!({"role": "x", "built_in": true}), "/built_in"),
+    ] {
+        let refused = admin.post(ROLES, &body).await.expect_problem(422, "invalid_field");
+        assert_eq!(refused.text_at("/errors/0/pointer"), pointer, "{body}");
+    }
+    let (mut found, mut path) = (Vec::new(), format!("{ROLES}?limit=3"));
+    loop {
+        let page = admin.get(&path).await.expect(200);
+        let roles = page.json["roles"].as_array().unwrap();
+        found.extend(roles.iter().map(|role| role["role"].as_str().unwrap().to_owned()));
+        match page.json["next_cursor"].as_str() {
+            Some(cursor) => path = format!("{ROLES}?limit=3&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert!(found.is_sorted() && found.contains(&role) && found.iter().any(|role| role == "viewer"));
+    admin.get(&format!("{ROLES}?limit=51")).await.expect_problem(400, "invalid_query");
+    for path in ["/no-such-role", "/Nonsense", "/no-such-role/members"] {
+        admin.get(&format!("{ROLES}{path}")).await.expect_problem(404, "not_found");
+    }
+    admin.patch(&format!("{ROLES}/no-such-role"), &json!({})).await.expect_problem(404, "not_found");
+    assert_eq!(admin.get(&format!("{ROLES}/viewer")).await.expect(200).json["built_in"], true);
+}
+
+/// What a role grants with all that it inherits is bounded, wherever the change is made.
+pub async fn roles_are_bounded(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (stem, heir, extra) = (name("wide"), name("heir"), name("extra"));
+    let parents: Vec<String> = (0..5).map(|number| format!("{stem}-{number}")).collect();
+    for (number, parent) in parents.iter().enumerate() {
+        let grants: Vec<String> = (0..64).map(|grant| format!("g{number}-{grant}.*")).collect();
+        admin.post(ROLES, &json!({"role": parent, "grants": grants})).await.expect(201);
+    }
+    let refused = admin.post(ROLES, &json!({"role": heir, "inherits": parents})).await;
+    refused.expect_problem(422, "invalid_field");
+    let made = admin.post(ROLES, &json!({"role": heir, "inherits": parents[..4]})).await.expect(201);
+    assert_eq!(made.json["effective_grants"].as_array().unwrap().len(), 256);
+
+    create_role(&admin, &extra, &["one.more.own"], &[]).await.expect(201);
+    let parent = format!("{ROLES}/{}", parents[0]);
+    let refused = admin.patch(&parent, &json!({"inherits": [extra]})).await;
+    refused.expect_problem(409, "role_too_large");
+    assert_eq!(admin.get(&parent).await.expect(200).json["inherits"], json!([]));
+    for role in [&heir, &extra].into_iter().chain(&parents) {
+        admin.delete(&format!("{ROLES}/{role}")).await.expect(204);
+    }
+}
+
+/// A role that users have, or that others inherit from, is not deleted by the way.
+pub async fn roles_in_use_stay(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (_, user_id, role) = person_with(deployment, &admin, &["a.*"]).await;
+    let (path, heir) = (format!("{ROLES}/{role}"), name("heir"));
+    create_role(&admin, &heir, &[], &[&role]).await.expect(201);
+    let members = admin.get(&format!("{path}/members")).await.expect(200);
+    assert_eq!(members.text_at("/members/0/user_id"), user_id);
+    assert!(members.json["members"].as_array().unwrap().len() == 1 && members.json["next_cursor"].is_null());
+
+    admin.delete(&format!("{path}?force=true")).await.expect_problem(409, "role_inherited");
+    admin.delete(&format!("{ROLES}/{heir}")).await.expect(204);
+    admin.delete(&path).await.expect_problem(409, "role_in_use");
+    admin.delete(&format!("{path}?force=true")).await.expect(204);
+    admin.delete(&format!("{path}?force=true")).await.expect_problem(404, "not_found");
+    let taken = deployment.count(&format!(
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'role.delete' AND resource_id = '{role}' AND \
+         details ->> 'taken_from' = 1"
+    ));
+    assert_eq!(taken, 1);
+    // Whoever had it does not get it back with another role of that name.
+    create_role(&admin, &role, &["a.*"], &[]).await.expect(201);
+    let members = admin.get(&format!("{path}/members")).await.expect(200);
+    assert_eq!(members.json["members"], json!([]));
+}
+
+/// The administrators' role stays, keeps its `*`, and somebody who may act keeps the role.
+pub async fn an_administrator_remains(deployment: &Deployment) {
+    let operator = deployment.administrator().await;
+    let (admin, admin_id, _) = new_organization(deployment, &operator).await;
+    let path = format!("{ROLES}/admin");
+    admin.delete(&format!("{path}?force=true")).await.expect_problem(409, "administrator_role");
+    for grants in [json!([]), json!(["security.*"])] {
+        admin.patch(&path, &json!({"grants": grants})).await.expect_problem(409, "administrator_role");
+    }
+    let member = format!("{path}/members/{admin_id}");
+    admin.delete(&member).await.expect_problem(409, "last_administrator");
+    assert_eq!(
+        admin.get(&format!("{path}/members")).await.expect(200).text_at("/members/0/user_id"),
+        admin_id
+    );
+
+    // In the deployment's own organization there is another one, so a second may come and go.
+    let (_, user_id) = person(deployment).await;
+    let member = format!("{path}/members/{user_id}");
+    put(&operator, &member).await.expect(204);
+    operator.delete(&member).await.expect(204);
+}
+
+/// Groups: made, found by name, changed by version, deleted.
+pub async fn groups_live(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let stem = name("Gruppe Ä");
+    let made = admin.post(GROUPS, &json!({"display_name": format!(" {stem} 1 "), "description": "d"})).await;
+    let made = made.expect(201);
+    assert_eq!(made.text_at("/display_name"), format!("{stem} 1"));
+    assert_eq!(made.headers["etag"], "\"1\"");
+    let group_id = made.text_at("/group_id");
+    let path = format!("{GROUPS}/{group_id}");
+    assert_eq!(admin.get(&path).await.expect(200).json, made.json);
+    let twin = json!({"display_name": format!("{} 1", stem.to_uppercase())});
+    admin.post(GROUPS, &twin).await.expect_problem(409, "group_exists");
+    let other = admin.post(GROUPS, &json!({"display_name": format!("{stem} 2")})).await.expect(201);
+
+    let patch = |version: &'static str, body: Value| {
+        admin.send(admin.request(Method::PATCH, &path).header("if-match", version).json(&body))
+    };
+    let changed = patch("\"1\"", json!({"display_name": format!("{stem} 3")})).await.expect(200);
+    assert_eq!((&changed.json["version"], &changed.json["description"]), (&json!(2), &json!("d")));
+    assert_eq!(changed.headers["etag"], "\"2\"");
+    for stale in ["\"1\"", "\"nonsense\"", "W/\"2\""] {
+        patch(stale, json!({"description": null})).await.expect_problem(412, "version_mismatch");
+    }
+    patch("\"2\"", json!({"display_name": format!("{stem} 2")})).await.expect_problem(409, "group_exists");
+    let changed = patch("*", json!({"description": null})).await.expect(200);
+    assert_eq!((&changed.json["version"], &changed.json["description"]), (&json!(3), &Value::Null));
+    // Its own name in other letters is no collision.
+    let upper = stem.to_uppercase();
+    admin.patch(&path, &json!({"display_name": format!("{upper} 3")})).await.expect(200);
+    assert_eq!(deployment.recorded("group.update", "success", group_id), 3);
+
+    let found = async |query: &str, text: &str| {
+        admin.get(&format!("{GROUPS}?{query}={}&limit=1", encoded(text))).await.expect(200)
+    };
+    let exact = found("display_name", &format!("{stem} 2")).await;
+    assert_eq!(exact.json["groups"], json!([other.json]));
+    let first = found("display_name_prefix", &stem.to_lowercase()).await;
+    assert_eq!(first.json["groups"][0]["group_id"], other.json["group_id"]);
+    let cursor = first.text_at("/next_cursor");
+    let next = format!("{GROUPS}?display_name_prefix={}&cursor={cursor}", encoded(&stem));
+    let next = admin.get(&next).await.expect(200);
+    assert_eq!(next.text_at("/groups/0/group_id"), group_id);
+    assert!(next.json["groups"].as_array().unwrap().len() == 1 && next.json["next_cursor"].is_null());
+    assert_eq!(found("display_name_prefix", &name("nothing")).await.json["groups"], json!([]));
+    admin.get(&format!("{GROUPS}?cursor=%21")).await.expect_problem(400, "invalid_query");
+
+    for name in [String::new(), "  ".to_owned(), "a\u{7}b".to_owned(), "a".repeat(129)] {
+        let refused = admin.post(GROUPS, &json!({"display_name": name})).await;
+        assert_eq!(
+            refused.expect_problem(422, "invalid_field").text_at("/errors/0/pointer"),
+            "/display_name"
+        );
+    }
+    for id in [group_id, other.text_at("/group_id")] {
+        admin.delete(&format!("{GROUPS}/{id}")).await.expect(204);
+        admin.delete(&format!("{GROUPS}/{id}")).await.expect_problem(404, "not_found");
+        assert_eq!(deployment.recorded("group.delete", "success", id), 1);
+    }
+    admin.patch(&path, &json!({})).await.expect_problem(404, "not_found");
+}
+
+/// Users come into a group and leave it, one by one or many at once; who is in a group sees it.
+pub async fn groups_have_members(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (teammate, user_id, _) = person_with(deployment, &admin, &["groups.read.team"]).await;
+    let (_, other_id) = person(deployment).await;
+    let made = admin.post(GROUPS, &json!({"display_name": name("team")})).await.expect(201);
+    let group_id = made.text_at("/group_id");
+    let (path, members) = (format!("{GROUPS}/{group_id}"), format!("{GROUPS}/{group_id}/members"));
+    teammate.get(&path).await.expect_problem(404, "not_found");
+    teammate.get(&members).await.expect_problem(404, "not_found");
+    for _ in 0..2 {
+        put(&admin, &format!("{members}/{user_id}")).await.expect(204);
+    }
+    assert_eq!(deployment.recorded("group.member.add", "success", group_id), 1);
+    teammate.get(&path).await.expect(200);
+    teammate.get(GROUPS).await.expect_problem(403, "permission_denied");
+    let refused = put(&teammate, &format!("{members}/{other_id}")).await;
+    refused.expect_problem(403, "permission_denied");
+
+    let unknown = "user_00000000000000000000000000";
+    let body = json!({"user_ids": [other_id, user_id, unknown, other_id]});
+    let report = admin.post(&members, &body).await.expect(200);
+    assert_eq!(
+        report.json["results"],
+        json!([
+            {"user_id": other_id, "result": "added"},
+            {"user_id": user_id, "result": "already_member"},
+            {"user_id": unknown, "result": "unknown_user"},
+            {"user_id": other_id, "result": "added"},
+        ])
+    );
+    assert_eq!(deployment.recorded("group.member.add", "success", group_id), 2);
+    let first = teammate.get(&format!("{members}?limit=1")).await.expect(200);
+    let rest = format!("{members}?limit=1&cursor={}", first.text_at("/next_cursor"));
+    let rest = teammate.get(&rest).await.expect(200);
+    let mut listed = [first.text_at("/members/0/user_id"), rest.text_at("/members/0/user_id")];
+    listed.sort_unstable();
+    let mut expected = [user_id.as_str(), other_id.as_str()];
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+    assert!(rest.json["next_cursor"].is_null());
+
+    for _ in 0..2 {
+        admin.delete(&format!("{members}/{other_id}")).await.expect(204);
+    }
+    assert_eq!(deployment.recorded("group.member.remove", "success", group_id), 1);
+    put(&admin, &format!("{members}/{unknown}")).await.expect_problem(404, "not_found");
+    admin.delete(&format!("{members}/{unknown}")).await.expect_problem(404, "not_found");
+    admin.post(&members, &json!({"user_ids": []})).await.expect_problem(422, "invalid_field");
+    let many = json!({"user_ids": vec![unknown; 501]});
+    admin.post(&members, &many).await.expect_problem(422, "invalid_field");
+    let me = teammate.get("/api/v1/auth/me").await.expect(200);
+    assert_eq!(me.json["groups"], json!([made.text_at("/display_name")]));
+    admin.delete(&path).await.expect(204);
+    put(&admin, &format!("{members}/{user_id}")).await.expect_problem(404, "not_found");
+    assert_eq!(teammate.get("/api/v1/auth/me").await.expect(200).json["groups"], json!([]));
+}
+
+/// A new organization: its administrator, signed in; that one's id; the organization's id.
+async fn new_organization(deployment: &Deployment, operator: &Client) -> (Client, String, String) {
+    let body =
+        json!({"name": name("Org"), "administrator": {"username": "root", "email": "root@example.org"}});
+    let made = operator.post(ORGANIZATIONS, &body).await.expect(201);
+    let organization = made.text_at("/organization_id");
+    let credentials = json!({
+        "username": "root", "password": made.text_at("/administrator/password"), "organization": organization,
+    });
+    let login = deployment.client().post("/api/v1/auth/login", &credentials).await.expect(200);
+    assert_eq!(login.json["user"]["roles"], json!(["admin"]));
+    let client = deployment.client().with(login.text_at("/access_token"));
+    (client, made.text_at("/administrator/user_id").to_owned(), organization.to_owned())
+}
+
+/// Organizations are the business of the deployment's own administrators alone, whatever a role of another grants.
+pub async fn organizations_are_administered(deployment: &Deployment) {
+    let operator = deployment.administrator().await;
+    let own = operator.get("/api/v1/organization").await.expect(200);
+    let body = json!({"name": "Once", "administrator": {"username": "root"}});
+    let key = name("retry");
+    let post = || {
+        operator
+            .send(operator.request(Method::POST, ORGANIZATIONS).header("idempotency-key", &key).json(&body))
+    };
+    let (made, again) = (post().await.expect(201), post().await.expect(201));
+    assert_eq!(made.json, again.json);
+    let organization = made.text_at("/organization_id");
+    assert_eq!(deployment.recorded("organization.create", "success", organization), 2);
+    let path = format!("{ORGANIZATIONS}/{organization}");
+    operator.patch(&path, &json!({"name": "Renamed"})).await.expect(200);
+    assert_eq!(operator.get(&path).await.expect(200).text_at("/name"), "Renamed");
+    operator.get(&format!("{ORGANIZATIONS}/org_zzzzzzzzz")).await.expect_problem(404, "not_found");
+    let (mut found, mut page) = (Vec::new(), format!("{ORGANIZATIONS}?limit=2"));
+    loop {
+        let answer = operator.get(&page).await.expect(200);
+        found.extend(answer.json["organizations"].as_array().unwrap().clone());
+        match answer.json["next_cursor"].as_str() {
+            Some(cursor) => page = format!("{ORGANIZATIONS}?limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    let known = |id: &str| found.iter().filter(|found| found["organization_id"] == id).count();
+    assert_eq!((known(organization), known(own.text_at("/organization_id"))), (1, 1));
+    for (body, pointer) in [
+        (json!({"name": "", "administrator": {"username": "root"}}), "/name"),
+        (json!({"name": "x", "administrator": {"username": "a b"}}), "/administrator/username"),
+        (json!({"name": "x", "administrator": {"username": "a", "email": "nobody"}}), "/administrator/email"),
+    ] {
+        let refused = operator.post(ORGANIZATIONS, &body).await.expect_problem(422, "invalid_field");
+        assert_eq!(refused.text_at("/errors/0/pointer"), pointer);
+    }
+
+    let (admin, _, organization) = new_organization(deployment, &operator).await;
+    assert_eq!(admin.get("/api/v1/organization").await.expect(200).text_at("/organization_id"), organization);
+    create_role(&admin, "operator", &["*", "organizations.*.all"], &[]).await.expect(201);
+    for path in [ORGANIZATIONS.to_owned(), format!("{ORGANIZATIONS}/{organization}")] {
+        admin.get(&path).await.expect_problem(403, "permission_denied");
+    }
+    admin.post(ORGANIZATIONS, &body).await.expect_problem(403, "permission_denied");
+    for id in [organization.as_str(), own.text_at("/organization_id")] {
+        let renamed = admin.patch(&format!("{ORGANIZATIONS}/{id}"), &json!({"name": "Ours"})).await;
+        renamed.expect_problem(403, "permission_denied");
+    }
+}
+
+/// Whatever belongs to one organization is not there for another's administrator.
+pub async fn organizations_are_apart(deployment: &Deployment) {
+    let operator = deployment.administrator().await;
+    let (foreign, foreign_id, _) = new_organization(deployment, &operator).await;
+    let (_, user_id, role) = person_with(deployment, &operator, &["a.*"]).await;
+    let group = operator.post(GROUPS, &json!({"display_name": name("ours")})).await.expect(201);
+    let group = format!("{GROUPS}/{}", group.text_at("/group_id"));
+    put(&operator, &format!("{group}/members/{user_id}")).await.expect(204);
+    let key = json!({"name": "ours", "permissions": [{"resource": "a", "action": "read", "scope": "own"}]});
+    let key = operator.post("/api/v1/auth/keys", &key).await.expect(201);
+    let key_path = format!("/api/v1/auth/keys/{}", key.text_at("/key_id"));
+
+    let role_path = format!("{ROLES}/{role}");
+    for path in [&role_path, &group, &format!("{role_path}/members"), &format!("{group}/members")] {
+        operator.get(path).await.expect(200);
+        foreign.get(path).await.expect_problem(404, "not_found");
+    }
+    for path in [&role_path, &group] {
+        foreign.patch(path, &json!({})).await.expect_problem(404, "not_found");
+    }
+    for path in [&role_path, &group, &key_path] {
+        foreign.delete(path).await.expect_problem(404, "not_found");
+    }
+    foreign.post(&format!("{key_path}/rotate"), &json!({})).await.expect_problem(404, "not_found");
+    let owned = format!("/api/v1/auth/keys?owner_id={user_id}");
+    assert_eq!(foreign.get(&owned).await.expect(200).json["keys"], json!([]));
+    for (client, user_id) in [(&foreign, &user_id), (&operator, &foreign_id)] {
+        put(client, &format!("{ROLES}/viewer/members/{user_id}")).await.expect_problem(404, "not_found");
+        client.delete(&format!("{ROLES}/viewer/members/{user_id}")).await.expect_problem(404, "not_found");
+    }
+    let listed = foreign.get(ROLES).await.expect(200);
+    assert!(!listed.text.contains(&role) && listed.json["roles"].as_array().unwrap().len() == 5);
+    assert_eq!(foreign.get(GROUPS).await.expect(200).json["groups"], json!([]));
+
+    // The same names and the same person are other ones there.
+    let theirs = json!({"display_name": operator.get(&group).await.text_at("/display_name")});
+    let theirs = foreign.post(GROUPS, &theirs).await.expect(201);
+    put(&foreign, &format!("{GROUPS}/{}/members/{user_id}", theirs.text_at("/group_id")))
+        .await
+        .expect_problem(404, "not_found");
+    create_role(&foreign, &role, &["b.*"], &[]).await.expect(201);
+    assert_eq!(operator.get(&role_path).await.expect(200).json["grants"], json!(["a.*"]));
+    let own = deployment.client().login("root", "whatever it is").await;
+    own.expect_problem(401, "invalid_credentials");
+    operator.delete(&key_path).await.expect(200);
+}
