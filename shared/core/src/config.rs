@@ -132,8 +132,8 @@ pub struct JwtConfiguration {
     pub access_token_expiry: Duration,
     /// How long a refresh token lives.
     pub refresh_token_expiry: Duration,
-    /// A spent refresh token that comes again within this time is refused; after it, its whole family ends:
-    /// the first is a client's retry or race, the second is theft.
+    /// A spent refresh token that comes again within this time gets the same successor, until that is used; after it,
+    /// its whole family ends: the first is a client's retry or race, the second is theft.
     pub refresh_reuse_tolerance: Duration,
     /// What new tokens are signed with. RS256 needs a host that signs in constant time: Workers.
     pub algorithm: Algorithm,
@@ -159,7 +159,8 @@ impl Default for JwtConfiguration {
 pub struct KeyringConfiguration {
     /// How long a key signs before the schedule replaces it.
     pub rotation_period: Duration,
-    /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long before it signs.
+    /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long and a minute and a
+    /// half before it signs.
     pub jwks_max_age: Duration,
 }
 

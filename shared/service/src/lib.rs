@@ -27,7 +27,7 @@ pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
 pub use keyring::{Keyring, access_claims, new_key};
-pub use refresh::{Refreshed, RefreshRefusal, exchange_refresh_token};
+pub use refresh::{RefreshRefusal, Refreshed, exchange_refresh_token};
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.
