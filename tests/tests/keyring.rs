@@ -1,5 +1,7 @@
 //! The keyring through time and restarts: moments in the database are moved, functions started anew.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use iam_core::sql::Statement;
 use iam_core::time::Duration;
 use iam_edge::native::TestHost;

@@ -288,7 +288,7 @@ impl World {
 
     /// Once nothing needs the one before.
     fn turn_master_key(&mut self) {
-        let needed = self.master.previous_id().map(|id| iam_core::keyring::is_master_key_needed(id));
+        let needed = self.master.previous_id().map(iam_core::keyring::is_master_key_needed);
         if needed.is_none_or(|needed| self.database.run(needed).first().unwrap().integer("needed") == Ok(0)) {
             let previous = master(self.master_byte);
             self.master_byte += 1;
