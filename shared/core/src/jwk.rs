@@ -130,10 +130,9 @@ mod tests {
                  UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFk\
                  MLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
         let modulus = from_base64url(n).unwrap();
-        let header = "30820122300d06092a864886f70d01010105000382010f003082010a0282010100";
-        let mut info: Vec<u8> = (0..header.len() / 2)
-            .map(|at| u8::from_str_radix(&header[2 * at..2 * at + 2], 16).unwrap())
-            .collect();
+        let mut info =
+            vec![0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+        info.extend([5, 0, 0x03, 0x82, 0x01, 0x0f, 0, 0x30, 0x82, 0x01, 0x0a, 2, 0x82, 1, 1, 0]);
         info.extend(&modulus);
         info.extend([2, 3, 1, 0, 1]);
         let jwk = jwk(Algorithm::Rs256, info).unwrap();
