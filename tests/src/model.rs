@@ -48,7 +48,7 @@ fn run(connection: &rusqlite::Connection, statement: &Statement) -> Rows {
         Value::Text(text) => Stored::Text(text.clone()),
     });
     let mut prepared = connection.prepare_cached(statement.text()).unwrap();
-    let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let mut found = prepared.query(rusqlite::params_from_iter(parameters)).unwrap();
     let mut rows = Vec::new();
     while let Some(row) = found.next().unwrap() {

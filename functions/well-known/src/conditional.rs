@@ -54,9 +54,10 @@ impl Document {
     /// Whether `If-None-Match` names this very document, by weak comparison.
     fn is_held(&self, request: &HeaderMap) -> bool {
         let values = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| {
-            tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.entity_tag
-        })
+        values
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.entity_tag)
     }
 }
 

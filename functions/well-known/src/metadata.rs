@@ -100,7 +100,10 @@ mod tests {
         let configured = r#"{"public_url": "https://iam.example.com"}"#;
         assert_eq!(base(configured, "/", "other").as_deref(), Some("https://iam.example.com"));
         assert_eq!(base("", "/", "localhost:8787").as_deref(), Some("http://localhost:8787"));
-        assert_eq!(base("", "https://iam.example.com/x", "other").as_deref(), Some("https://iam.example.com"));
+        assert_eq!(
+            base("", "https://iam.example.com/x", "other").as_deref(),
+            Some("https://iam.example.com")
+        );
         for host in ["", "user@host", "a b", "a/b"] {
             assert_eq!(base("", "/", host), None, "{host}");
         }

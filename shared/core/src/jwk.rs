@@ -108,7 +108,8 @@ mod tests {
     /// RFC 7515 appendix A.3.1, RFC 8037 appendix A.2.
     #[test]
     fn keys_of_the_standards_are_written_as_there() {
-        let (x, y) = ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+        let (x, y) =
+            ("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
         let point = [vec![4], from_base64url(x).unwrap(), from_base64url(y).unwrap()].concat();
         let expected = serde_json::json!({
             "kty": "EC", "use": "sig", "alg": "ES256", "kid": kid().as_str(), "crv": "P-256", "x": x, "y": y
@@ -129,13 +130,16 @@ mod tests {
                  UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFk\
                  MLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
         let modulus = from_base64url(n).unwrap();
-        let header = "30820122300d06092a864886f70d01010105000382010f003082010a0282010100";
-        let mut info: Vec<u8> =
-            (0..header.len() / 2).map(|at| u8::from_str_radix(&header[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let mut info =
+            vec![0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+        info.extend([5, 0, 0x03, 0x82, 0x01, 0x0f, 0, 0x30, 0x82, 0x01, 0x0a, 2, 0x82, 1, 1, 0]);
         info.extend(&modulus);
         info.extend([2, 3, 1, 0, 1]);
         let jwk = jwk(Algorithm::Rs256, info).unwrap();
-        assert_eq!((jwk["kty"].as_str(), jwk["n"].as_str(), jwk["e"].as_str()), (Some("RSA"), Some(n), Some("AQAB")));
+        assert_eq!(
+            (jwk["kty"].as_str(), jwk["n"].as_str(), jwk["e"].as_str()),
+            (Some("RSA"), Some(n), Some("AQAB"))
+        );
     }
 
     proptest::proptest! {

@@ -395,11 +395,7 @@ impl SealedElsewhere {
     ///
     /// # Errors
     /// When it does not open.
-    pub fn seal_anew(
-        &self,
-        master: &MasterKeys,
-        nonce: [u8; NONCE_BYTES],
-    ) -> Result<Statement, SealError> {
+    pub fn seal_anew(&self, master: &MasterKeys, nonce: [u8; NONCE_BYTES]) -> Result<Statement, SealError> {
         let purpose = purpose(&self.organization, &self.key_id);
         let sealed = master.seal(&purpose, &master.open(&purpose, &self.sealed)?, nonce)?;
         Ok(Statement::new(
@@ -453,7 +449,8 @@ mod tests {
         let (private, public) = key_pair(Algorithm::EdDsa, &[1; 32]).unwrap();
         let entropy = [u8::try_from(place.generation).unwrap(); 10];
         let key_id = SigningKeyId::new(place.created_at, entropy);
-        StoredKey::new(&organization(), key_id, &private, public, place, &master(9), [2; NONCE_BYTES]).unwrap()
+        StoredKey::new(&organization(), key_id, &private, public, place, &master(9), [2; NONCE_BYTES])
+            .unwrap()
     }
 
     #[test]
@@ -477,7 +474,8 @@ mod tests {
         (first.signs_until, first.retires_at) =
             (Some(second.signs_from), Some(second.signs_from.after(timing.retire_after)));
         let keys = [second, first];
-        let phases = |now| (keys[0].phase(now), keys[1].phase(now), signing_key(&keys, now).unwrap().generation);
+        let phases =
+            |now| (keys[0].phase(now), keys[1].phase(now), signing_key(&keys, now).unwrap().generation);
         assert_eq!(phases(now), (Some(Phase::Announced), Some(Phase::Signing), 1));
         let turn = now.after(timing.wait);
         assert_eq!(phases(turn), (Some(Phase::Signing), Some(Phase::Retiring), 2));

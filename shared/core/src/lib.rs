@@ -7,9 +7,9 @@
 pub mod api_key;
 pub mod audit;
 pub mod bootstrap;
+pub mod break_glass;
 pub mod client;
 pub mod client_assertion;
-pub mod break_glass;
 pub mod config;
 pub mod credential;
 pub mod device;

@@ -420,7 +420,9 @@ impl InspectedRefreshToken {
             return RefreshVerdict::Ended;
         }
         let known = successors.iter().position(|hash| self.successor_hash.as_deref() == Some(hash.as_str()));
-        known.filter(|_| self.is_successor_unspent).map_or(RefreshVerdict::AlreadySpent, RefreshVerdict::Repeated)
+        known
+            .filter(|_| self.is_successor_unspent)
+            .map_or(RefreshVerdict::AlreadySpent, RefreshVerdict::Repeated)
     }
 }
 

@@ -39,7 +39,16 @@ pub struct Keyring {
     verified: Mutex<HashMap<[u8; 32], i64>>,
 }
 
-#[derive(Clone)]
+/// What is known of the key that a token names.
+enum LookUp {
+    /// It is at hand.
+    Known(PublicKey),
+    /// There is none by that name: the keys were just read.
+    Unknown,
+    /// The keys have to be read.
+    Unread,
+}
+
 struct HeldKeys {
     keys: Vec<StoredKey>,
     read_at: Timestamp,
@@ -61,14 +70,10 @@ impl Keyring {
     ) -> Result<Rows, ApiError> {
         let refused = |error: TokenError| ApiError::invalid_token(error.reason());
         let db = context.db(organization);
-        let held = self.held(organization, context.now);
-        let known = held.as_ref().and_then(|held| public_key(&held.keys, token, context.now));
-        let (key, rows) = match (known, held) {
-            (Some(key), _) => (key, None),
-            (None, Some(held)) if context.now < held.read_at.after(KEYS_REREAD_AFTER) => {
-                return Err(refused(TokenError::UnknownKey));
-            }
-            (None, _) => {
+        let (key, rows) = match self.look_up(organization, token, context.now) {
+            LookUp::Known(key) => (key, None),
+            LookUp::Unknown => return Err(refused(TokenError::UnknownKey)),
+            LookUp::Unread => {
                 let batch = vec![StoredKey::all(organization, context.now), question.clone()];
                 let [keys, rows] = two(db.batch(batch).await?)?;
                 let keys = self.hold(organization, keys.decode()?, context.now);
@@ -107,7 +112,7 @@ impl Keyring {
     ) -> Result<String, ApiError> {
         let mut keys = match read {
             Some(rows) => self.hold(organization, rows.decode()?, context.now),
-            None => self.held(organization, context.now).map(|held| held.keys).unwrap_or_default(),
+            None => self.held(organization, context.now).unwrap_or_default(),
         };
         if keys.is_empty() {
             keys = self.make_first(context, organization).await?;
@@ -138,7 +143,7 @@ impl Keyring {
         organization: &OrganizationId,
     ) -> Result<Vec<StoredKey>, ApiError> {
         if let Some(held) = self.held(organization, context.now) {
-            return Ok(held.keys);
+            return Ok(held);
         }
         let rows = context.db(organization).run(StoredKey::all(organization, context.now)).await?;
         let keys = self.hold(organization, rows.decode()?, context.now);
@@ -170,9 +175,22 @@ impl Keyring {
         self.take(context, organization, &rows)
     }
 
-    fn held(&self, organization: &OrganizationId, now: Timestamp) -> Option<HeldKeys> {
+    fn look_up(&self, organization: &OrganizationId, token: &UnverifiedToken<'_>, now: Timestamp) -> LookUp {
         let held = lock(&self.keys);
-        held.get(organization).filter(|held| now < held.read_at.after(KEYS_LIFE)).cloned()
+        let Some(held) = held.get(organization).filter(|held| now < held.read_at.after(KEYS_LIFE)) else {
+            return LookUp::Unread;
+        };
+        match public_key(&held.keys, token, now) {
+            Some(key) => LookUp::Known(key),
+            None if now < held.read_at.after(KEYS_REREAD_AFTER) => LookUp::Unknown,
+            None => LookUp::Unread,
+        }
+    }
+
+    fn held(&self, organization: &OrganizationId, now: Timestamp) -> Option<Vec<StoredKey>> {
+        let held = lock(&self.keys);
+        let held = held.get(organization).filter(|held| now < held.read_at.after(KEYS_LIFE))?;
+        Some(held.keys.clone())
     }
 
     fn hold(&self, organization: &OrganizationId, keys: Vec<StoredKey>, now: Timestamp) -> Vec<StoredKey> {

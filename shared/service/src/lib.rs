@@ -5,8 +5,8 @@
 //! [`Caller`] or [`ScimClient`], [`Json`], [`Query`], [`Id`].
 
 mod access;
-mod address;
 mod access_token;
+mod address;
 #[cfg(not(target_family = "wasm"))]
 pub mod catalogue;
 mod context;
@@ -21,10 +21,10 @@ mod instance;
 mod json;
 mod keyring;
 mod lockout;
-mod origin;
-mod refresh;
 mod notification;
+mod origin;
 pub mod password;
+mod refresh;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};
@@ -37,10 +37,10 @@ pub use function::{Function, Route};
 pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
-pub use origin::check_origin;
 pub use keyring::{Keyring, access_claims, new_key};
-pub use refresh::{Refreshed, RefreshRefusal, exchange_refresh_token};
 pub use notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
+pub use origin::check_origin;
+pub use refresh::{RefreshRefusal, Refreshed, exchange_refresh_token};
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.

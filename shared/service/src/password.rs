@@ -1,8 +1,8 @@
 //! New passwords, as handlers refuse and make them.
 
 use http::StatusCode;
-use iam_core::id::OrganizationId;
 use iam_core::credential::Credential;
+use iam_core::id::OrganizationId;
 use iam_core::password::change::PasswordOwner;
 use iam_core::password::policy::{self, Violation};
 use iam_core::password::reset::Recipient;

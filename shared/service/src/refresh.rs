@@ -92,10 +92,10 @@ async fn exchange(context: &Context, presented: &str) -> Result<Result<Refreshed
     let (record, presented) = (event.log_id.clone(), presented.hash());
     let refresh =
         Refresh { organization, presented: &presented, successor, record: &record, now: context.now };
-    let (token, keys) =
-        attempt(context, &refresh, event.record_if(REFRESH_TOKEN_SPENT, &presented)).await?;
+    let (token, keys) = attempt(context, &refresh, event.record_if(REFRESH_TOKEN_SPENT, &presented)).await?;
     let Some(token) = token else { return Ok(Err(RefreshRefusal::Unknown)) };
-    let position = match token.verdict(&refresh, &hashes, context.configuration().jwt.refresh_reuse_tolerance) {
+    let position = match token.verdict(&refresh, &hashes, context.configuration().jwt.refresh_reuse_tolerance)
+    {
         RefreshVerdict::Granted => 0,
         RefreshVerdict::Repeated(position) => position,
         RefreshVerdict::AlreadySpent => return Ok(Err(RefreshRefusal::AlreadySpent)),

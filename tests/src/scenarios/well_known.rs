@@ -66,15 +66,18 @@ async fn get(client: &Client, path: &str, headers: [(&str, &str); 2]) -> Answer 
 /// Caches keep what they get, ask whether it is current, and give it to every origin.
 pub async fn copies_are_kept(deployment: &Deployment) {
     let client = deployment.client();
-    for (path, cache_control) in
-        [(KEYS, "public, max-age=300"), (METADATA, "public, max-age=3600"), ("/openapi.json", "public, max-age=3600")]
-    {
+    for (path, cache_control) in [
+        (KEYS, "public, max-age=300"),
+        (METADATA, "public, max-age=3600"),
+        ("/openapi.json", "public, max-age=3600"),
+    ] {
         let mut is_current = false;
         // The keys may change between two requests; they don't do so for ever.
         for _ in 0..3 {
             let first = client.get(path).await.expect(200);
             let tag = first.headers["etag"].to_str().unwrap();
-            let again = get(&client, path, [("if-none-match", tag), ("origin", "https://anywhere.example")]).await;
+            let again =
+                get(&client, path, [("if-none-match", tag), ("origin", "https://anywhere.example")]).await;
             for answer in [&first, &again] {
                 assert_eq!(answer.headers["cache-control"], cache_control);
                 assert_eq!(answer.headers["access-control-allow-origin"], "*");

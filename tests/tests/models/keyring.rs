@@ -20,11 +20,26 @@ const SKEWS: [i64; 3] = [0, 14, -14];
 #[derive(Clone, Debug)]
 enum Step {
     Advance(u32),
+    /// To around the next moment at which something changes.
+    Approach {
+        seconds: i64,
+    },
+    /// Somebody else has a cache fill itself.
+    Fill {
+        cache: usize,
+    },
     /// Dies after so many transactions; another run comes in between reading and writing.
-    Job { transactions: usize, races: bool },
-    Rotate { twice: bool },
+    Job {
+        transactions: usize,
+        races: bool,
+    },
+    Rotate {
+        twice: bool,
+    },
     Emergency,
-    Sign { instance: usize },
+    Sign {
+        instance: usize,
+    },
     ChangeAlgorithm,
     TurnMasterKey,
 }
@@ -32,7 +47,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (1_u32..400).prop_map(Step::Advance),
-        2 => (400_u32..8000).prop_map(Step::Advance),
+        1 => (400_u32..8000).prop_map(Step::Advance),
+        8 => (-16_i64..17).prop_map(|seconds| Step::Approach { seconds }),
+        3 => (0..SKEWS.len()).prop_map(|cache| Step::Fill { cache }),
         5 => (0_usize..8, any::<bool>()).prop_map(|(transactions, races)| Step::Job { transactions, races }),
         3 => any::<bool>().prop_map(|twice| Step::Rotate { twice }),
         1 => Just(Step::Emergency),
@@ -150,23 +167,37 @@ impl World {
         copy.0.as_ref().filter(|(since, _)| self.now < since.after(max_age)).map(|(_, keys)| keys)
     }
 
+    fn caches_keys(&mut self, cache: usize) -> Vec<SigningKeyId> {
+        if let Some(keys) = self.fresh(&self.caches[cache]) {
+            return keys.clone();
+        }
+        let now = self.at(cache);
+        let published = self.held(cache).into_iter().filter(|key| key.phase(now).is_some());
+        let keys: Vec<_> = published.map(|key| key.key_id).collect();
+        self.caches[cache].0 = Some((self.now, keys.clone()));
+        keys
+    }
+
     fn verifiers_keys(&mut self, verifier: usize) -> Vec<SigningKeyId> {
         if let Some(keys) = self.fresh(&self.verifiers[verifier]) {
             return keys.clone();
         }
-        let keys = match self.fresh(&self.caches[verifier]).cloned() {
-            Some(keys) => keys,
-            None => {
-                let now = self.at(verifier);
-                let held = self.held(verifier);
-                let keys: Vec<_> =
-                    held.into_iter().filter(|key| key.phase(now).is_some()).map(|key| key.key_id).collect();
-                self.caches[verifier].0 = Some((self.now, keys.clone()));
-                keys
-            }
-        };
+        let keys = self.caches_keys(verifier);
         self.verifiers[verifier].0 = Some((self.now, keys.clone()));
         keys
+    }
+
+    /// The next moment at which a key changes its phase, a copy is too old or a token ends.
+    fn next_change(&mut self) -> Option<Timestamp> {
+        let max_age = self.configuration.keyring.jwks_max_age;
+        let copies = self.caches.iter().chain(&self.verifiers);
+        let mut moments: Vec<Timestamp> =
+            copies.filter_map(|copy| Some(copy.0.as_ref()?.0.after(max_age))).collect();
+        moments.extend(self.tokens.iter().map(|token| token.expires_at));
+        for key in self.keys(self.now) {
+            moments.extend([Some(key.signs_from), key.signs_until, key.retires_at].into_iter().flatten());
+        }
+        moments.into_iter().filter(|moment| *moment > self.now).min()
     }
 
     fn job(&mut self, mut transactions: usize, races: bool) {
@@ -257,7 +288,7 @@ impl World {
 
     /// Once nothing needs the one before.
     fn turn_master_key(&mut self) {
-        let needed = self.master.previous_id().map(|id| iam_core::keyring::is_master_key_needed(id));
+        let needed = self.master.previous_id().map(iam_core::keyring::is_master_key_needed);
         if needed.is_none_or(|needed| self.database.run(needed).first().unwrap().integer("needed") == Ok(0)) {
             let previous = master(self.master_byte);
             self.master_byte += 1;
@@ -270,6 +301,13 @@ impl World {
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Advance(seconds) => self.now = self.now.after(Duration::from_seconds(seconds.into())),
+            Step::Approach { seconds } => {
+                let moment = self.next_change().map(|moment| moment.after(Duration::from_seconds(seconds)));
+                self.now = moment.unwrap_or(self.now).max(self.now);
+            }
+            Step::Fill { cache } => {
+                self.caches_keys(cache);
+            }
             Step::Job { transactions, races } => self.job(transactions, races),
             Step::Rotate { twice } => self.rotate(twice),
             Step::Emergency => self.emergency(),
@@ -285,7 +323,8 @@ impl World {
         }
     }
 
-    fn check(&mut self) {
+    /// What must hold, and what these readers see.
+    fn check(&mut self, readers: [bool; 3]) {
         let stored = self.keys(self.now);
         let signing = stored.iter().filter(|key| key.phase(self.now) == Some(Phase::Signing)).count();
         assert!(signing <= 1, "one key signs at a time");
@@ -294,37 +333,59 @@ impl World {
         let (now, latest) = (self.now, self.at(1));
         self.tokens.retain(|token| latest < token.expires_at);
         let wanted: Vec<SigningKeyId> = self.tokens.iter().map(|token| token.key.clone()).collect();
-        for reader in 0..SKEWS.len() {
+        for reader in (0..SKEWS.len()).filter(|reader| readers[*reader]) {
             let known = self.verifiers_keys(reader);
             assert!(wanted.iter().all(|key| known.contains(key)), "verifier {reader} at {now}");
             let (held, now) = (self.held(reader), self.at(reader));
-            let known = |id: &SigningKeyId| held.iter().any(|key| key.key_id == *id && key.phase(now).is_some());
+            let known =
+                |id: &SigningKeyId| held.iter().any(|key| key.key_id == *id && key.phase(now).is_some());
             assert!(wanted.iter().all(known), "instance {reader} at {now}");
         }
     }
 }
 
+/// An instance that read the keys just before the announcement fills a cache as late as it can, the cache a verifier as
+/// late as it can, and an instance whose clock is ahead signs.
+#[test]
+fn the_longest_chain_of_copies_is_waited_out() {
+    let mut world = World::new(300, 3600, 36_000);
+    world.take(&Step::Sign { instance: 0 });
+    let began = world.now;
+    world.now = began.after(Duration::from_seconds(1));
+    world.rotate(false);
+    let wait = world.timing().wait;
+    world.now = began.after(Duration::from_seconds(59));
+    world.caches_keys(0);
+    world.now = began.after(Duration::from_seconds(59 + 299));
+    assert_eq!(world.verifiers_keys(0).len(), 1);
+    world.now = began.after(wait).before(Duration::from_seconds(13));
+    world.take(&Step::Sign { instance: 1 });
+    assert_ne!(world.tokens[0].key, world.tokens[1].key);
+    world.check([true; 3]);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
 
     #[test]
     fn no_token_ever_fails(
         max_age in prop::sample::select(vec![1_i64, 30, 300]),
         token_life in prop::sample::select(vec![60_i64, 900, 3600]),
         period in prop::sample::select(vec![60_i64, 1800, 36_000]),
-        steps in prop::collection::vec(step(), 1..120),
+        steps in prop::collection::vec((step(), any::<[bool; 3]>()), 1..160),
     ) {
         let mut world = World::new(max_age, token_life, period);
-        for step in &steps {
+        for (step, readers) in &steps {
             world.take(step);
-            world.check();
+            world.check(*readers);
         }
+        world.check([true; 3]);
         // However late it comes, the job leaves nothing behind but what is still needed.
         world.now = world.now.after(Duration::from_days(2));
         world.job(64, false);
         world.now = world.now.after(Duration::from_days(2));
         world.job(64, false);
-        world.check();
+        world.check([true; 3]);
         assert!(world.database.number("SELECT COUNT(*) FROM signing_keys") <= 2);
     }
 }

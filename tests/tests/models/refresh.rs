@@ -18,12 +18,21 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Step {
     /// A holder uses the token it has, so many times at once, and keeps what it gets.
-    Refresh { holder: usize, times: usize },
+    Refresh {
+        holder: usize,
+        times: usize,
+    },
     /// A holder did not hear the answer and asks again with the token before.
-    Retry { holder: usize },
+    Retry {
+        holder: usize,
+    },
     /// Somebody comes with any token there ever was.
-    Replay { token: usize },
-    Advance { milliseconds: i64 },
+    Replay {
+        token: usize,
+    },
+    Advance {
+        milliseconds: i64,
+    },
     EndSession,
     SuspendUser,
     TurnMasterKey,
@@ -216,7 +225,8 @@ impl World {
             refresh.inspect(session),
         ];
         let rows = self.database.batch(batch);
-        let inspected: InspectedRefreshToken = rows[4].decode_first().unwrap().expect("it is a token of ours");
+        let inspected: InspectedRefreshToken =
+            rows[4].decode_first().unwrap().expect("it is a token of ours");
         assert_eq!((&inspected.session_id, &inspected.user_id), (&self.session_id, &self.user_id));
         let tolerance = self.configuration.jwt.refresh_reuse_tolerance;
         match inspected.verdict(&refresh, &hashes, tolerance) {
@@ -301,7 +311,8 @@ impl World {
         let number = |sql: &str| self.database.number(sql);
         assert_eq!(number("SELECT COUNT(*) FROM refresh_tokens"), members);
         assert_eq!(number("SELECT COUNT(*) FROM refresh_tokens WHERE spent_at IS NULL"), 1);
-        let recorded = |action: &str| number(&format!("SELECT COUNT(*) FROM audit_events WHERE action = '{action}'"));
+        let recorded =
+            |action: &str| number(&format!("SELECT COUNT(*) FROM audit_events WHERE action = '{action}'"));
         assert_eq!(recorded("token.refresh"), members - 1, "one record a member, none a retry");
         assert!(recorded("token.reuse") <= 1);
         assert_eq!(number("SELECT ended_at IS NOT NULL FROM sessions") != 0, self.family.ended);

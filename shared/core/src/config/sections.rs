@@ -68,8 +68,8 @@ section! {
         access_token_expiry: Duration = Duration::from_hours(1),
         /// How long a refresh token lives.
         refresh_token_expiry: Duration = Duration::from_hours(24),
-        /// A spent refresh token that comes again within this time is refused; after it, its whole family ends:
-        /// the first is a client's retry or race, the second is theft.
+        /// A spent refresh token that comes again within this time gets the same successor, until that is used; after
+        /// it, its whole family ends: the first is a client's retry or race, the second is theft.
         refresh_reuse_tolerance: Duration = Duration::from_seconds(10),
         /// What new tokens are signed with. RS256 needs a host that signs in constant time: Workers.
         algorithm: Algorithm = Algorithm::Es256,
@@ -82,7 +82,8 @@ section! {
     pub struct KeyringConfiguration {
         /// How long a key signs before the schedule replaces it.
         rotation_period: Duration = Duration::from_days(30),
-        /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long before it signs.
+        /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long
+        /// and a minute and a half before it signs.
         jwks_max_age: Duration = Duration::from_seconds(300),
     }
 }

@@ -75,7 +75,9 @@ pub fn build<'a>(words: impl IntoIterator<Item = &'a str>, bytes: usize) -> Vec<
     let listed: std::collections::BTreeSet<String> = words.into_iter().map(str::to_lowercase).collect();
     let is_found_anyway = |word: &String| {
         let others = candidates(word).into_iter().filter(|other| other != word);
-        others.into_iter().any(|other| listed.contains(&other) && other.chars().count() < word.chars().count())
+        others
+            .into_iter()
+            .any(|other| listed.contains(&other) && other.chars().count() < word.chars().count())
     };
     let mut filter = vec![0; bytes];
     for word in listed.iter().filter(|word| !is_found_anyway(word)) {
@@ -114,8 +116,20 @@ mod tests {
     #[test]
     fn what_everybody_tries_first_is_found() {
         for password in [
-            "password", "Password123!", "P@ssw0rd123!", "PASSWORD", "qwertyuiop", "Qwerty123456!", "letmein",
-            "Sunshine2024!!", "$unshine2024", "iloveyou", "123456789", "1q2w3e4r5t", "!!Dragon!!", "trustno1",
+            "password",
+            "Password123!",
+            "P@ssw0rd123!",
+            "PASSWORD",
+            "qwertyuiop",
+            "Qwerty123456!",
+            "letmein",
+            "Sunshine2024!!",
+            "$unshine2024",
+            "iloveyou",
+            "123456789",
+            "1q2w3e4r5t",
+            "!!Dragon!!",
+            "trustno1",
         ] {
             assert!(is_breached(password), "{password}");
         }
@@ -124,8 +138,13 @@ mod tests {
     #[test]
     fn what_nobody_tries_is_not() {
         for password in [
-            "correct horse battery staple", "Zj4!kfQx9w-Lm", "Tr0ub4dor&3-but-longer", "plume-anvil-42-Quartz",
-            "Love#8342!!9921-77", "пароль-который-длинный", "",
+            "correct horse battery staple",
+            "Zj4!kfQx9w-Lm",
+            "Tr0ub4dor&3-but-longer",
+            "plume-anvil-42-Quartz",
+            "Love#8342!!9921-77",
+            "пароль-который-длинный",
+            "",
         ] {
             assert!(!is_breached(password), "{password}");
         }

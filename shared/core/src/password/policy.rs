@@ -82,7 +82,10 @@ pub fn check(password: &str, names: &Names<'_>, configuration: &PasswordConfigur
         (lacks(configuration.require_upper, char::is_uppercase), Violation::NoUpper),
         (lacks(configuration.require_lower, char::is_lowercase), Violation::NoLower),
         (lacks(configuration.require_digits, char::is_numeric), Violation::NoDigit),
-        (lacks(configuration.require_special, |character| !character.is_alphanumeric()), Violation::NoSpecial),
+        (
+            lacks(configuration.require_special, |character| !character.is_alphanumeric()),
+            Violation::NoSpecial,
+        ),
         (is_breached(password), Violation::Breached),
         (is_predictable(password), Violation::Predictable),
         (names.resemble(password), Violation::LikeName),
@@ -179,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_good_password_violates_nothing() {
-        for password in [GOOD, "Zj4!kfQx9w-Lm", "Ünïcode-пароль-7", "日本語のパスワードa-A9"] {
+        for password in [GOOD, "Zj4!kfQx9w-Lm", "Ünïcode-пароль-7", "日本語のパスワードa-A9"]
+        {
             assert_eq!(violations(password), [], "{password}");
         }
     }
@@ -209,7 +213,14 @@ mod tests {
 
     #[test]
     fn repetitions_and_sequences_are_predictable() {
-        for password in ["aaaaaaaaaaaa", "123456789012", "AbCdEfGhIjKl", "Ab1!Ab1!Ab1!", "zyxwvutsrqpo", "aA".repeat(9).as_str()] {
+        for password in [
+            "aaaaaaaaaaaa",
+            "123456789012",
+            "AbCdEfGhIjKl",
+            "Ab1!Ab1!Ab1!",
+            "zyxwvutsrqpo",
+            "aA".repeat(9).as_str(),
+        ] {
             assert!(is_predictable(password), "{password}");
         }
         assert!(!is_predictable(GOOD) && !is_predictable("Ab1!Ab1!x"));
@@ -218,8 +229,14 @@ mod tests {
     #[test]
     fn what_resembles_a_name_is_refused() {
         for password in [
-            "Lovelace-1815-x", "xX-LOVELACE-42", "Countess!2024-ok", "1-analytical-Xy", "King-of-99-Hearts",
-            "Ada.King.N0el!", "ada-love1ace-Example-com", "Example-Plume-77",
+            "Lovelace-1815-x",
+            "xX-LOVELACE-42",
+            "Countess!2024-ok",
+            "1-analytical-Xy",
+            "King-of-99-Hearts",
+            "Ada.King.N0el!",
+            "ada-love1ace-Example-com",
+            "Example-Plume-77",
         ] {
             assert!(violations(password).contains(&Violation::LikeName), "{password}");
         }
