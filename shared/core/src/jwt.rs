@@ -445,10 +445,15 @@ mod tests {
             UnverifiedToken::parse(&token).unwrap().check("cronos-auth", &["cronos-api".to_owned()], NOW)
         };
         assert_eq!(check(|claims| claims.exp = claims.iat + MAX_LIFETIME.as_seconds()), Ok(()));
-        assert_eq!(check(|claims| claims.exp = claims.iat + MAX_LIFETIME.as_seconds() + 1), Err(TokenError::Lifetime));
+        assert_eq!(
+            check(|claims| claims.exp = claims.iat + MAX_LIFETIME.as_seconds() + 1),
+            Err(TokenError::Lifetime)
+        );
         assert_eq!(check(|claims| claims.exp = i64::MAX), Err(TokenError::Lifetime));
         assert_eq!(check(|claims| claims.iat = i64::MIN), Err(TokenError::Lifetime));
-        let late = |claims: &mut AccessClaims| (claims.exp, claims.iat) = (NOW.as_seconds() + 5, NOW.as_seconds() + 10);
+        let late = |claims: &mut AccessClaims| {
+            (claims.exp, claims.iat) = (NOW.as_seconds() + 5, NOW.as_seconds() + 10)
+        };
         assert_eq!(check(late), Err(TokenError::Lifetime));
     }
 
