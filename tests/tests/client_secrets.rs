@@ -1,5 +1,6 @@
 //! The turning of client secrets against a small model, whatever comes in whichever order: never more than two are
 //! valid, and only time itself leaves a client that had one without any.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 use iam_core::client::{AuthMethod, ClientRevocation, MAX_SECRETS, NewClient, NewSecret};
 use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
@@ -126,7 +127,8 @@ impl World {
     async fn check(&self) {
         assert!(self.valid() <= usize::try_from(MAX_SECRETS).unwrap());
         for secret in &self.secrets {
-            let find = PresentedClient::find(&self.organization, &self.client_id, Some(&secret.credential.hash()));
+            let find =
+                PresentedClient::find(&self.organization, &self.client_id, Some(&secret.credential.hash()));
             let rows = self.host.request().db("").run(find).await.unwrap();
             let client: PresentedClient = rows.decode_first().unwrap().unwrap();
             assert_eq!(client.has_valid_secret(self.now), secret.is_valid(self.now));

@@ -1,4 +1,10 @@
 //! Tokens of ours read by other software, and assertions that other software made: npm's `jose` and PyPI's PyJWT.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on has failed"
+)]
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -68,7 +74,9 @@ async fn jwks(host: &TestHost) -> Value {
         match alg {
             "ES256" => json!({"kty": "EC", "crv": "P-256", "kid": kid, "alg": alg, "use": "sig",
                 "x": base64url(&key[1..33]), "y": base64url(&key[33..])}),
-            _ => json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": alg, "use": "sig", "x": base64url(&key)}),
+            _ => {
+                json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "alg": alg, "use": "sig", "x": base64url(&key)})
+            }
         }
     };
     json!({"keys": rows.iter().map(jwk).collect::<Vec<_>>()})
@@ -97,7 +105,8 @@ async fn others_verify_our_tokens() {
         ]);
         for library in LIBRARIES {
             let answers = library.ask(&requests);
-            let claims = answers[0].as_ref().unwrap_or_else(|error| panic!("{library:?}, {algorithm}: {error}"));
+            let claims =
+                answers[0].as_ref().unwrap_or_else(|error| panic!("{library:?}, {algorithm}: {error}"));
             assert_eq!(claims["sub"], login.json["user"]["user_id"]);
             assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
             assert!(answers[1..].iter().all(Result::is_err), "{library:?}, {algorithm}: {answers:?}");
@@ -132,13 +141,12 @@ async fn assertions_of_others_are_accepted_and_wrong_ones_are_not() {
             let pair = library.ask_one(json!({"command": "generate", "alg": alg})).unwrap();
             let mut public = pair["public"].clone();
             public["kid"] = json!("theirs");
-            let body = json!({"name": "by key", "auth_method": "private_key_jwt", "jwks": {"keys": [public]}});
+            let body =
+                json!({"name": "by key", "auth_method": "private_key_jwt", "jwks": {"keys": [public]}});
             let created = admin.post(&format!("{account}/clients"), &body).await.expect(201);
             let id = created.text_at("/client_id");
             let now = iam_edge::now().as_seconds();
-            let claims = |jti: &str, aud: Value, exp: i64| {
-                json!({"iss": id, "sub": id, "aud": aud, "iat": now, "exp": now + exp, "jti": jti})
-            };
+            let claims = |jti: &str, aud: Value, exp: i64| json!({"iss": id, "sub": id, "aud": aud, "iat": now, "exp": now + exp, "jti": jti});
             let endpoint = json!("https://iam.example.com/api/v1/oauth/token");
             let sign = |command: &str, claims: Value| {
                 let key = if command == "sign" { &pair["private"] } else { &pair["public"] };
@@ -158,8 +166,11 @@ async fn assertions_of_others_are_accepted_and_wrong_ones_are_not() {
                 sign("sign_with_public_key", claims("confused", endpoint, 60)),
                 by_other,
             ]);
-            let signed: Vec<String> =
-                library.ask(&requests).into_iter().map(|token| token.unwrap().as_str().unwrap().to_owned()).collect();
+            let signed: Vec<String> = library
+                .ask(&requests)
+                .into_iter()
+                .map(|token| token.unwrap().as_str().unwrap().to_owned())
+                .collect();
             for good in &signed[..3] {
                 assert_eq!(present(&deployment, good).await, accepted, "{library:?}, {alg}: {good}");
                 assert_eq!(present(&deployment, good).await, refused, "{library:?}, {alg}: replayed {good}");

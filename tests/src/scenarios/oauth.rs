@@ -14,12 +14,21 @@ const REVOKE: &str = "/api/v1/oauth/revoke";
 const VALIDATE: &str = "/api/v1/auth/validate";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// The fields of a request, and the status and error it comes to.
+type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+
 fn encoded(fields: &[(&str, &str)]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let encode = |text: &str| -> String {
-        text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+        text.bytes()
+            .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .collect()
     };
-    fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
+    fields
+        .iter()
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 fn form(client: &Client, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
@@ -62,7 +71,10 @@ pub async fn a_client_gets_tokens(deployment: &Deployment) {
     let (id, secret) = (client.text_at("/client_id"), client.text_at("/client_secret"));
     let answer = issue(deployment, &client, None).await.expect(200);
     assert_eq!((answer.text_at("/token_type"), &answer.json["expires_in"]), ("Bearer", &json!(3600)));
-    assert_eq!((&answer.headers["cache-control"], &answer.headers["pragma"]), (&"no-store".parse().unwrap(), &"no-cache".parse().unwrap()));
+    assert_eq!(
+        (&answer.headers["cache-control"], &answer.headers["pragma"]),
+        (&"no-store".parse().unwrap(), &"no-cache".parse().unwrap())
+    );
     assert!(answer.json.get("scope").is_none() && answer.json.get("refresh_token").is_none());
     let token = answer.text_at("/access_token");
     let claims = claims_of(token);
@@ -94,18 +106,39 @@ pub async fn bad_requests_are_refused(deployment: &Deployment) {
     let anybody = deployment.client();
     let grant = ("grant_type", "client_credentials");
     let whole = [grant, ("client_id", id), ("client_secret", secret)];
-    let cases: [(&[(&str, &str)], u16, &str); 10] = [
+    let cases: [Case<'_>; 10] = [
         (&[], 400, "invalid_request"),
         (&[("grant_type", ""), ("client_id", id), ("client_secret", secret)], 400, "invalid_request"),
-        (&[("grant_type", "password"), ("client_id", id), ("client_secret", secret)], 400, "unsupported_grant_type"),
-        (&[("grant_type", "refresh_token"), ("client_id", id), ("client_secret", secret)], 400, "unsupported_grant_type"),
+        (
+            &[("grant_type", "password"), ("client_id", id), ("client_secret", secret)],
+            400,
+            "unsupported_grant_type",
+        ),
+        (
+            &[("grant_type", "refresh_token"), ("client_id", id), ("client_secret", secret)],
+            400,
+            "unsupported_grant_type",
+        ),
         (&[grant, grant, ("client_id", id), ("client_secret", secret)], 400, "invalid_request"),
         (&[grant], 401, "invalid_client"),
         (&[grant, ("client_id", id)], 401, "invalid_client"),
         (&[grant, ("client_secret", secret)], 400, "invalid_request"),
-        (&[grant, ("client_id", id), ("client_secret", other.text_at("/client_secret"))], 401, "invalid_client"),
-        (&[grant, ("client_id", id), ("client_secret", secret), ("client_assertion", "a.b.c"),
-            ("client_assertion_type", ASSERTION_TYPE)], 400, "invalid_request"),
+        (
+            &[grant, ("client_id", id), ("client_secret", other.text_at("/client_secret"))],
+            401,
+            "invalid_client",
+        ),
+        (
+            &[
+                grant,
+                ("client_id", id),
+                ("client_secret", secret),
+                ("client_assertion", "a.b.c"),
+                ("client_assertion_type", ASSERTION_TYPE),
+            ],
+            400,
+            "invalid_request",
+        ),
     ];
     for (fields, status, error) in cases {
         expect_error(&post(&anybody, TOKEN, fields).await, status, error);
@@ -117,7 +150,11 @@ pub async fn bad_requests_are_refused(deployment: &Deployment) {
     expect_error(&anybody.send(contradicting.basic_auth(id, Some(secret))).await, 400, "invalid_request");
     let bearer = form(&anybody.with(secret), TOKEN, &[grant]);
     expect_error(&anybody.send(bearer).await, 401, "invalid_client");
-    expect_error(&anybody.post(TOKEN, &json!({"grant_type": "client_credentials"})).await, 400, "invalid_request");
+    expect_error(
+        &anybody.post(TOKEN, &json!({"grant_type": "client_credentials"})).await,
+        400,
+        "invalid_request",
+    );
     for malformed in ["Basic", "Basic !", "Basic bm9jb2xvbg==", "Negotiate x"] {
         let request = form(&anybody, TOKEN, &[grant]).header("authorization", malformed);
         expect_error(&anybody.send(request).await, 401, "invalid_client");
@@ -141,7 +178,9 @@ pub async fn a_scope_narrows(deployment: &Deployment) {
     reader.get(&account).await.expect(200);
     reader.patch(&account, &json!({})).await.expect_problem(403, "permission_denied");
     reader.get("/api/v1/auth/me").await.expect_problem(403, "permission_denied");
-    for scope in ["*", "service_accounts.read.all", "users.read.own", "nonsense", "profile.read.own  profile.read.own"] {
+    for scope in
+        ["*", "service_accounts.read.all", "users.read.own", "nonsense", "profile.read.own  profile.read.own"]
+    {
         expect_error(&issue(deployment, &client, Some(scope)).await, 400, "invalid_scope");
     }
     // What the account no longer has, the token no longer does.
@@ -263,7 +302,8 @@ pub async fn assertions_work_once(deployment: &Deployment) {
         let unknown_type = [grant, ("client_assertion_type", "urn:x"), ("client_assertion", &assertion)];
         expect_error(&post(&anybody, TOKEN, &unknown_type).await, 400, "invalid_request");
 
-        let introspected = by_assertion(&anybody, INTROSPECT, token, &client.assertion(&client.claims())).await;
+        let introspected =
+            by_assertion(&anybody, INTROSPECT, token, &client.assertion(&client.claims())).await;
         assert_eq!(introspected.expect(200).json["client_id"], client.id);
         by_assertion(&anybody, REVOKE, token, &client.assertion(&client.claims())).await.expect(200);
         anybody.with(token.1).get(VALIDATE).await.expect_problem(401, "invalid_token");
@@ -294,8 +334,10 @@ pub async fn introspection_tells(deployment: &Deployment) {
     let token = token.text_at("/access_token");
     let claims = claims_of(token);
     let introspect = |token: String| {
-        let request = form(&deployment.client(), INTROSPECT, &[("token", &token), ("token_type_hint", "nonsense")]);
-        let request = request.basic_auth(client.text_at("/client_id"), Some(client.text_at("/client_secret")));
+        let request =
+            form(&deployment.client(), INTROSPECT, &[("token", &token), ("token_type_hint", "nonsense")]);
+        let request =
+            request.basic_auth(client.text_at("/client_id"), Some(client.text_at("/client_secret")));
         let anybody = deployment.client();
         async move { anybody.send(request).await.expect(200) }
     };
@@ -339,7 +381,11 @@ pub async fn revocation_ends_the_session(deployment: &Deployment) {
     let token = issue(deployment, &client, None).await.expect(200).text_at("/access_token").to_owned();
     let anybody = deployment.client();
     let revoke = |by: &Answer, token: &str| {
-        let fields = [("token", token), ("client_id", by.text_at("/client_id")), ("client_secret", by.text_at("/client_secret"))];
+        let fields = [
+            ("token", token),
+            ("client_id", by.text_at("/client_id")),
+            ("client_secret", by.text_at("/client_secret")),
+        ];
         let (request, anybody) = (form(&anybody, REVOKE, &fields), anybody.clone());
         async move { anybody.send(request).await }
     };

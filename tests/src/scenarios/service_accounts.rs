@@ -100,7 +100,9 @@ pub async fn are_listed_in_pages(deployment: &Deployment) {
         let page = admin.get(&format!("{ACCOUNTS}?limit=2{cursor}")).await.expect(200);
         let accounts = page.json["service_accounts"].as_array().unwrap();
         assert!(accounts.len() <= 2);
-        listed.extend(accounts.iter().map(|account| format!("{ACCOUNTS}/{}", account["user_id"].as_str().unwrap())));
+        listed.extend(
+            accounts.iter().map(|account| format!("{ACCOUNTS}/{}", account["user_id"].as_str().unwrap())),
+        );
         let Some(next) = page.json["next_cursor"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
@@ -123,7 +125,10 @@ pub async fn are_no_way_up(deployment: &Deployment) {
     let wide = json!({"username": unique("robot"), "roles": ["admin"]});
     narrow.post(ACCOUNTS, &wide).await.expect_problem(403, "grants_not_held");
     narrow.patch(&robot, &json!({"roles": ["admin", "viewer"]})).await.expect_problem(403, "grants_not_held");
-    narrow.post(&format!("{robot}/clients"), &json!({"name": "a way up"})).await.expect_problem(403, "grants_not_held");
+    narrow
+        .post(&format!("{robot}/clients"), &json!({"name": "a way up"}))
+        .await
+        .expect_problem(403, "grants_not_held");
     let secrets = format!("{robot}/clients/{}/secrets", client.text_at("/client_id"));
     narrow.post(&secrets, &json!({})).await.expect_problem(403, "grants_not_held");
     let unknown = json!({"username": unique("robot"), "roles": ["nonsense"]});
@@ -178,7 +183,10 @@ pub async fn secrets_turn(deployment: &Deployment) {
     admin.delete(&first).await.expect_problem(409, "last_secret");
     let second = admin.post(&format!("{path}/secrets"), &json!({"expires_in_days": 30})).await.expect(201);
     admin.post(&format!("{path}/secrets"), &json!({})).await.expect_problem(409, "too_many_secrets");
-    admin.post(&format!("{path}/secrets"), &json!({"expires_in_days": 0})).await.expect_problem(422, "invalid_field");
+    admin
+        .post(&format!("{path}/secrets"), &json!({"expires_in_days": 0}))
+        .await
+        .expect_problem(422, "invalid_field");
     super::oauth::issue(deployment, &client, None).await.expect(200);
     let mut turned = client.json.clone();
     turned["client_secret"] = second.json["client_secret"].clone();
