@@ -1,4 +1,4 @@
-//! `cargo xtask breached-list`: makes the filter of common passwords out of a list of them.
+//! `cargo xtask breached-list`: makes the set of common passwords out of a list of them.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -8,9 +8,6 @@ use clap::Args;
 use iam_core::password::breached;
 
 use crate::workspace::Workspace;
-
-/// How large the filter is, in bytes: it is in every function that sets passwords, and does not compress.
-const FILTER_BYTES: usize = 36 * 1024;
 
 /// Words that are shorter than this are at the core of nothing, in characters.
 const MIN_WORD: usize = 4;
@@ -27,15 +24,15 @@ impl BreachedList {
         let packed = std::fs::read(&self.list).with_context(|| format!("{}", self.list.display()))?;
         let mut text = String::new();
         flate2::read::GzDecoder::new(packed.as_slice()).read_to_string(&mut text)?;
-        let words: Vec<&str> = text.lines().filter(|word| word.chars().count() >= MIN_WORD).collect();
+        let lengths = MIN_WORD..=breached::MAX_WORD;
+        let words: Vec<&str> = text.lines().filter(|word| lengths.contains(&word.chars().count())).collect();
         ensure!(words.len() > 1_000, "{} is no list of common passwords", self.list.display());
-        let filter = breached::build(words.iter().copied(), FILTER_BYTES);
+        let filter = breached::build(words.iter().copied());
         let missing = words.iter().filter(|word| !breached::is_in(&filter, word)).count();
         ensure!(missing == 0, "{missing} of {} words are not found", words.len());
         let path = Workspace::load()?.root.join("shared/core/data/breached.bin");
         std::fs::write(&path, &filter).with_context(|| format!("{}", path.display()))?;
-        let set: u32 = filter.iter().map(|byte| byte.count_ones()).sum();
-        println!("{}: {} words, {} bytes, {set} bits set", path.display(), words.len(), filter.len());
+        println!("{}: {} words, {} bytes", path.display(), words.len(), filter.len());
         Ok(())
     }
 }

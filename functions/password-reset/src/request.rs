@@ -1,0 +1,65 @@
+//! `POST /api/v1/auth/password/reset`.
+
+use axum::response::IntoResponse;
+use http::StatusCode;
+use iam_core::audit::Outcome;
+use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::id::OrganizationId;
+use iam_core::password::reset::{
+    RESET_TOKEN_EXISTS, RESET_TOKEN_MISSING, Recipient, ResetSubject, ResetToken,
+};
+use iam_core::sql::Rows;
+use iam_core::user::MAX_USERNAME_BYTES;
+use iam_service::{ApiError, Context, Json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Who wants a new password.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResetRequest {
+    /// The user name, without regard to case.
+    username: String,
+    /// The organization, where it is not the deployment's own.
+    organization: Option<OrganizationId>,
+}
+
+/// The same for everybody.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ResetResponse {
+    /// What happens now.
+    message: &'static str,
+}
+
+/// One round trip, the same statements whoever is meant: they find out themselves whether there is such a person. What
+/// takes longer comes after the answer.
+pub(crate) async fn request(
+    context: Context,
+    Json(request): Json<ResetRequest>,
+) -> Result<impl IntoResponse, ApiError> {
+    if request.username.len() > MAX_USERNAME_BYTES {
+        return Err(ApiError::field("/username", format!("at most {MAX_USERNAME_BYTES} bytes")));
+    }
+    let organization = request.organization.as_ref().unwrap_or(&context.configuration().organization);
+    let token = Credential::new(RESET_TOKEN_PREFIX, organization, &context.entropy()?);
+    let hash = token.hash();
+    let reset = ResetToken {
+        organization,
+        hash: &hash,
+        subject: ResetSubject::Username(&request.username),
+        life: context.configuration().password.reset_expiry,
+        now: context.now,
+    };
+    let event = |outcome| context.audit(organization, "password.reset_request", "user", outcome);
+    let mut batch = Vec::from(reset.issue());
+    batch.push(event(Outcome::Success)?.record_if(RESET_TOKEN_EXISTS, &hash));
+    batch.push(event(Outcome::Failure)?.record_if(RESET_TOKEN_MISSING, &hash));
+    batch.push(Recipient::of(organization, &hash));
+    let rows = context.db(organization).batch(batch).await?;
+    let recipient = rows.last().map(Rows::decode_first::<Recipient>).transpose()?.flatten();
+    if let Some(recipient) = recipient {
+        context.send_reset_token(organization, &recipient, &token, reset.expires_at());
+    }
+    let message = "if there is such a user, a message is on its way";
+    Ok((StatusCode::ACCEPTED, Json(ResetResponse { message })))
+}
