@@ -271,13 +271,14 @@ proptest! {
 async fn a_try_is_given_back_to_its_own_window() {
     let configuration = PasswordConfiguration { lockout_threshold: 2, ..PasswordConfiguration::default() };
     let duration = configuration.lockout_duration.as_millis();
-    let bench = Bench::new(configuration);
-    let Verdict::Granted(own) = bench.reserve(0, 0, 0).await else { panic!("locked") };
+    let (bench, first) = (Bench::new(configuration), 1_800_000_000_000);
+    let second = first + duration;
+    let Verdict::Granted(own) = bench.reserve(0, 0, first).await else { panic!("locked") };
     for name in [1, 2] {
-        assert!(matches!(bench.reserve(name, 0, duration).await, Verdict::Granted(_)));
+        assert!(matches!(bench.reserve(name, 0, second).await, Verdict::Granted(_)));
     }
-    bench.run(bench.attempt(0, 0, 0).forgive(&own, &bench.users[0])).await;
-    assert!(matches!(bench.reserve(2, 0, duration).await, Verdict::Locked { .. }));
+    bench.run(bench.attempt(0, 0, first).forgive(&own, &bench.users[0])).await;
+    assert!(matches!(bench.reserve(2, 0, second).await, Verdict::Locked { .. }));
 }
 
 /// A /64 is one subscriber: its addresses share their tries.

@@ -1,6 +1,6 @@
 //! Where a request came from: what the host saw, unless that is a proxy that the configuration trusts to say better.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -31,12 +31,14 @@ pub(crate) fn client_address(
     Some(address)
 }
 
-/// Some proxies write a port, too.
+/// Some proxies write a port, too: `192.0.2.1:4711`, `[2001:db8::1]:4711`.
 fn parse(entry: &str) -> Option<IpAddr> {
-    let unbracketed = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
-    let address: Option<IpAddr> = unbracketed.parse().ok();
-    let address = address.or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()));
-    address.map(|address| address.to_canonical())
+    let address = match entry.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next()?,
+        None if entry.bytes().filter(|byte| *byte == b':').count() == 1 => entry.split(':').next()?,
+        None => entry,
+    };
+    address.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]

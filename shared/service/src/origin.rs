@@ -48,24 +48,22 @@ fn is_trusted(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap, configuratio
     if configuration.cors.allowed_origins.iter().any(|allowed| allowed == origin) {
         return true;
     }
+    let Some((is_secure, given_host)) = scheme_and_host(origin) else { return false };
     if let Some(public_url) = &configuration.public_url {
-        return origin_of(public_url).is_some_and(|own| own == origin);
+        return scheme_and_host(public_url) == Some((is_secure, given_host));
     }
-    let authority = uri.authority().map(Authority::as_str);
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(authority);
-    let (Some(host), Some((given_scheme, given_host))) = (host, origin.split_once("://")) else {
-        return false;
-    };
+    let stated = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = stated.or_else(|| uri.authority().map(Authority::as_str)).unwrap_or_default();
     // A proxy may have taken TLS off; what came in the clear never passes for what came over TLS.
-    let fits = given_scheme == "https" || (given_scheme == "http" && uri.scheme_str() != Some("https"));
-    fits && given_host.eq_ignore_ascii_case(host)
+    (is_secure || uri.scheme_str() != Some("https")) && given_host.eq_ignore_ascii_case(host)
 }
 
-/// Scheme and authority of an address.
-fn origin_of(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    url.get(..scheme.len() + 3 + authority.len())
+/// Whether an address is one of HTTPS, and its host and port.
+fn scheme_and_host(url: &str) -> Option<(bool, &str)> {
+    let secure = url.strip_prefix("https://").map(|rest| (true, rest));
+    let (is_secure, rest) = secure.or_else(|| url.strip_prefix("http://").map(|rest| (false, rest)))?;
+    let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+    Some((is_secure, host))
 }
 
 #[cfg(test)]
