@@ -15,5 +15,8 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_profile::function(),
         iam_scim::function(),
         iam_token_refresh::function(),
+        iam_user_create::function(),
+        iam_user_transfer::function(),
+        iam_users::function(),
     ]
 }

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bootstrap;
 pub mod config;
 pub mod credential;
+pub mod directory;
 pub mod encoding;
 pub mod id;
 pub mod idempotency;
