@@ -37,6 +37,8 @@ macro_rules! scenarios {
             health => tells, details_need_a_permission;
             hostile => bad_bodies_are_problems, bad_requests_are_problems, secrets_stay_out_of_answers;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
+            users => are_administered, bad_fields_are_named, come_and_go, are_created_once, are_found_by_every_filter,
+                nobody_reaches_above_itself, are_imported, are_exported;
         }
     };
     (@each $deployment:ident, $($module:ident => $($name:ident),+;)+) => {$(

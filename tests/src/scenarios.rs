@@ -8,6 +8,7 @@ pub mod refresh;
 pub mod scim;
 pub mod sign_in;
 pub mod telemetry;
+pub mod users;
 
 use serde_json::{Value, json};
 
@@ -49,4 +50,12 @@ pub async fn run_all(deployment: &crate::Deployment) {
     health::details_need_a_permission(deployment).await;
     scim::a_user_is_provisioned(deployment).await;
     scim::a_deactivated_user_is_out(deployment).await;
+    users::are_administered(deployment).await;
+    users::come_and_go(deployment).await;
+    users::are_created_once(deployment).await;
+    users::are_found_by_every_filter(deployment).await;
+    users::nobody_reaches_above_itself(deployment).await;
+    users::are_imported(deployment).await;
+    users::are_exported(deployment).await;
+    deployment.internal().post("/internal/scheduled/directory-purge", &json!({})).await.expect(204);
 }
