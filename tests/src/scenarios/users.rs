@@ -205,6 +205,9 @@ pub async fn are_found_by_every_filter(deployment: &Deployment) {
     assert_eq!(found(&admin, &format!("username_prefix={family}")).await, ids[1..]);
     let everybody = found(&admin, "limit=3").await;
     assert!(ids[1..].iter().all(|id| everybody.contains(id)) && everybody.is_sorted());
+    let kept = found(&admin, "managed_by=manual&limit=50").await;
+    assert!(ids[1..].iter().all(|id| kept.contains(id)) && kept.is_sorted());
+    assert!(found(&admin, "kind=service_account&managed_by=scim").await.is_empty());
 }
 
 /// The ids of all pages.
