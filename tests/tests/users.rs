@@ -113,7 +113,11 @@ async fn a_locked_user_is_shown_and_unlocked() {
     assert_eq!(deployment.count("SELECT COUNT(*) AS count FROM sign_in_attempts"), 2);
     assert_eq!(deployment.recorded("user.unlock", "success", id), 1);
 
-    run(&host, format!("UPDATE sign_in_attempts SET subject = 'account:{id}' WHERE subject GLOB 'account:*'")).await;
+    run(
+        &host,
+        format!("UPDATE sign_in_attempts SET subject = 'account:{id}' WHERE subject GLOB 'account:*'"),
+    )
+    .await;
     assert_eq!(status().await, "locked");
     run(&host, "UPDATE sign_in_attempts SET tries = 4".to_owned()).await;
     assert_eq!(status().await, "active");
@@ -234,18 +238,27 @@ fn sent_twice_is_sent_once() {
     runner
         .run(&cases, |(lines, cut)| {
             let round = ROUND.fetch_add(1, Ordering::Relaxed);
-            let lines: Vec<String> =
-                lines.iter().map(|line| line.replace("{\"roles", "{\"roles").replace("\"username\":\"", &format!("\"username\":\"{round}-"))).collect();
+            let lines: Vec<String> = lines
+                .iter()
+                .map(|line| {
+                    line.replace("{\"roles", "{\"roles")
+                        .replace("\"username\":\"", &format!("\"username\":\"{round}-"))
+                })
+                .collect();
             let cut = cut.min(lines.len());
             let first = import(&lines);
             let stands = directory(round);
-            let names: std::collections::BTreeSet<String> = stands.iter().map(|user| user["username"].as_str().unwrap().to_lowercase()).collect();
+            let names: std::collections::BTreeSet<String> =
+                stands.iter().map(|user| user["username"].as_str().unwrap().to_lowercase()).collect();
             prop_assert_eq!(names.len(), stands.len(), "a user twice");
             prop_assert_eq!(&first["created"], &json!(stands.len()));
             let (head, tail) = (import(&lines[..cut]), import(&lines[cut..]));
             let sum = |name: &str| head[name].as_u64().unwrap() + tail[name].as_u64().unwrap();
             prop_assert_eq!(sum("created"), 0);
-            prop_assert_eq!(sum("unchanged"), first["created"].as_u64().unwrap() + first["unchanged"].as_u64().unwrap());
+            prop_assert_eq!(
+                sum("unchanged"),
+                first["created"].as_u64().unwrap() + first["unchanged"].as_u64().unwrap()
+            );
             prop_assert_eq!(directory(round), stands);
             Ok(())
         })

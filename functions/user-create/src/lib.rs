@@ -3,8 +3,9 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::config::PasswordConfiguration;
 use iam_core::directory::{
-    DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, MAX_GROUPS, MAX_ROLES,
-    NewUser, RoleLookUp, RoleRefusal, USER_CREATED, check_display_name, check_email, check_names, check_username,
+    DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, MAX_GROUPS,
+    MAX_ROLES, NewUser, RoleLookUp, RoleRefusal, USER_CREATED, check_display_name, check_email, check_names,
+    check_username,
 };
 use iam_core::id::UserId;
 use iam_core::password::{self, MAX_PASSWORD_BYTES};
@@ -100,7 +101,8 @@ async fn create(
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(rows) => {
-            let taken = rows.get(4).and_then(|rows| rows.first()).map(|row| row.integer("taken")).transpose()?;
+            let taken =
+                rows.get(4).and_then(|rows| rows.first()).map(|row| row.integer("taken")).transpose()?;
             Err(not_created(taken == Some(1)))
         }
     }

@@ -183,9 +183,13 @@ async fn store(
     let batch = ImportBatch { organization: &caller.organization, users: &users, roles, now: context.now };
     let event = context.audit_by(caller, "user.import", "user")?;
     let rows = context.db(&caller.organization).batch(batch.statements(event)).await?;
-    let unchanged = rows.last().and_then(|rows| rows.first()).map(|row| row.integer("unchanged")).transpose()?;
+    let unchanged =
+        rows.last().and_then(|rows| rows.first()).map(|row| row.integer("unchanged")).transpose()?;
     if unchanged != Some(1) {
-        return Err(ApiError::conflict("version_conflict", "a role changed at the same moment: send it again"));
+        return Err(ApiError::conflict(
+            "version_conflict",
+            "a role changed at the same moment: send it again",
+        ));
     }
     Ok(rows.first().map_or(0, iam_core::sql::Rows::len))
 }

@@ -13,7 +13,8 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
     for _ in 0..MAX_BATCHES {
         let rows = db.batch(forget(context.now)).await?;
-        let is_full = |deleted: usize| u32::try_from(deleted).is_ok_and(|deleted| deleted >= ROWS_PER_STATEMENT);
+        let is_full =
+            |deleted: usize| u32::try_from(deleted).is_ok_and(|deleted| deleted >= ROWS_PER_STATEMENT);
         if !rows.iter().any(|rows| is_full(rows.len())) {
             break;
         }

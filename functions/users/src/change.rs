@@ -5,9 +5,9 @@
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use iam_core::directory::{
-    Act, Change, ChangeRefusal, DirectoryStatus, DirectoryUser, FieldProblem, GroupLookUp, KnownGroups, KnownRoles,
-    MAX_GROUPS, MAX_ROLES, ManagedBy, Patch, RoleLookUp, RoleRefusal, Target, UserKind, check_display_name,
-    check_email, check_names, check_username,
+    Act, Change, ChangeRefusal, DirectoryStatus, DirectoryUser, FieldProblem, GroupLookUp, KnownGroups,
+    KnownRoles, MAX_GROUPS, MAX_ROLES, ManagedBy, Patch, RoleLookUp, RoleRefusal, Target, UserKind,
+    check_display_name, check_email, check_names, check_username,
 };
 use iam_core::id::UserId;
 use iam_edge::DbError;
@@ -161,11 +161,7 @@ async fn read(
     let threshold = context.configuration().password.lockout_threshold;
     let find = Target::find(&caller.organization, user_id, threshold, context.now);
     let target = context.db(&caller.organization).run(find).await?.decode_first::<Target>()?;
-    changeable(
-        target.filter(|target| may_be_deleted || target.user.deleted_at.is_none()),
-        caller,
-        headers,
-    )
+    changeable(target.filter(|target| may_be_deleted || target.user.deleted_at.is_none()), caller, headers)
 }
 
 /// The user, if it is there, the caller may change it, and it is in the version that the caller knows.

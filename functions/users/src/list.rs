@@ -80,11 +80,9 @@ pub(crate) async fn list(
 }
 
 fn filter(query: ListUsersQuery) -> Result<UserFilter, ApiError> {
-    for (name, text) in [
-        ("username", &query.username),
-        ("username_prefix", &query.username_prefix),
-        ("role", &query.role),
-    ] {
+    for (name, text) in
+        [("username", &query.username), ("username_prefix", &query.username_prefix), ("role", &query.role)]
+    {
         let is_odd =
             |text: &String| text.trim().is_empty() || text.len() > MAX_USERNAME_BYTES || text.contains('\0');
         if text.as_ref().is_some_and(is_odd) {

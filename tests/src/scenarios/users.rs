@@ -45,7 +45,10 @@ pub async fn are_administered(deployment: &Deployment) {
     let shown = admin.get(&path).await.expect(200);
     assert_eq!(shown.json, created.json);
     let tag = shown.headers["etag"].to_str().unwrap().to_owned();
-    admin.post(USERS, &json!({"username": username.to_uppercase()})).await.expect_problem(409, "username_taken");
+    admin
+        .post(USERS, &json!({"username": username.to_uppercase()}))
+        .await
+        .expect_problem(409, "username_taken");
 
     let patch = |tag: &str, body: Value| {
         admin.send(admin.request(Method::PATCH, &path).header("if-match", tag).json(&body))
@@ -60,7 +63,10 @@ pub async fn are_administered(deployment: &Deployment) {
     assert_ne!(changed.headers["etag"].to_str().unwrap(), tag);
     patch(&tag, body.clone()).await.expect_problem(412, "precondition_failed");
     let again = patch("*", body).await.expect(200);
-    assert_eq!(again.json["version"], changed.json["version"], "a change that changes nothing writes nothing");
+    assert_eq!(
+        again.json["version"], changed.json["version"],
+        "a change that changes nothing writes nothing"
+    );
     let other = create(&admin, &name("other"), &[]).await;
     let taken = json!({"username": other.text_at("/username")});
     admin.patch(&path, &taken).await.expect_problem(409, "username_taken");
@@ -279,13 +285,19 @@ pub async fn are_imported(deployment: &Deployment) {
         "nonsense".to_owned(),
         json!({"username": names[1], "roles": ["nobody"]}).to_string(),
         json!({"username": names[1], "password_hash": "secret"}).to_string(),
-        json!({"username": names[1], "created_at": "2020-01-02T03:04:05Z", "status": "suspended"}).to_string(),
+        json!({"username": names[1], "created_at": "2020-01-02T03:04:05Z", "status": "suspended"})
+            .to_string(),
         json!({"username": names[0].to_uppercase()}).to_string(),
         json!({"username": names[2], "typo": 1}).to_string(),
     ]
     .join("\n");
     let report = import(&admin, lines.clone()).await.expect(200);
-    assert_eq!((&report.json["created"], &report.json["unchanged"]), (&json!(2), &json!(1)), "{}", report.text);
+    assert_eq!(
+        (&report.json["created"], &report.json["unchanged"]),
+        (&json!(2), &json!(1)),
+        "{}",
+        report.text
+    );
     let rejected: Vec<_> = report.json["rejected"].as_array().unwrap().iter().collect();
     let places: Vec<_> = rejected.iter().map(|it| (it["line"].clone(), it["pointer"].clone())).collect();
     let expected = [(3, ""), (4, "/roles/0"), (5, "/password_hash"), (8, "/typo")];

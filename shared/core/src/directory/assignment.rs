@@ -177,7 +177,10 @@ impl KnownGroups {
         let mut groups: Vec<KnownGroup> = Vec::new();
         for (index, name) in wanted.iter().enumerate() {
             let group = self.0.get(name).ok_or_else(|| {
-                FieldProblem::new(format!("/groups/{index}"), "there is no group with this id or display name")
+                FieldProblem::new(
+                    format!("/groups/{index}"),
+                    "there is no group with this id or display name",
+                )
             })?;
             if !groups.contains(group) {
                 groups.push(group.clone());

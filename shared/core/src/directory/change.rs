@@ -5,16 +5,16 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::ADMINISTRATOR;
 use super::assignment::{KnownGroup, KnownRole, hold_all};
 use super::user::{DirectoryStatus, DirectoryUser};
-use super::ADMINISTRATOR;
 use crate::audit::{AuditEvent, RecordCondition};
+use crate::grants_column;
 use crate::id::{LogId, OrganizationId, UserId};
 use crate::permission::Grants;
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::user::{MAX_GROUPS_SHOWN, username_key};
-use crate::grants_column;
 
 /// A user that somebody is about to change.
 #[derive(Debug)]
@@ -94,17 +94,17 @@ impl Patch {
             names.sort();
             names
         };
-        let roles = self.roles.iter().map(|roles| roles.iter().map(|role| role.role.clone()).collect());
-        let groups =
-            self.groups.iter().map(|groups| groups.iter().map(|group| group.display_name.clone()).collect());
+        let roles = self.roles.as_ref().map(|roles| roles.iter().map(|role| role.role.clone()).collect());
+        let groups = self.groups.as_ref();
+        let groups = groups.map(|groups| groups.iter().map(|group| group.display_name.clone()).collect());
         let differs =
             |wanted: Option<Vec<String>>, is: &[String]| wanted.is_some_and(|it| sorted(&it) != sorted(is));
         [
             ("username", self.username.as_ref().is_some_and(|name| *name != user.username)),
             ("email", self.email.as_ref().is_some_and(|email| *email != user.email)),
             ("display_name", self.display_name.as_ref().is_some_and(|name| *name != user.display_name)),
-            ("roles", differs(roles.last(), &user.roles)),
-            ("groups", differs(groups.last(), &user.groups)),
+            ("roles", differs(roles, &user.roles)),
+            ("groups", differs(groups, &user.groups)),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

@@ -94,8 +94,10 @@ pub struct LineRefusal {
 /// # Errors
 /// When it is no JSON object, or a field does not fit. No reason repeats a value.
 pub fn parse_line(line: &[u8]) -> Result<ImportLine, LineRefusal> {
-    let refused =
-        |pointer: &str, detail: String| LineRefusal { username: None, problem: FieldProblem::new(pointer, detail) };
+    let refused = |pointer: &str, detail: String| LineRefusal {
+        username: None,
+        problem: FieldProblem::new(pointer, detail),
+    };
     if line.len() > MAX_LINE_BYTES {
         return Err(refused("", format!("a line may be {MAX_LINE_BYTES} bytes long")));
     }
@@ -164,7 +166,8 @@ fn check(line: &mut ImportLine) -> Result<(), FieldProblem> {
     line.display_name.as_deref().map_or(Ok(()), check_display_name)?;
     check_names("/roles", &line.roles, MAX_ROLES)?;
     check_names("/groups", &line.groups, MAX_GROUPS)?;
-    let is_long = |text: &Option<String>, most| text.as_ref().is_some_and(|it| it.is_empty() || it.len() > most);
+    let is_long =
+        |text: &Option<String>, most| text.as_ref().is_some_and(|it| it.is_empty() || it.len() > most);
     if is_long(&line.password_hash, MAX_HASH_BYTES) {
         return Err(FieldProblem::new("/password_hash", format!("1 to {MAX_HASH_BYTES} bytes")));
     }

@@ -5,8 +5,8 @@
 
 use serde::Deserialize;
 
-use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 use super::email_key;
+use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, OrganizationId};
 use crate::sql::{FromRow, RowError, Rows, Statement, Value};
@@ -103,7 +103,8 @@ impl UserFilter {
             self.managed_by.is_some(),
         ];
         let is_alone = given.into_iter().filter(|given| *given).count() <= 1;
-        let driver = |candidates, value, is_exact| Driver { candidates, value, is_exact: is_exact && is_alone };
+        let driver =
+            |candidates, value, is_exact| Driver { candidates, value, is_exact: is_exact && is_alone };
         let prefix_end = |prefix: &String| format!("{}{}", username_key(prefix), char::MAX);
         match self {
             Self { status: Some(DirectoryStatus::Deleted), .. } => driver(DELETED, None, true),

@@ -44,7 +44,9 @@ pub mod purge;
 pub mod transfer;
 mod user;
 
-pub use assignment::{GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, RoleLookUp, RoleRefusal, hold_all};
+pub use assignment::{
+    GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, RoleLookUp, RoleRefusal, hold_all,
+};
 pub use change::{Act, Change, ChangeRefusal, Patch, Target};
 pub use create::{NewUser, USER_CREATED, USER_EXISTS};
 pub use list::{ListQuery, Page, UserFilter};

@@ -142,9 +142,7 @@ pub fn export(organization: &OrganizationId, cursor: Option<&str>, limit: u32) -
          users_in_order WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY \
          users.user_id LIMIT ?3"
     ));
-    Some(
-        statement.bind(organization).bind(after).bind(limit.saturating_add(1)).bind(MAX_GROUPS_SHOWN),
-    )
+    Some(statement.bind(organization).bind(after).bind(limit.saturating_add(1)).bind(MAX_GROUPS_SHOWN))
 }
 
 /// One user of an export.
