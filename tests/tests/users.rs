@@ -200,6 +200,74 @@ async fn grants_that_grew_meanwhile_are_noticed() {
     assert_eq!(admin.get(&path(&user)).await.expect(200).json["status"], "active");
 }
 
+/// Groups are named by id or by display name, replaced as a whole, and found by.
+#[tokio::test]
+async fn groups_are_joined_and_left() {
+    let (deployment, host) = start(json!({}));
+    let admin = deployment.administrator().await;
+    let ids = ["group_00000000000000000000000001", "group_00000000000000000000000002"];
+    for (id, name) in ids.iter().zip(["Engines", "Numbers"]) {
+        let key = name.to_lowercase();
+        let columns = "org_id, group_id, display_name, display_name_key, managed_by, created_at, updated_at";
+        let values = format!("org_id, '{id}', '{name}', '{key}', 'manual', 1, 1");
+        run(&host, format!("INSERT INTO groups ({columns}) SELECT {values} FROM organizations")).await;
+    }
+    let both = json!({"username": "ada", "groups": [ids[0], "numbers", "ENGINES"]});
+    let user = admin.post(USERS, &both).await.expect(201);
+    assert_eq!(user.json["groups"], json!(["Engines", "Numbers"]));
+    assert_eq!(admin.get(&path(&user)).await.expect(200).json["groups"], user.json["groups"]);
+    let line =
+        json!({"username": "grace", "groups": ["engines"], "roles": ["viewer", "analyst"]}).to_string();
+    let request = admin.request(Method::POST, &format!("{USERS}/import"));
+    let imported = admin.send(request.header("content-type", "application/x-ndjson").body(line)).await;
+    assert_eq!(imported.expect(200).json["created"], 1);
+    let members = async |id: &str| {
+        let page = admin.get(&format!("{USERS}?group={id}&status=active")).await.expect(200);
+        let users = page.json["users"].as_array().unwrap().clone();
+        users.iter().map(|user| user["username"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (members(ids[0]).await, members(ids[1]).await),
+        (vec!["ada".into(), "grace".into()], vec!["ada".into()])
+    );
+    let changed = admin.patch(&path(&user), &json!({"groups": ["Numbers"]})).await.expect(200);
+    assert_eq!(changed.json["groups"], json!(["Numbers"]));
+    assert_eq!(members(ids[0]).await, ["grace"]);
+    let refused = admin.patch(&path(&user), &json!({"groups": ["Numbers", "none"]})).await.expect(422);
+    assert_eq!(refused.text_at("/errors/0/pointer"), "/groups/1");
+
+    // Several roles, changed and suspended: what was read is recognised.
+    let grace = admin.get(&format!("{USERS}?username=grace")).await.expect(200);
+    let grace = format!("{USERS}/{}", grace.text_at("/users/0/user_id"));
+    let more = json!({"roles": ["viewer", "analyst", "security_engineer"]});
+    admin.patch(&grace, &more).await.expect(200);
+    assert_eq!(
+        admin.post(&format!("{grace}/suspend"), &json!({})).await.expect(200).json["status"],
+        "suspended"
+    );
+    deployment.check().await;
+}
+
+/// A user that a SCIM client keeps may be changed; the record says so, and the client sees the change.
+#[tokio::test]
+async fn a_change_of_what_scim_keeps_is_said_to_be_one() {
+    let (deployment, _host) = start(json!({}));
+    let admin = deployment.administrator().await;
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "kept",
+        "emails": [{"value": "old@example.com", "primary": true}],
+    });
+    let created = deployment.scim().post("/api/scim/v2/Users", &body).await.expect(201);
+    let id = created.text_at("/id");
+    let changed =
+        admin.patch(&format!("{USERS}/{id}"), &json!({"email": "new@example.com"})).await.expect(200);
+    assert_eq!(changed.json["managed_by"], "scim");
+    let shown = deployment.scim().get(&format!("/api/scim/v2/Users/{id}")).await.expect(200);
+    assert_eq!(shown.json["emails"][0]["value"], "new@example.com");
+    let said = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'user.update' AND details ->> 'managed_by' = 'scim'";
+    assert_eq!(deployment.count(said), 1);
+}
+
 /// A line of an import: mostly good, some of a kind that is refused.
 fn line() -> impl Strategy<Value = String> {
     let username = "[a-cA-C]{1,2}";

@@ -5,7 +5,7 @@ use iam_core::config::PasswordConfiguration;
 use iam_core::directory::{
     DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, MAX_GROUPS,
     MAX_ROLES, NewUser, RoleLookUp, RoleRefusal, USER_CREATED, check_display_name, check_email, check_names,
-    check_username,
+    check_username, repeatable_salt,
 };
 use iam_core::id::UserId;
 use iam_core::password::{self, MAX_PASSWORD_BYTES};
@@ -63,28 +63,24 @@ async fn create(
     context: Context,
     caller: Caller,
     headers: HeaderMap,
-    Json(request): Json<CreateUserRequest>,
+    Json(mut request): Json<CreateUserRequest>,
 ) -> Result<Created<DirectoryUser>, ApiError> {
-    let username = check(&request).map_err(refused)?;
-    let password = &context.configuration().password;
-    if let Some(new) = &request.password {
-        check_new_password(new, password)?;
-    }
+    let username = check(&request).map_err(refused)?.to_owned();
     let organization = &caller.organization;
+    // From here on the request has the hash in the place of the password: its digest is kept with the answer.
+    if let Some(password) = request.password.take() {
+        request.password = Some(hash(&context, &caller, &headers, &password)?);
+    }
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), PATH, &request)?;
     let (roles, groups) = assignment(&context, &caller, &request).await?;
-    let password_hash = match &request.password {
-        Some(new) => Some(password::hash(new, &context.entropy()?, password.argon2)?),
-        None => None,
-    };
     let user_id = context.new_id(UserId::new)?;
     let user = NewUser {
         organization,
         user_id: &user_id,
-        username,
+        username: &username,
         email: request.email.as_deref(),
         display_name: request.display_name.as_deref(),
-        password_hash: password_hash.as_deref(),
+        password_hash: request.password.as_deref(),
         roles: &roles,
         groups: &groups,
         now: context.now,
@@ -125,6 +121,16 @@ fn check(request: &CreateUserRequest) -> Result<&str, FieldProblem> {
     check_names("/roles", &request.roles, MAX_ROLES)?;
     check_names("/groups", &request.groups, MAX_GROUPS)?;
     Ok(username)
+}
+
+fn hash(context: &Context, caller: &Caller, headers: &HeaderMap, password: &str) -> Result<String, ApiError> {
+    let configuration = &context.configuration().password;
+    check_new_password(password, configuration)?;
+    let salt = match headers.get("idempotency-key") {
+        Some(key) => repeatable_salt(&caller.organization, &caller.user_id, key.as_bytes()),
+        None => context.entropy()?,
+    };
+    Ok(password::hash(password, &salt, configuration.argon2)?)
 }
 
 /// The one place where a password that an administrator chose is held against the policy.

@@ -182,7 +182,9 @@ async fn store(
         .collect();
     let batch = ImportBatch { organization: &caller.organization, users: &users, roles, now: context.now };
     let event = context.audit_by(caller, "user.import", "user")?;
-    let rows = context.db(&caller.organization).batch(batch.statements(event)).await?;
+    let too_much = || ApiError::bad_request("too_many_lines", "too much for one request: send fewer lines");
+    let statements = batch.statements(event).ok_or_else(too_much)?;
+    let rows = context.db(&caller.organization).batch(statements).await?;
     let unchanged =
         rows.last().and_then(|rows| rows.first()).map(|row| row.integer("unchanged")).transpose()?;
     if unchanged != Some(1) {

@@ -161,8 +161,12 @@ pub async fn are_created_once(deployment: &Deployment) {
     let post = |body: Value| {
         admin.send(admin.request(Method::POST, USERS).header("idempotency-key", &username).json(&body))
     };
-    let first = post(json!({"username": username})).await.expect(201);
-    assert_eq!(post(json!({"username": username})).await.expect(201).json, first.json);
+    let body = json!({"username": username, "password": PASSWORD});
+    let first = post(body.clone()).await.expect(201);
+    assert_eq!(post(body).await.expect(201).json, first.json);
+    let other = json!({"username": username, "password": "Another-Password-1"});
+    post(other).await.expect_problem(422, "idempotency_key_reused");
+    deployment.client().login(&username, PASSWORD).await.expect(200);
     post(json!({"username": name("else")})).await.expect_problem(422, "idempotency_key_reused");
     // A refusal is not kept: the key creates once it can.
     let taken = name("taken");

@@ -9,7 +9,6 @@ use super::ADMINISTRATOR;
 use super::assignment::{KnownGroup, KnownRole, hold_all};
 use super::user::{DirectoryStatus, DirectoryUser};
 use crate::audit::{AuditEvent, RecordCondition};
-use crate::grants_column;
 use crate::id::{LogId, OrganizationId, UserId};
 use crate::permission::Grants;
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
@@ -21,7 +20,8 @@ use crate::user::{MAX_GROUPS_SHOWN, username_key};
 pub struct Target {
     /// As it is.
     pub user: DirectoryUser,
-    grants: Option<String>,
+    /// Its roles, each with what it grants in the end.
+    held: Vec<(String, String)>,
 }
 
 impl Target {
@@ -36,9 +36,9 @@ impl Target {
         Statement::new(concat!(
             "SELECT ",
             directory_columns!("?3", "?4", "?5"),
-            ", ",
-            grants_column!("users"),
-            " FROM users WHERE users.org_id = ?1 AND users.user_id = ?2"
+            ", (SELECT json_group_array(json_array(roles.role, roles.effective_grants)) FROM user_roles CROSS JOIN roles \
+             ON roles.org_id = user_roles.org_id AND roles.role = user_roles.role WHERE user_roles.org_id = users.org_id \
+             AND user_roles.user_id = users.user_id) AS held FROM users WHERE users.org_id = ?1 AND users.user_id = ?2"
         ))
         .bind(organization)
         .bind(user_id)
@@ -50,10 +50,11 @@ impl Target {
     /// Whether whoever holds `own` may change it: nobody changes a user who may do what it may not itself.
     #[must_use]
     pub fn is_within(&self, own: &Grants) -> bool {
-        let arrays = self.grants.as_deref().unwrap_or_default();
-        let texts: Result<Vec<Vec<String>>, _> = serde_json::from_str(&format!("[{arrays}]"));
-        // What can't be read is nobody's to change.
-        texts.is_ok_and(|texts| hold_all(own, texts.iter().flatten().map(String::as_str)))
+        self.held.iter().all(|(_, grants)| {
+            // What can't be read is nobody's to change.
+            let texts = serde_json::from_str::<Vec<String>>(grants);
+            texts.is_ok_and(|texts| hold_all(own, texts.iter().map(String::as_str)))
+        })
     }
 
     fn is_administrator(&self) -> bool {
@@ -63,10 +64,9 @@ impl Target {
 
 impl FromRow for Target {
     fn from_row(row: &Row) -> Result<Self, RowError> {
-        Ok(Self {
-            user: DirectoryUser::from_row(row)?,
-            grants: row.optional_text("grants")?.map(str::to_owned),
-        })
+        let mut held: Vec<(String, String)> = row.json("held")?;
+        held.sort();
+        Ok(Self { user: DirectoryUser::from_row(row)?, held })
     }
 }
 
@@ -185,8 +185,8 @@ pub enum ChangeRefusal {
     Conflict,
 }
 
-/// "The user is in the version that was read, with the grants that were read, and so are the roles and groups that it
-/// gets; and an administrator who may act remains." `?14` is the JSON object of [`Change::premise`].
+/// "The user is in the version that was read and holds nothing that it did not hold then; the roles that it gets grant
+/// what they did, and the groups are there; and an administrator who may act remains." `?14` is the JSON object of [`Change::premise`].
 macro_rules! change_condition {
     ($rest:literal) => {
         RecordCondition(concat!(
@@ -195,9 +195,10 @@ macro_rules! change_condition {
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 WHERE EXISTS (SELECT 1 FROM users WHERE \
              users.org_id = ?1 AND users.user_id = ?14 ->> 'user_id' AND users.version = ?14 ->> 'version' AND ",
             $rest,
-            ") AND (SELECT group_concat(roles.effective_grants) FROM user_roles JOIN roles ON roles.org_id = \
-             user_roles.org_id AND roles.role = user_roles.role WHERE user_roles.org_id = ?1 AND user_roles.user_id = \
-             ?14 ->> 'user_id') IS ?14 ->> 'grants' AND NOT EXISTS (SELECT 1 FROM json_each(?14, '$.roles') AS wanted \
+            ") AND NOT EXISTS (SELECT 1 FROM user_roles CROSS JOIN roles ON roles.org_id = user_roles.org_id AND \
+             roles.role = user_roles.role WHERE user_roles.org_id = ?1 AND user_roles.user_id = ?14 ->> 'user_id' AND NOT \
+             EXISTS (SELECT 1 FROM json_each(?14, '$.held') AS held WHERE held.value ->> 0 = roles.role AND held.value \
+             ->> 1 = roles.effective_grants)) AND NOT EXISTS (SELECT 1 FROM json_each(?14, '$.roles') AS wanted \
              LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = wanted.value ->> 0 WHERE roles.effective_grants IS \
              NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM json_each(?14, '$.groups') AS wanted WHERE NOT \
              EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND groups.group_id = wanted.value)) AND (?14 ->> \
@@ -249,7 +250,10 @@ impl Change<'_> {
                 self.end_sessions("deleted", &log_id),
                 self.revoke_keys(&log_id),
             ]),
-            Act::Restore => statements.push(self.set_deleted(None, &log_id)),
+            // Not every way to be deleted revokes keys.
+            Act::Restore => {
+                statements.extend([self.set_deleted(None, &log_id), self.revoke_keys(&log_id)]);
+            }
         }
         let user_id = &self.target.user.user_id;
         statements.push(Target::find(self.organization, user_id, self.lockout_threshold, self.now));
@@ -273,7 +277,7 @@ impl Change<'_> {
             Act::Restore if taken == Some(1) => ChangeRefusal::UsernameTaken,
             Act::Restore => ChangeRefusal::Gone,
             _ if after.user.deleted_at.is_some() => ChangeRefusal::Gone,
-            _ if after.user.version != before.user.version || after.grants != before.grants => {
+            _ if after.user.version != before.user.version || after.held != before.held => {
                 ChangeRefusal::Conflict
             }
             act if act.is_guarded() && after.is_administrator() && others == Some(0) => {
@@ -294,7 +298,7 @@ impl Change<'_> {
         let premise = [
             ("user_id", json!(self.target.user.user_id)),
             ("version", json!(self.target.user.version)),
-            ("grants", json!(self.target.grants)),
+            ("held", json!(self.target.held)),
             ("roles", Json::Array(roles)),
             ("groups", Json::Array(groups)),
             ("guarded", json!(self.act.is_guarded())),

@@ -1,12 +1,14 @@
 //! A user that an administrator creates.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::assignment::{KnownGroup, KnownRole};
 use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 use crate::audit::{AuditEvent, RecordCondition};
 use crate::id::{OrganizationId, UserId};
 use crate::idempotency::CreationCondition;
+use crate::password::SALT_BYTES;
 use crate::sql::Statement;
 use crate::time::Timestamp;
 use crate::user::username_key;
@@ -20,6 +22,23 @@ pub const USER_EXISTS: RecordCondition = record_condition!(
 /// The idempotency condition "the user `?4` exists".
 pub const USER_CREATED: CreationCondition =
     creation_condition!("EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?4)");
+
+/// A salt that is the same when the same subject sends the same `Idempotency-Key` again: so is then the hash of the same
+/// password, and a repeated request can be told from another one without a quick hash of its password being kept.
+#[must_use]
+pub fn repeatable_salt(organization: &OrganizationId, subject_id: &UserId, key: &[u8]) -> [u8; SALT_BYTES] {
+    let mut digest = Sha256::new();
+    for part in
+        [b"user-create".as_slice(), organization.as_str().as_bytes(), subject_id.as_str().as_bytes(), key]
+    {
+        digest.update(part);
+        digest.update([0]);
+    }
+    let digest = digest.finalize();
+    let mut salt = [0; SALT_BYTES];
+    salt.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+    salt
+}
 
 /// A person that is about to be in the directory.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ pub use assignment::{
     GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, RoleLookUp, RoleRefusal, hold_all,
 };
 pub use change::{Act, Change, ChangeRefusal, Patch, Target};
-pub use create::{NewUser, USER_CREATED, USER_EXISTS};
+pub use create::{NewUser, USER_CREATED, USER_EXISTS, repeatable_salt};
 pub use list::{ListQuery, Page, UserFilter};
 pub use user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 

@@ -15,6 +15,10 @@ use crate::user::{MAX_GROUPS_SHOWN, username_key};
 /// How many users an export's page has at most.
 pub const MAX_EXPORT_PAGE: u32 = 1000;
 
+/// How much one import stores at most, in bytes of JSON: D1 binds 2 MB, and a group's id may be longer than the name
+/// that a line has for it.
+const MAX_BATCH_BYTES: usize = 1_900_000;
+
 /// A user that an import may create.
 #[derive(Debug, Serialize)]
 pub struct Import<'a> {
@@ -75,13 +79,16 @@ impl ImportBatch<'_> {
     /// Creates whoever is not there yet, with roles, groups and an audit record each, in one transaction. Who is there
     /// stays as it is, so an import that is sent again does nothing. Nothing at all happens where a role grants something
     /// else by now than when it was looked up. The first statement returns the ids of who was created, the last one
-    /// whether the roles are `unchanged`.
+    /// whether the roles are `unchanged`. `None` where it is more than every host binds to a statement.
     #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    pub fn statements(&self, event: AuditEvent) -> Option<Vec<Statement>> {
         let users = json!(self.users).to_string();
+        if users.len() > MAX_BATCH_BYTES {
+            return None;
+        }
         let roles = self.roles.as_pairs().to_string();
         let with_users = |text| Statement::new(text).bind(self.organization).bind(users.as_str());
-        vec![
+        Some(vec![
             with_users(CREATE).bind(self.now).bind(roles.as_str()),
             with_users(GIVE_ROLES),
             with_users(JOIN_GROUPS),
@@ -99,7 +106,7 @@ impl ImportBatch<'_> {
             )
             .bind(self.organization)
             .bind(roles),
-        ]
+        ])
     }
 }
 
