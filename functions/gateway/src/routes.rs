@@ -34,7 +34,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/api/v1/users/{user_id}/unlock", function: "users" },
     Route { method: "GET", path: "/health", function: "health" },
     Route { method: "GET", path: "/health/detailed", function: "health" },
-    Route { method: "POST", path: "/internal/scheduled/directory-purge", function: "user-transfer" },
+    Route { method: "POST", path: "/internal/scheduled/directory-purge", function: "directory-purge" },
     Route { method: "POST", path: "/internal/scheduled/key-rotation", function: "key-rotate" },
     Route { method: "GET", path: "/ready", function: "health" },
 ];

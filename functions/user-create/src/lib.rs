@@ -15,6 +15,7 @@ use iam_service::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 iam_service::deploy!(function);
 
@@ -64,7 +65,7 @@ async fn create(
     caller: Caller,
     headers: HeaderMap,
     Json(mut request): Json<CreateUserRequest>,
-) -> Result<Created<DirectoryUser>, ApiError> {
+) -> Result<Created<Value>, ApiError> {
     let username = check(&request).map_err(refused)?.to_owned();
     let organization = &caller.organization;
     // From here on the request has the hash in the place of the password: its digest is kept with the answer.
@@ -92,7 +93,8 @@ async fn create(
         .detail("with_password", request.password.is_some());
     let mut batch = user.statements(event);
     batch.push(user.inspect());
-    let answer = user.created();
+    // As JSON: a kept answer is given again as it is.
+    let answer = serde_json::to_value(user.created())?;
     match creation.run(&context, organization, batch, (USER_CREATED, user_id.as_str()), &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),

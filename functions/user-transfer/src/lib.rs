@@ -1,9 +1,7 @@
-//! `/api/v1/users/import` and `/api/v1/users/export`: many users at once, as NDJSON; and the scheduled job that purges
-//! deleted ones.
+//! `/api/v1/users/import` and `/api/v1/users/export`: many users at once, as NDJSON.
 
 mod export;
 mod import;
-mod purge;
 
 use iam_core::directory::import::ImportLine;
 use iam_core::permission::Scope;
@@ -12,7 +10,7 @@ use iam_service::{Access, Function, Route};
 use export::ExportQuery;
 use import::ImportReport;
 
-iam_service::deploy!(function, scheduled);
+iam_service::deploy!(function);
 
 /// One JSON object a line.
 const MEDIA_TYPE: &str = "application/x-ndjson";
@@ -21,7 +19,7 @@ const MEDIA_TYPE: &str = "application/x-ndjson";
 #[must_use]
 pub fn function() -> Function {
     let may = |action| Access::permission("users", action, Scope::Organization);
-    Function::new("user-transfer", "Carries users in and out, and purges deleted ones")
+    Function::new("user-transfer", "Carries users in and out")
         .uses_database()
         .route(
             Route::post("/api/v1/users/import", may("manage"), import::import)
@@ -47,5 +45,4 @@ pub fn function() -> Function {
                 .gives_as::<ImportLine>(200, MEDIA_TYPE, "A user a line")
                 .round_trips(2),
         )
-        .schedule("directory-purge", "/internal/scheduled/directory-purge", "17 * * * *", purge::run)
 }

@@ -1,7 +1,7 @@
 //! One line of an import: a user as another directory had it, as JSON.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::{
@@ -20,34 +20,33 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 pub const MAX_HASH_BYTES: usize = 1024;
 
 /// A user as a line has it. An export writes the same.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ImportLine {
     /// Its name for signing in.
     pub username: String,
     /// Its e-mail address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// Its name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Its roles.
-    #[serde(default)]
+    #[schemars(default)]
     pub roles: Vec<String>,
     /// Its groups, by id or display name.
-    #[serde(default)]
+    #[schemars(default)]
     pub groups: Vec<String>,
     /// The hash of its password as the other directory has it: Argon2, bcrypt, scrypt or PBKDF2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub password_hash: Option<String>,
     /// Whether it may act: `active` without it.
-    #[serde(default)]
+    #[schemars(default)]
     pub status: ImportStatus,
     /// Its id in the other directory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     /// When it was created: now without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
 }
 
@@ -59,7 +58,7 @@ impl std::fmt::Debug for ImportLine {
 }
 
 /// Whether an imported user may act.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImportStatus {
     /// It may.
@@ -127,37 +126,55 @@ const FIELDS: [&str; 9] = [
     "created_at",
 ];
 
-fn read(object: Map<String, Json>) -> Result<ImportLine, FieldProblem> {
+fn read(mut object: Map<String, Json>) -> Result<ImportLine, FieldProblem> {
     if let Some(unknown) = object.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         let pointer = format!("/{}", shortened(unknown).replace('~', "~0").replace('/', "~1"));
         return Err(FieldProblem::new(pointer, format!("unknown; known are: {}", FIELDS.join(", "))));
     }
-    if !object.contains_key("username") {
-        return Err(FieldProblem::new("/username", "missing"));
-    }
-    // Which field it is that does not fit: the one that does not fit alone.
-    let culprit = FIELDS.into_iter().find(|name| object.get(*name).is_some_and(|value| !fits(name, value)));
-    let whole = serde_json::from_value(Json::Object(object));
-    whole.map_err(|_| {
-        let name = culprit.unwrap_or_default();
-        FieldProblem::new(format!("/{name}"), expected(name))
+    let mut text = |name: &str| match object.remove(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(_) => Err(FieldProblem::new(format!("/{name}"), "a text")),
+    };
+    let username = text("username")?.ok_or_else(|| FieldProblem::new("/username", "missing"))?;
+    let (email, display_name) = (text("email")?, text("display_name")?);
+    let (password_hash, external_id) = (text("password_hash")?, text("external_id")?);
+    let status = match text("status")?.as_deref() {
+        None | Some("active") => ImportStatus::Active,
+        Some("suspended") => ImportStatus::Suspended,
+        Some(_) => return Err(FieldProblem::new("/status", "`active` or `suspended`")),
+    };
+    let created_at = match text("created_at")?.map(|moment| moment.parse()) {
+        None => None,
+        Some(Ok(moment)) => Some(moment),
+        Some(Err(_)) => return Err(FieldProblem::new("/created_at", "an RFC 3339 date and time")),
+    };
+    let (roles, groups) = (names(&mut object, "roles")?, names(&mut object, "groups")?);
+    Ok(ImportLine {
+        username,
+        email,
+        display_name,
+        roles,
+        groups,
+        password_hash,
+        status,
+        external_id,
+        created_at,
     })
 }
 
-fn fits(name: &str, value: &Json) -> bool {
-    let mut alone = Map::new();
-    alone.insert("username".to_owned(), Json::String("x".to_owned()));
-    alone.insert(name.to_owned(), value.clone());
-    serde_json::from_value::<ImportLine>(Json::Object(alone)).is_ok()
-}
-
-fn expected(name: &str) -> &'static str {
-    match name {
-        "roles" | "groups" => "an array of texts",
-        "status" => "`active` or `suspended`",
-        "created_at" => "an RFC 3339 date and time",
-        _ => "a text",
-    }
+fn names(object: &mut Map<String, Json>, field: &str) -> Result<Vec<String>, FieldProblem> {
+    let refused = |place: String| FieldProblem::new(place, "an array of texts");
+    let names = match object.remove(field) {
+        None | Some(Json::Null) => return Ok(Vec::new()),
+        Some(Json::Array(names)) => names,
+        Some(_) => return Err(refused(format!("/{field}"))),
+    };
+    let name = |(index, name)| match name {
+        Json::String(name) => Ok(name),
+        _ => Err(refused(format!("/{field}/{index}"))),
+    };
+    names.into_iter().enumerate().map(name).collect()
 }
 
 fn check(line: &mut ImportLine) -> Result<(), FieldProblem> {

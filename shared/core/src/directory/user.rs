@@ -77,7 +77,7 @@ words! {
 }
 
 /// A user as its administrators see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DirectoryUser {
     /// Its id.
     pub user_id: UserId,
@@ -110,7 +110,7 @@ pub struct DirectoryUser {
     /// Counts its changes: the `ETag` of the answer, for `If-Match`.
     pub version: i64,
     /// When it was deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Timestamp>,
 }
 

@@ -1,14 +1,28 @@
-//! The scheduled job `directory-purge`.
+//! The scheduled job `directory-purge`: users past their grace, sessions and refresh tokens past their use, failed
+//! sign-ins past their window.
 
 use iam_core::directory::purge::{DueUser, ROWS_PER_STATEMENT, forget, purge};
 use iam_core::id::LogId;
-use iam_service::{ApiError, Context};
+use iam_service::{ApiError, Context, Function};
+
+iam_service::deploy!(function, scheduled);
 
 /// How many batches of each kind one run does at most; the next run goes on.
 const MAX_BATCHES: usize = 20;
 
+/// What this function is.
+#[must_use]
+pub fn function() -> Function {
+    Function::new("directory-purge", "Purges deleted users and ended sessions").uses_database().schedule(
+        "directory-purge",
+        "/internal/scheduled/directory-purge",
+        "17 * * * *",
+        run,
+    )
+}
+
 /// Running it twice, or again after it died half-way, does no harm.
-pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
+async fn run(context: Context) -> Result<(), ApiError> {
     purge_users(&context).await?;
     let db = context.db(&context.configuration().organization);
     for _ in 0..MAX_BATCHES {
