@@ -39,6 +39,13 @@ CREATE TABLE users (
 CREATE INDEX users_in_order ON users (org_id, user_id, deleted_at) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX users_by_username ON users (org_id, username_key) WHERE deleted_at IS NULL;
 CREATE INDEX users_by_external_id ON users (org_id, external_id) WHERE external_id IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX users_by_email ON users (org_id, lower(email), user_id) WHERE email IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX users_by_keeper ON users (org_id, managed_by, user_id) WHERE deleted_at IS NULL;
+-- Of a directory few are suspended, deleted or programs: these indexes hold them alone.
+CREATE INDEX users_suspended ON users (org_id, user_id) WHERE status = 'suspended' AND deleted_at IS NULL;
+CREATE INDEX users_service_accounts ON users (org_id, user_id) WHERE kind = 'service_account' AND deleted_at IS NULL;
+CREATE INDEX users_deleted ON users (org_id, user_id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX users_by_deletion ON users (deleted_at) WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE roles (
   org_id TEXT NOT NULL,
@@ -131,6 +138,7 @@ CREATE INDEX sessions_by_user ON sessions (org_id, user_id, created_at) WHERE en
 CREATE INDEX sessions_of_user ON sessions (org_id, user_id, session_id);
 CREATE UNIQUE INDEX sessions_by_token ON sessions (org_id, token_hash) WHERE token_hash IS NOT NULL;
 CREATE INDEX sessions_by_end ON sessions (expires_at);
+CREATE INDEX sessions_by_ending ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 
 -- Pools of tries at passwords: so many in a window, and no more.
 CREATE TABLE sign_in_attempts (

@@ -53,6 +53,8 @@ macro_rules! scenarios {
                 secrets_turn, keys_are_checked;
             oauth => a_client_gets_tokens, bad_requests_are_refused, a_scope_narrows, tokens_end_with_their_client,
                 assertions_work_once, introspection_tells, revocation_ends_the_session, validation_tells;
+            users => are_administered, bad_fields_are_named, come_and_go, are_created_once, are_found_by_every_filter,
+                nobody_reaches_above_itself, are_imported, are_exported;
         }
     };
     (@each $deployment:ident, $($module:ident => $($name:ident),+;)+) => {$(

@@ -17,6 +17,7 @@ pub mod service_accounts;
 pub mod sign_in;
 pub mod telemetry;
 pub mod well_known;
+pub mod users;
 
 use serde_json::{Value, json};
 
@@ -92,4 +93,12 @@ pub async fn run_all(deployment: &crate::Deployment) {
     directory::groups_have_members(deployment).await;
     directory::organizations_are_administered(deployment).await;
     directory::organizations_are_apart(deployment).await;
+    users::are_administered(deployment).await;
+    users::come_and_go(deployment).await;
+    users::are_created_once(deployment).await;
+    users::are_found_by_every_filter(deployment).await;
+    users::nobody_reaches_above_itself(deployment).await;
+    users::are_imported(deployment).await;
+    users::are_exported(deployment).await;
+    deployment.internal().post("/internal/scheduled/directory-purge", &json!({})).await.expect(204);
 }

@@ -5,6 +5,7 @@ pub fn functions() -> Vec<iam_service::Function> {
     vec![
         iam_break_glass::function(),
         iam_directory::function(),
+        iam_directory_purge::function(),
         iam_gateway::function(),
         iam_health::function(),
         iam_key_create::function(),
@@ -23,6 +24,9 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_sessions::function(),
         iam_token::function(),
         iam_token_refresh::function(),
+        iam_user_create::function(),
+        iam_user_transfer::function(),
+        iam_users::function(),
         iam_well_known::function(),
     ]
 }

@@ -13,6 +13,7 @@ pub mod client_assertion;
 pub mod config;
 pub mod credential;
 pub mod device;
+pub mod directory;
 pub mod encoding;
 pub mod group;
 pub mod id;

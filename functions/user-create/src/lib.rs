@@ -1,0 +1,181 @@
+//! `POST /api/v1/users`: a new person in the directory.
+
+use http::{HeaderMap, StatusCode};
+use iam_core::config::PasswordConfiguration;
+use iam_core::directory::{
+    DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, MAX_GROUPS,
+    MAX_ROLES, NewUser, RoleLookUp, RoleRefusal, USER_CREATED, check_display_name, check_email, check_names,
+    check_username, repeatable_salt,
+};
+use iam_core::id::UserId;
+use iam_core::password::{self, MAX_PASSWORD_BYTES};
+use iam_core::permission::Scope;
+use iam_service::{
+    Access, ApiError, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+iam_service::deploy!(function);
+
+const PATH: &str = "/api/v1/users";
+
+/// What this function is.
+#[must_use]
+pub fn function() -> Function {
+    let write = Access::permission("users", "write", Scope::Organization);
+    Function::new("user-create", "Creates users").uses_database().uses_master_key().route(
+        Route::post(PATH, write, create)
+            .summary("Creates a user")
+            .description(
+                "409 with code `username_taken` where somebody has the name. A role is given only by who holds all that \
+                 it grants. Takes an `Idempotency-Key`.",
+            )
+            .takes::<CreateUserRequest>()
+            .gives::<DirectoryUser>(201, "Created")
+            .round_trips(4),
+    )
+}
+
+/// The user.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUserRequest {
+    /// The name for signing in: 1 to 254 bytes, unique without regard to case.
+    pub username: String,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// The name for people.
+    pub display_name: Option<String>,
+    /// Roles, by name.
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Groups, by id or display name.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// The first password; without one the user can't sign in with a password yet.
+    pub password: Option<String>,
+}
+
+/// Two round trips beside the caller's authentication: one looks up roles and groups where there are any, one creates.
+/// Another where an `Idempotency-Key` comes again.
+async fn create(
+    context: Context,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(mut request): Json<CreateUserRequest>,
+) -> Result<Created<Value>, ApiError> {
+    let username = check(&request).map_err(refused)?.to_owned();
+    let organization = &caller.organization;
+    // From here on the request has the hash in the place of the password: its digest is kept with the answer.
+    if let Some(password) = request.password.take() {
+        request.password = Some(hash(&context, &caller, &headers, &password)?);
+    }
+    let creation = Creation::of(&headers, organization, caller.user_id.as_str(), PATH, &request)?;
+    let (roles, groups) = assignment(&context, &caller, &request).await?;
+    let user_id = context.new_id(UserId::new)?;
+    let user = NewUser {
+        organization,
+        user_id: &user_id,
+        username: &username,
+        email: request.email.as_deref(),
+        display_name: request.display_name.as_deref(),
+        password_hash: request.password.as_deref(),
+        roles: &roles,
+        groups: &groups,
+        now: context.now,
+    };
+    let event = context
+        .audit_by(&caller, "user.create", "user")?
+        .on(user_id.as_str())
+        .detail("roles", request.roles.clone())
+        .detail("with_password", request.password.is_some());
+    let mut batch = user.statements(event);
+    batch.push(user.inspect());
+    // As JSON: a kept answer is given again as it is.
+    let answer = serde_json::to_value(user.created())?;
+    match creation.run(&context, organization, batch, (USER_CREATED, user_id.as_str()), &answer).await? {
+        CreationResult::Replayed(first) => Ok(Created(first)),
+        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
+        CreationResult::Ran(rows) => {
+            let taken =
+                rows.get(4).and_then(|rows| rows.first()).map(|row| row.integer("taken")).transpose()?;
+            Err(not_created(taken == Some(1)))
+        }
+    }
+}
+
+fn not_created(is_taken: bool) -> ApiError {
+    if is_taken {
+        ApiError::conflict("username_taken", "somebody has this user name").and_field("/username", "taken")
+    } else {
+        let detail = "a role or group changed at the same moment: send it again";
+        ApiError::conflict("version_conflict", detail)
+    }
+}
+
+/// Checks every field that can be checked by itself, and gives the user name.
+fn check(request: &CreateUserRequest) -> Result<&str, FieldProblem> {
+    let username = check_username(&request.username)?;
+    request.email.as_deref().map_or(Ok(()), check_email)?;
+    request.display_name.as_deref().map_or(Ok(()), check_display_name)?;
+    check_names("/roles", &request.roles, MAX_ROLES)?;
+    check_names("/groups", &request.groups, MAX_GROUPS)?;
+    Ok(username)
+}
+
+fn hash(context: &Context, caller: &Caller, headers: &HeaderMap, password: &str) -> Result<String, ApiError> {
+    let configuration = &context.configuration().password;
+    check_new_password(password, configuration)?;
+    let salt = match headers.get("idempotency-key") {
+        Some(key) => repeatable_salt(&caller.organization, &caller.user_id, key.as_bytes()),
+        None => context.entropy()?,
+    };
+    Ok(password::hash(password, &salt, configuration.argon2)?)
+}
+
+/// The one place where a password that an administrator chose is held against the policy.
+fn check_new_password(password: &str, policy: &PasswordConfiguration) -> Result<(), ApiError> {
+    let least = usize::try_from(policy.min_length).unwrap_or(usize::MAX);
+    if password.chars().count() < least || password.len() > MAX_PASSWORD_BYTES {
+        let detail = format!("at least {least} characters, at most {MAX_PASSWORD_BYTES} bytes");
+        return Err(ApiError::field("/password", detail));
+    }
+    Ok(())
+}
+
+/// Looks up the roles and groups, and whether the caller may give them.
+async fn assignment(
+    context: &Context,
+    caller: &Caller,
+    request: &CreateUserRequest,
+) -> Result<(Vec<KnownRole>, Vec<KnownGroup>), ApiError> {
+    if request.roles.is_empty() && request.groups.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let organization = &caller.organization;
+    let batch = vec![
+        RoleLookUp::find(organization, request.roles.iter().map(String::as_str)),
+        GroupLookUp::find(organization, request.groups.iter().map(String::as_str)),
+    ];
+    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
+    let groups = KnownGroups::read(&rows.next().unwrap_or_default())?;
+    let roles = roles.assignable(&request.roles, &caller.grants).map_err(not_assignable)?;
+    Ok((roles, groups.named(&request.groups).map_err(refused)?))
+}
+
+fn refused(problem: FieldProblem) -> ApiError {
+    ApiError::field(problem.pointer, problem.detail)
+}
+
+fn not_assignable(refusal: RoleRefusal) -> ApiError {
+    match refusal {
+        RoleRefusal::Unknown(problem) => refused(problem),
+        RoleRefusal::NotHeld(problem) => {
+            ApiError::new(StatusCode::FORBIDDEN, "permission_denied", problem.detail.clone())
+                .and_field(problem.pointer, problem.detail)
+        }
+    }
+}

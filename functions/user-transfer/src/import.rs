@@ -1,0 +1,197 @@
+//! `POST /api/v1/users/import`.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use iam_core::directory::import::{ImportLine, LineRefusal, MAX_LINES, parse_line};
+use iam_core::directory::transfer::{Import, ImportBatch};
+use iam_core::directory::{FieldProblem, GroupLookUp, KnownGroups, KnownRoles, RoleLookUp};
+use iam_core::id::{GroupId, LogId, UserId};
+use iam_core::time::Timestamp;
+use iam_service::{ApiError, Caller, Context, Json, check_media_type};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::MEDIA_TYPE;
+
+/// What became of the lines.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ImportReport {
+    /// How many users were created.
+    created: usize,
+    /// How many were there already, and stay as they are.
+    unchanged: usize,
+    /// The lines that were refused.
+    rejected: Vec<RejectedLine>,
+}
+
+/// A line that was refused.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RejectedLine {
+    /// Its number in the body, from 1.
+    line: usize,
+    /// Its user name, where it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    /// Where in the line: a JSON pointer, empty for the whole of it.
+    pointer: String,
+    /// Why.
+    reason: String,
+}
+
+impl RejectedLine {
+    fn new(line: usize, username: Option<String>, problem: FieldProblem) -> Self {
+        Self { line, username, pointer: problem.pointer, reason: problem.detail }
+    }
+}
+
+/// A line that may be stored, with what it names.
+struct Ready {
+    line: ImportLine,
+    groups: Vec<GroupId>,
+    user_id: UserId,
+    log_id: LogId,
+}
+
+/// Two round trips beside the caller's authentication: one looks up roles and groups, one stores all lines.
+pub(crate) async fn import(
+    context: Context,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<ImportReport>, ApiError> {
+    check_media_type(&headers, &[MEDIA_TYPE])?;
+    let (lines, mut rejected) = parse(&body, context.now)?;
+    let (known_roles, known_groups) = look_up(&context, &caller, &lines).await?;
+    let mut ready = Vec::with_capacity(lines.len());
+    for (number, line) in lines {
+        match admit(&line, &caller, &known_roles, &known_groups) {
+            Ok(groups) => {
+                let (user_id, log_id) = (context.new_id(UserId::new)?, context.new_id(LogId::new)?);
+                ready.push(Ready { line, groups, user_id, log_id });
+            }
+            Err(problem) => rejected.push(RejectedLine::new(number, Some(line.username), problem)),
+        }
+    }
+    rejected.sort_by_key(|rejected| rejected.line);
+    let created = store(&context, &caller, &ready, &known_roles).await?;
+    Ok(Json(ImportReport { created, unchanged: ready.len().saturating_sub(created), rejected }))
+}
+
+type Numbered = Vec<(usize, ImportLine)>;
+
+/// Reads the lines; empty ones are none.
+fn parse(body: &[u8], now: Timestamp) -> Result<(Numbered, Vec<RejectedLine>), ApiError> {
+    let (mut lines, mut rejected) = (Vec::new(), Vec::new());
+    for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        if lines.len() + rejected.len() == MAX_LINES {
+            let detail = format!("{MAX_LINES} lines at most; send the others in another request");
+            return Err(ApiError::bad_request("too_many_lines", detail));
+        }
+        match parse_line(line).and_then(|line| check_parsed(line, now)) {
+            Ok(line) => lines.push((index + 1, line)),
+            Err(refusal) => rejected.push(RejectedLine::new(index + 1, refusal.username, refusal.problem)),
+        }
+    }
+    Ok((lines, rejected))
+}
+
+fn check_parsed(line: ImportLine, now: Timestamp) -> Result<ImportLine, LineRefusal> {
+    let refused = |line: ImportLine, problem| LineRefusal { username: Some(line.username), problem };
+    if line.created_at.is_some_and(|moment| moment > now) {
+        return Err(refused(line, FieldProblem::new("/created_at", "not in the future")));
+    }
+    match line.password_hash.as_deref().map(accept_hash) {
+        Some(Err(problem)) => Err(refused(line, problem)),
+        Some(Ok(())) | None => Ok(line),
+    }
+}
+
+/// The one place that says which hashes are taken.
+fn accept_hash(hash: &str) -> Result<(), FieldProblem> {
+    const KNOWN: [&str; 14] = [
+        "$argon2i$",
+        "$argon2id$",
+        "$2a$",
+        "$2b$",
+        "$2y$",
+        "$scrypt$",
+        "$pbkdf2$",
+        "$pbkdf2-sha256$",
+        "$pbkdf2-sha512$",
+        "$pbkdf2-sha1$",
+        "pbkdf2_sha256$",
+        "pbkdf2_sha1$",
+        "pbkdf2_sha512$",
+        "pbkdf2$",
+    ];
+    if KNOWN.iter().any(|prefix| hash.starts_with(prefix)) {
+        return Ok(());
+    }
+    Err(FieldProblem::new("/password_hash", "an argon2i, argon2id, bcrypt, scrypt or PBKDF2 hash"))
+}
+
+/// Everything that the lines name, looked up at once.
+async fn look_up(
+    context: &Context,
+    caller: &Caller,
+    lines: &Numbered,
+) -> Result<(KnownRoles, KnownGroups), ApiError> {
+    let names = |of: fn(&ImportLine) -> &Vec<String>| -> BTreeSet<&str> {
+        lines.iter().flat_map(|(_, line)| of(line)).map(String::as_str).collect()
+    };
+    let (roles, groups) = (names(|line| &line.roles), names(|line| &line.groups));
+    if roles.is_empty() && groups.is_empty() {
+        return Ok((KnownRoles::default(), KnownGroups::default()));
+    }
+    let organization = &caller.organization;
+    let batch = vec![RoleLookUp::find(organization, roles), GroupLookUp::find(organization, groups)];
+    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
+    Ok((roles, KnownGroups::read(&rows.next().unwrap_or_default())?))
+}
+
+/// Whether the caller may create this user: its roles are there and the caller's to give, its groups are there.
+fn admit(
+    line: &ImportLine,
+    caller: &Caller,
+    roles: &KnownRoles,
+    groups: &KnownGroups,
+) -> Result<Vec<GroupId>, FieldProblem> {
+    roles.assignable(&line.roles, &caller.grants).map_err(|refusal| refusal.problem().clone())?;
+    Ok(groups.named(&line.groups)?.into_iter().map(|group| group.group_id).collect())
+}
+
+/// Stores whoever is not there yet, and tells how many that were.
+async fn store(
+    context: &Context,
+    caller: &Caller,
+    ready: &[Ready],
+    roles: &KnownRoles,
+) -> Result<usize, ApiError> {
+    if ready.is_empty() {
+        return Ok(0);
+    }
+    let users: Vec<_> = ready
+        .iter()
+        .map(|ready| Import::new(&ready.line, &ready.groups, (&ready.user_id, &ready.log_id), context.now))
+        .collect();
+    let batch = ImportBatch { organization: &caller.organization, users: &users, roles, now: context.now };
+    let event = context.audit_by(caller, "user.import", "user")?;
+    let too_much = || ApiError::bad_request("too_many_lines", "too much for one request: send fewer lines");
+    let statements = batch.statements(event).ok_or_else(too_much)?;
+    let rows = context.db(&caller.organization).batch(statements).await?;
+    let unchanged =
+        rows.last().and_then(|rows| rows.first()).map(|row| row.integer("unchanged")).transpose()?;
+    if unchanged != Some(1) {
+        return Err(ApiError::conflict(
+            "version_conflict",
+            "a role changed at the same moment: send it again",
+        ));
+    }
+    Ok(rows.first().map_or(0, iam_core::sql::Rows::len))
+}

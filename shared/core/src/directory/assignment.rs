@@ -1,0 +1,216 @@
+//! Roles and groups that a request names: found, and checked against what the caller may give away.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use super::FieldProblem;
+use crate::id::{GroupId, OrganizationId};
+use crate::permission::{Grant, Grants};
+use crate::sql::{FromRow, Row, RowError, Rows, Statement};
+
+/// Whether `own` includes every grant of these texts: whoever holds `own` may give them away. A text that is no grant
+/// gives nothing.
+pub fn hold_all<'a>(own: &Grants, texts: impl IntoIterator<Item = &'a str>) -> bool {
+    texts.into_iter().filter_map(|text| text.parse::<Grant>().ok()).all(|grant| own.include(&grant))
+}
+
+/// A question for roles by name.
+#[derive(Debug)]
+pub struct RoleLookUp;
+
+impl RoleLookUp {
+    /// Finds the roles among these names.
+    #[must_use]
+    pub fn find<'a>(organization: &OrganizationId, names: impl IntoIterator<Item = &'a str>) -> Statement {
+        let names: Vec<&str> = names.into_iter().collect();
+        Statement::new(
+            "SELECT roles.role, roles.effective_grants FROM json_each(?2) AS wanted CROSS JOIN roles ON \
+             roles.org_id = ?1 AND roles.role = wanted.value",
+        )
+        .bind(organization)
+        .bind(json!(names).to_string())
+    }
+}
+
+/// A role that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownRole {
+    /// Its name.
+    pub role: String,
+    /// What it grants in the end, as it is stored: a JSON array of texts.
+    pub effective_grants: String,
+    grants: Vec<String>,
+}
+
+impl FromRow for KnownRole {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            role: row.text("role")?.to_owned(),
+            effective_grants: row.text("effective_grants")?.to_owned(),
+            grants: row.json("effective_grants")?,
+        })
+    }
+}
+
+/// Why a role can't be assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleRefusal {
+    /// There is no such role.
+    Unknown(FieldProblem),
+    /// It grants what the caller does not hold.
+    NotHeld(FieldProblem),
+}
+
+impl RoleRefusal {
+    /// Which one, and why.
+    #[must_use]
+    pub fn problem(&self) -> &FieldProblem {
+        match self {
+            Self::Unknown(problem) | Self::NotHeld(problem) => problem,
+        }
+    }
+}
+
+/// The roles that were found.
+#[derive(Clone, Debug, Default)]
+pub struct KnownRoles(HashMap<String, KnownRole>);
+
+impl KnownRoles {
+    /// Reads what [`RoleLookUp::find`] found.
+    ///
+    /// # Errors
+    /// When a row does not decode.
+    pub fn read(rows: &Rows) -> Result<Self, RowError> {
+        let roles: Vec<KnownRole> = rows.decode()?;
+        Ok(Self(roles.into_iter().map(|role| (role.role.clone(), role)).collect()))
+    }
+
+    /// The roles of these names, if the caller may assign each of them.
+    ///
+    /// # Errors
+    /// The first that does not exist, or that grants what the caller does not hold.
+    pub fn assignable(&self, names: &[String], caller: &Grants) -> Result<Vec<KnownRole>, RoleRefusal> {
+        let check = |(index, name): (usize, &String)| {
+            let pointer = format!("/roles/{index}");
+            let Some(role) = self.0.get(name) else {
+                return Err(RoleRefusal::Unknown(FieldProblem::new(pointer, "there is no such role")));
+            };
+            if !hold_all(caller, role.grants.iter().map(String::as_str)) {
+                let detail = format!("the role `{name}` grants what you don't hold yourself");
+                return Err(RoleRefusal::NotHeld(FieldProblem::new(pointer, detail)));
+            }
+            Ok(role.clone())
+        };
+        names.iter().enumerate().map(check).collect()
+    }
+
+    /// All of them, each with its grants: a JSON array of pairs, for statements that check that nothing changed.
+    #[must_use]
+    pub fn as_pairs(&self) -> serde_json::Value {
+        self.0.values().map(|role| json!([role.role, role.effective_grants])).collect()
+    }
+}
+
+/// A question for groups by id or display name.
+#[derive(Debug)]
+pub struct GroupLookUp;
+
+impl GroupLookUp {
+    /// Finds the groups among these ids and display names.
+    #[must_use]
+    pub fn find<'a>(organization: &OrganizationId, wanted: impl IntoIterator<Item = &'a str>) -> Statement {
+        let wanted: Vec<[String; 2]> =
+            wanted.into_iter().map(|text| [text.to_owned(), text.trim().to_lowercase()]).collect();
+        Statement::new(
+            "SELECT wanted.value ->> 0 AS wanted, 0 AS by_name, groups.group_id, groups.display_name FROM \
+             json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = wanted.value ->> 0 \
+             UNION ALL SELECT wanted.value ->> 0 AS wanted, 1 AS by_name, groups.group_id, groups.display_name FROM \
+             json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.display_name_key = \
+             wanted.value ->> 1",
+        )
+        .bind(organization)
+        .bind(json!(wanted).to_string())
+    }
+}
+
+/// A group that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownGroup {
+    /// Its id.
+    pub group_id: GroupId,
+    /// Its name for people.
+    pub display_name: String,
+}
+
+/// The groups that were found, by what they were asked for with.
+#[derive(Clone, Debug, Default)]
+pub struct KnownGroups(HashMap<String, KnownGroup>);
+
+impl KnownGroups {
+    /// Reads what [`GroupLookUp::find`] found. An id goes before a name.
+    ///
+    /// # Errors
+    /// When a row does not decode.
+    pub fn read(rows: &Rows) -> Result<Self, RowError> {
+        let mut known = HashMap::new();
+        for row in rows {
+            let wanted = row.text("wanted")?.to_owned();
+            let group = KnownGroup {
+                group_id: GroupId::from_column(row, "group_id")?,
+                display_name: row.text("display_name")?.to_owned(),
+            };
+            if row.integer("by_name")? == 0 {
+                known.insert(wanted, group);
+            } else {
+                known.entry(wanted).or_insert(group);
+            }
+        }
+        Ok(Self(known))
+    }
+
+    /// The groups that these ids and names mean, each once.
+    ///
+    /// # Errors
+    /// The first that does not exist.
+    pub fn named(&self, wanted: &[String]) -> Result<Vec<KnownGroup>, FieldProblem> {
+        let mut groups: Vec<KnownGroup> = Vec::new();
+        for (index, name) in wanted.iter().enumerate() {
+            let group = self.0.get(name).ok_or_else(|| {
+                FieldProblem::new(
+                    format!("/groups/{index}"),
+                    "there is no group with this id or display name",
+                )
+            })?;
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
+        Ok(groups)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::Value;
+
+    fn roles() -> KnownRoles {
+        let row = |role: &str, grants: &str| vec![Value::Text(role.into()), Value::Text(grants.into())];
+        let columns = vec!["role".to_owned(), "effective_grants".to_owned()];
+        let rows = [row("admin", r#"["*"]"#), row("viewer", r#"["read.*"]"#)];
+        KnownRoles::read(&Rows::new(columns, rows)).unwrap()
+    }
+
+    #[test]
+    fn nobody_assigns_what_it_does_not_hold() {
+        let assign = |own: &str, role: &str| {
+            roles().assignable(&["viewer".to_owned(), role.to_owned()], &Grants::from_texts([own]))
+        };
+        assert_eq!(assign("*", "admin").unwrap().len(), 2);
+        let refused = assign("read.*", "admin").unwrap_err();
+        assert!(matches!(&refused, RoleRefusal::NotHeld(problem) if problem.pointer == "/roles/1"));
+        assert_eq!(assign("users.*.organization", "viewer").unwrap_err().problem().pointer, "/roles/0");
+        assert!(matches!(assign("*", "nobody"), Err(RoleRefusal::Unknown(_))));
+    }
+}

@@ -1,0 +1,200 @@
+//! Many users at once: stored as lines of an import bring them, read as lines of an export.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::assignment::KnownRoles;
+use super::import::{ImportLine, ImportStatus};
+use crate::audit::AuditEvent;
+use crate::encoding::{base64url, from_base64url};
+use crate::id::{GroupId, LogId, OrganizationId, UserId};
+use crate::sql::{FromRow, Row, RowError, Rows, Statement};
+use crate::time::Timestamp;
+use crate::user::{MAX_GROUPS_SHOWN, username_key};
+
+/// How many users an export's page has at most.
+pub const MAX_EXPORT_PAGE: u32 = 1000;
+
+/// How much one import stores at most, in bytes of JSON: D1 binds 2 MB, and a group's id may be longer than the name
+/// that a line has for it.
+const MAX_BATCH_BYTES: usize = 1_900_000;
+
+/// A user that an import may create.
+#[derive(Debug, Serialize)]
+pub struct Import<'a> {
+    user_id: &'a UserId,
+    log_id: &'a LogId,
+    username: &'a str,
+    username_key: String,
+    email: Option<&'a str>,
+    display_name: Option<&'a str>,
+    status: &'static str,
+    password_hash: Option<&'a str>,
+    external_id: Option<&'a str>,
+    created_at: i64,
+    roles: &'a [String],
+    groups: &'a [GroupId],
+}
+
+impl<'a> Import<'a> {
+    /// A checked line under the id that its user gets, and the id of its audit record.
+    #[must_use]
+    pub fn new(
+        line: &'a ImportLine,
+        groups: &'a [GroupId],
+        (user_id, log_id): (&'a UserId, &'a LogId),
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            user_id,
+            log_id,
+            username: &line.username,
+            username_key: username_key(&line.username),
+            email: line.email.as_deref(),
+            display_name: line.display_name.as_deref(),
+            status: line.status.as_str(),
+            password_hash: line.password_hash.as_deref(),
+            external_id: line.external_id.as_deref(),
+            created_at: line.created_at.unwrap_or(now).as_millis(),
+            roles: &line.roles,
+            groups,
+        }
+    }
+}
+
+/// Many users that an import brings.
+#[derive(Debug)]
+pub struct ImportBatch<'a> {
+    /// Into which organization.
+    pub organization: &'a OrganizationId,
+    /// The users.
+    pub users: &'a [Import<'a>],
+    /// The roles that they name, as they were looked up.
+    pub roles: &'a KnownRoles,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl ImportBatch<'_> {
+    /// Creates whoever is not there yet, with roles, groups and an audit record each, in one transaction. Who is there
+    /// stays as it is, so an import that is sent again does nothing. Nothing at all happens where a role grants something
+    /// else by now than when it was looked up. The first statement returns the ids of who was created, the last one
+    /// whether the roles are `unchanged`. `None` where it is more than every host binds to a statement.
+    #[must_use]
+    pub fn statements(&self, event: AuditEvent) -> Option<Vec<Statement>> {
+        let users = json!(self.users).to_string();
+        if users.len() > MAX_BATCH_BYTES {
+            return None;
+        }
+        let roles = self.roles.as_pairs().to_string();
+        let with_users = |text| Statement::new(text).bind(self.organization).bind(users.as_str());
+        Some(vec![
+            with_users(CREATE).bind(self.now).bind(roles.as_str()),
+            with_users(GIVE_ROLES),
+            with_users(JOIN_GROUPS),
+            with_users(RECORD)
+                .bind(self.now)
+                .bind(event.user_id.as_ref())
+                .bind(event.action)
+                .bind(event.ip_address)
+                .bind(event.user_agent)
+                .bind(event.request_id)
+                .bind(serde_json::Value::Object(event.details).to_string()),
+            Statement::new(
+                "SELECT NOT EXISTS (SELECT 1 FROM json_each(?2) AS known LEFT JOIN roles ON roles.org_id = ?1 AND \
+                 roles.role = known.value ->> 0 WHERE roles.effective_grants IS NOT known.value ->> 1) AS unchanged",
+            )
+            .bind(self.organization)
+            .bind(roles),
+        ])
+    }
+}
+
+const CREATE: &str = "INSERT INTO users (org_id, user_id, kind, username, username_key, email, display_name, status, \
+     password_hash, external_id, managed_by, created_at, updated_at) SELECT ?1, line.value ->> 'user_id', 'person', \
+     line.value ->> 'username', line.value ->> 'username_key', line.value ->> 'email', line.value ->> 'display_name', \
+     line.value ->> 'status', line.value ->> 'password_hash', line.value ->> 'external_id', 'manual', line.value ->> \
+     'created_at', ?3 FROM json_each(?2) AS line WHERE NOT EXISTS (SELECT 1 FROM json_each(?4) AS known LEFT JOIN roles ON \
+     roles.org_id = ?1 AND roles.role = known.value ->> 0 WHERE roles.effective_grants IS NOT known.value ->> 1) ON \
+     CONFLICT DO NOTHING RETURNING user_id";
+
+const GIVE_ROLES: &str = "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, users.user_id, given.value FROM \
+     json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id' CROSS JOIN \
+     json_each(line.value, '$.roles') AS given";
+
+const JOIN_GROUPS: &str = "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, users.user_id, groups.group_id \
+     FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id' CROSS \
+     JOIN json_each(line.value, '$.groups') AS joined CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = \
+     joined.value";
+
+const RECORD: &str = "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
+     ip_address, user_agent, result, request_id, details) SELECT ?1, line.value ->> 'log_id', ?3, 'manual', ?4, ?5, 'user', \
+     users.user_id, ?6, ?7, 'success', ?8, ?9 FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND \
+     users.user_id = line.value ->> 'user_id'";
+
+/// A page of the whole directory, oldest first. `None` where the cursor is none of ours.
+#[must_use]
+pub fn export(organization: &OrganizationId, cursor: Option<&str>, limit: u32) -> Option<Statement> {
+    let after = match cursor {
+        Some(cursor) => String::from_utf8(from_base64url(cursor)?).ok()?,
+        None => String::new(),
+    };
+    let statement = Statement::new(concat!(
+        "SELECT users.user_id, users.kind, users.username, users.email, users.display_name, users.status, \
+         users.password_hash, users.external_id, users.created_at, ",
+        crate::roles_column!("users"),
+        ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN groups ON \
+         groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = \
+         users.org_id AND group_members.user_id = users.user_id LIMIT ?4)) AS groups FROM users INDEXED BY \
+         users_in_order WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY \
+         users.user_id LIMIT ?3"
+    ));
+    Some(statement.bind(organization).bind(after).bind(limit.saturating_add(1)).bind(MAX_GROUPS_SHOWN))
+}
+
+/// One user of an export.
+#[derive(Debug)]
+pub struct Exported {
+    user_id: UserId,
+    is_person: bool,
+    /// What an import takes.
+    pub line: ImportLine,
+}
+
+impl FromRow for Exported {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        let optional = |column| Ok(row.optional_text(column)?.map(str::to_owned));
+        Ok(Self {
+            user_id: UserId::from_column(row, "user_id")?,
+            is_person: row.text("kind")? == "person",
+            line: ImportLine {
+                username: row.text("username")?.to_owned(),
+                email: optional("email")?,
+                display_name: optional("display_name")?,
+                roles: row.json("roles")?,
+                groups: row.json("groups")?,
+                password_hash: optional("password_hash")?,
+                status: match row.text("status")? {
+                    "suspended" => ImportStatus::Suspended,
+                    _ => ImportStatus::Active,
+                },
+                external_id: optional("external_id")?,
+                created_at: Some(Timestamp::from_millis(row.integer("created_at")?)),
+            },
+        })
+    }
+}
+
+/// The lines of an export's page, service accounts left out, and the cursor of the next page where there is one.
+///
+/// # Errors
+/// When a row does not decode.
+pub fn read_export(rows: &Rows, limit: u32) -> Result<(Vec<ImportLine>, Option<String>), RowError> {
+    let mut users: Vec<Exported> = rows.decode()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = users.len() > limit;
+    users.truncate(limit);
+    let last = users.last().map(|user| base64url(user.user_id.as_str().as_bytes()));
+    let lines = users.into_iter().filter(|user| user.is_person).map(|user| user.line).collect();
+    Ok((lines, last.filter(|_| has_more)))
+}
