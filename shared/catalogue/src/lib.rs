@@ -17,7 +17,8 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_scim::function(),
         iam_token_refresh::function(),
         iam_user_create::function(),
-        iam_user_transfer::function(),
+        iam_user_export::function(),
+        iam_user_import::function(),
         iam_users::function(),
     ]
 }
