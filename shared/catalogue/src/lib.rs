@@ -25,7 +25,8 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_token::function(),
         iam_token_refresh::function(),
         iam_user_create::function(),
-        iam_user_transfer::function(),
+        iam_user_export::function(),
+        iam_user_import::function(),
         iam_users::function(),
         iam_well_known::function(),
     ]
