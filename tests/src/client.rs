@@ -78,6 +78,12 @@ impl Client {
         Self { bearer: Some(bearer.to_owned()), ..self.clone() }
     }
 
+    /// Its bearer credential.
+    #[must_use]
+    pub fn bearer(&self) -> Option<&str> {
+        self.bearer.as_deref()
+    }
+
     /// The same client as a proxy that the deployment trusts would report it from this address.
     #[must_use]
     pub fn from_address(&self, address: &str) -> Self {

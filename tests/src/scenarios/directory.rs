@@ -1,5 +1,6 @@
 //! Roles, groups and organizations.
 
+use iam_core::encoding::from_base64url;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -34,6 +35,13 @@ async fn person(deployment: &Deployment) -> (Client, String) {
     let (username, password) = deployment.new_user().await;
     let answer = deployment.client().login(&username, &password).await.expect(200);
     (deployment.client().with(answer.text_at("/access_token")), answer.text_at("/user/user_id").to_owned())
+}
+
+/// The session of a signed-in client, as its access token names it.
+fn session_of(client: &Client) -> String {
+    let claims = client.bearer().unwrap().split('.').nth(1).and_then(from_base64url).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    claims["sid"].as_str().unwrap().to_owned()
 }
 
 /// A new user with a role of these grants.
@@ -464,7 +472,7 @@ pub async fn organizations_are_administered(deployment: &Deployment) {
 pub async fn organizations_are_apart(deployment: &Deployment) {
     let operator = deployment.administrator().await;
     let (foreign, foreign_id, _) = new_organization(deployment, &operator).await;
-    let (_, user_id, role) = person_with(deployment, &operator, &["a.*"]).await;
+    let (person, user_id, role) = person_with(deployment, &operator, &["a.*"]).await;
     let group = operator.post(GROUPS, &json!({"display_name": name("ours")})).await.expect(201);
     let group = format!("{GROUPS}/{}", group.text_at("/group_id"));
     put(&operator, &format!("{group}/members/{user_id}")).await.expect(204);
@@ -483,6 +491,13 @@ pub async fn organizations_are_apart(deployment: &Deployment) {
     for path in [&role_path, &group, &key_path] {
         foreign.delete(path).await.expect_problem(404, "not_found");
     }
+    // A user and its session, with whatever routes there are to them, stay what they are.
+    let session_id = session_of(&person);
+    for path in [format!("/api/v1/users/{user_id}"), format!("/api/v1/sessions/{session_id}")] {
+        assert_eq!(foreign.get(&path).await.expect(404).text_at("/code"), "not_found");
+        assert_eq!(foreign.delete(&path).await.expect(404).text_at("/code"), "not_found");
+    }
+    person.get("/api/v1/auth/me").await.expect(200);
     foreign.post(&format!("{key_path}/rotate"), &json!({})).await.expect_problem(404, "not_found");
     let owned = format!("/api/v1/auth/keys?owner_id={user_id}");
     assert_eq!(foreign.get(&owned).await.expect(200).json["keys"], json!([]));
