@@ -28,7 +28,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "GET", path: "/api/v1/break-glass", function: "break-glass" },
     Route { method: "POST", path: "/api/v1/break-glass", function: "break-glass" },
     Route { method: "DELETE", path: "/api/v1/break-glass/{credential_id}", function: "break-glass" },
-    Route { method: "POST", path: "/api/v1/users/{user_id}/password-reset", function: "password" },
+    Route { method: "POST", path: "/api/v1/users/{user_id}/password-reset", function: "password-issue" },
     Route { method: "GET", path: "/health", function: "health" },
     Route { method: "GET", path: "/health/detailed", function: "health" },
     Route { method: "POST", path: "/internal/scheduled/key-rotation", function: "key-rotate" },

@@ -81,8 +81,8 @@ pub fn check(password: &str, names: &Names<'_>, configuration: &PasswordConfigur
         (is_short, Violation::TooShort(configuration.min_length)),
         (lacks(configuration.require_upper, char::is_uppercase), Violation::NoUpper),
         (lacks(configuration.require_lower, char::is_lowercase), Violation::NoLower),
-        (lacks(configuration.require_digits, char::is_numeric), Violation::NoDigit),
-        (lacks(configuration.require_special, |character| !character.is_alphanumeric()), Violation::NoSpecial),
+        (lacks(configuration.require_digits, |character| character.is_ascii_digit()), Violation::NoDigit),
+        (lacks(configuration.require_special, |character| !is_letter_or_digit(character)), Violation::NoSpecial),
         (is_breached(password), Violation::Breached),
         (is_predictable(password), Violation::Predictable),
         (names.resemble(password), Violation::LikeName),
@@ -124,7 +124,7 @@ impl Names<'_> {
         let local = self.email.map(|email| email.rsplit_once('@').map_or(email, |(local, _)| local));
         let wholes = [Some(self.username), self.email, local, self.display_name];
         wholes.into_iter().flatten().any(|name| {
-            let mut parts = name.split(|character: char| !character.is_alphanumeric()).map(folded);
+            let mut parts = name.split(|character| !is_letter_or_digit(character)).map(folded);
             let whole = folded(name);
             is_contained(&whole, &password)
                 || parts.any(|part| is_contained(&part, &password))
@@ -134,7 +134,11 @@ impl Names<'_> {
 }
 
 fn folded(text: &str) -> Vec<char> {
-    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars().filter(|character| is_letter_or_digit(*character)).flat_map(char::to_lowercase).collect()
+}
+
+fn is_letter_or_digit(character: char) -> bool {
+    character.is_alphabetic() || character.is_ascii_digit()
 }
 
 fn is_contained(part: &[char], password: &[char]) -> bool {
