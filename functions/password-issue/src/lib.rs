@@ -96,7 +96,10 @@ async fn issue(
 
 fn check_deliverable(context: &Context, target: &ResetTarget) -> Result<(), ApiError> {
     if context.configuration().notification.endpoint.is_none() {
-        return Err(ApiError::conflict("no_notification_endpoint", "no `notification.endpoint` is configured"));
+        return Err(ApiError::conflict(
+            "no_notification_endpoint",
+            "no `notification.endpoint` is configured",
+        ));
     }
     if target.email.is_none() {
         return Err(ApiError::conflict("no_address", "the user has no e-mail address"));

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use iam_core::audit::Outcome;
-use iam_core::password;
 use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
+use iam_core::password::verify_argon2;
 use iam_core::permission::Scope;
 use iam_core::sql::Rows;
 use iam_service::password::hash_new_password;
@@ -53,7 +53,8 @@ async fn change(
     let owner: PasswordOwner =
         rows.decode_first()?.ok_or_else(|| ApiError::not_found("the user was deleted"))?;
     check_current(&context, &caller, &owner, &request.current_password).await?;
-    let new_hash = hash_new_password(&context, &owner, &request.new_password, "/new_password")?;
+    let new_hash =
+        hash_new_password(&context, &owner, &request.new_password, "/new_password", verify_argon2)?;
     let change = PasswordChange {
         organization,
         owner: &owner,
@@ -94,7 +95,11 @@ async fn check_current(
         let detail = "you have no password; you sign in another way";
         return Err(ApiError::conflict("no_password", detail));
     };
-    if password::verify(password, stored)? {
+    let Ok(is_right) = verify_argon2(password, stored) else {
+        let detail = "your password is still kept as another software kept it: sign in with it once";
+        return Err(ApiError::conflict("password_not_migrated", detail));
+    };
+    if is_right {
         return Ok(());
     }
     let mut event = context.audit_by(caller, "password.change", "user")?;

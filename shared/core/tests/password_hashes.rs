@@ -44,6 +44,10 @@ fn whatever_other_software_made_is_hashed_anew() {
         assert!(is_outdated(stored, PasswordCost::default()), "{vector}");
         // At the same cost only Argon2id as we write it is left alone.
         let same = PasswordCost { memory_kib: 256, iterations: 2, parallelism: 2 };
-        assert_eq!(is_outdated(stored, same), !stored.starts_with("$argon2id$v=19$m=256,t=2,p=2$"), "{vector}");
+        assert_eq!(
+            is_outdated(stored, same),
+            !stored.starts_with("$argon2id$v=19$m=256,t=2,p=2$"),
+            "{vector}"
+        );
     }
 }

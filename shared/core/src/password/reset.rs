@@ -69,7 +69,11 @@ impl ResetToken<'_> {
 
     fn store(&self) -> Statement {
         let bound = |text: &'static str| {
-            Statement::new(text).bind(self.organization).bind(self.hash).bind(self.now).bind(self.expires_at())
+            Statement::new(text)
+                .bind(self.organization)
+                .bind(self.hash)
+                .bind(self.now)
+                .bind(self.expires_at())
         };
         match self.subject {
             ResetSubject::User(user_id) => bound(insert_token!("users.user_id = ?5")).bind(user_id),

@@ -52,7 +52,8 @@ impl ScryptHash {
 
     pub(super) fn verify(&self, password: &[u8]) -> Result<bool, PasswordError> {
         let mut computed = vec![0; self.hash.len()];
-        scrypt::scrypt(password, &self.salt, &self.params, &mut computed).map_err(|_| PasswordError::Stored)?;
+        scrypt::scrypt(password, &self.salt, &self.params, &mut computed)
+            .map_err(|_| PasswordError::Stored)?;
         Ok(is_same(&computed, &self.hash))
     }
 }
