@@ -200,9 +200,10 @@ mod tests {
         let (mut rest, mut hash, mut hashes) = (text.as_str(), 0, BTreeSet::new());
         while let Some(ones) = rest.find('0') {
             let end = ones + 1 + REMAINDER_BITS as usize;
-            hash += (ones as u64) << REMAINDER_BITS | u64::from_str_radix(&rest[ones + 1..end], 2).unwrap();
+            hash += (ones as u64) << REMAINDER_BITS
+                | u64::from_str_radix(rest.get(ones + 1..end).unwrap(), 2).unwrap();
             hashes.insert(hash);
-            rest = &rest[end..];
+            rest = rest.get(end..).unwrap();
         }
         hashes
     }
