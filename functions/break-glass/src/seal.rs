@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 use iam_core::break_glass::{
-    self, CAN_BE_REVOKED, ListedCredential, MAX_LABEL_CHARACTERS, MAX_PAGE, MAX_REASON_CHARACTERS, NewCredential,
+    self, CAN_BE_REVOKED, ListedCredential, MAX_LABEL_CHARACTERS, MAX_PAGE, MAX_REASON_CHARACTERS,
+    NewCredential,
 };
 use iam_core::credential::{BREAK_GLASS_PREFIX, Credential};
 use iam_core::id::{BreakGlassId, UserId};
@@ -128,9 +129,8 @@ pub(crate) async fn revoke(
     Id(credential_id): Id<BreakGlassId>,
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
-    let event = context
-        .audit_by(&caller, "break_glass.revoke", "break_glass_credential")?
-        .on(credential_id.as_str());
+    let event =
+        context.audit_by(&caller, "break_glass.revoke", "break_glass_credential")?.on(credential_id.as_str());
     let batch = vec![
         event.record_if(CAN_BE_REVOKED, &credential_id),
         break_glass::revoke(organization, &credential_id, context.now),

@@ -7,9 +7,7 @@ use iam_core::id::{OrganizationId, SessionId};
 use iam_core::session::SESSION_EXISTS;
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
-use iam_service::{
-    ApiError, Context, Json, Notification, NotificationUser, Template, access_claims,
-};
+use iam_service::{ApiError, Context, Json, Notification, NotificationUser, Template, access_claims};
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::{AUTH_ATTEMPTS, AUTH_FAILURES, SECURITY_EVENTS};
 use schemars::JsonSchema;
@@ -61,8 +59,7 @@ pub(crate) async fn unseal(
 
     let life = context.configuration().break_glass.session_timeout;
     let session_id = context.new_id(SessionId::new)?;
-    let mut claims =
-        access_claims(&context, organization, credential.user_id.clone(), session_id.clone())?;
+    let mut claims = access_claims(&context, organization, credential.user_id.clone(), session_id.clone())?;
     claims.exp = context.now.after(life).as_seconds();
     let access_token = context.instance.keyring.sign(&context, organization, keys.as_ref(), &claims).await?;
 
@@ -144,8 +141,7 @@ fn raise_alarm(
 
 /// Records that a credential came which was never made, or is used, revoked or past its time, and gives the answer.
 async fn refuse(context: &Context, organization: &OrganizationId) -> Result<ApiError, ApiError> {
-    let event =
-        context.audit(organization, "break_glass.use", "break_glass_credential", Outcome::Failure)?;
+    let event = context.audit(organization, "break_glass.use", "break_glass_credential", Outcome::Failure)?;
     context.db(organization).run(event.record()).await?;
     if let Some(telemetry) = Collector::current() {
         telemetry.count(&SECURITY_EVENTS, 1, ["break_glass_refused".into(), "high".into()]);

@@ -4,7 +4,7 @@ use http::StatusCode;
 use iam_core::audit::Outcome;
 use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
-use iam_core::password::reset;
+use iam_core::password::{reset, verify};
 use iam_core::sql::Rows;
 use iam_service::{ApiError, Context, Json, password::hash_new_password};
 use iam_telemetry::Collector;
@@ -35,7 +35,7 @@ pub(crate) async fn confirm(
     let find = PasswordOwner::by_reset_token(organization, &hash, history_size, context.now);
     let rows = context.db(organization).run(find).await?;
     let owner: PasswordOwner = rows.decode_first()?.ok_or_else(|| refused("unknown, used or expired"))?;
-    let new_hash = hash_new_password(&context, &owner, &request.new_password, "/new_password")?;
+    let new_hash = hash_new_password(&context, &owner, &request.new_password, "/new_password", verify)?;
     let change = PasswordChange {
         organization,
         owner: &owner,

@@ -1,11 +1,17 @@
-//! `POST /api/v1/auth/password/change` and `POST /api/v1/users/{user_id}/password-reset`: one's own password, and a
-//! reset token for somebody else's. Using the token is the function `password-reset`'s.
+//! `POST /api/v1/auth/password/change`: one's own password.
 
-mod change;
-mod issue;
-
+use http::StatusCode;
+use iam_core::audit::Outcome;
+use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
+use iam_core::password::verify_argon2;
 use iam_core::permission::Scope;
-use iam_service::{Access, Function, Route};
+use iam_core::sql::Rows;
+use iam_service::password::hash_new_password;
+use iam_service::{Access, ApiError, Caller, CallerCredential, Context, Function, Json, Route};
+use iam_telemetry::Collector;
+use iam_telemetry::instruments::SECURITY_EVENTS;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 iam_service::deploy!(function);
 
@@ -13,27 +19,93 @@ iam_service::deploy!(function);
 #[must_use]
 pub fn function() -> Function {
     let change_own = Access::permission("profile", "write", Scope::Own);
-    let write_users = Access::permission("users", "write", Scope::Organization);
-    Function::new("password", "Changes passwords")
-        .uses_database()
-        .uses_notifications()
-        .route(
-            Route::post("/api/v1/auth/password/change", change_own, change::change)
-                .summary("Changes one's own password")
-                .description("All other sessions of the user end. All rules that the new password violates are named at once.")
-                .takes::<change::ChangeRequest>()
-                .answers(204, "Changed")
-                .round_trips(3),
-        )
-        .route(
-            Route::post("/api/v1/users/{user_id}/password-reset", write_users, issue::issue)
-                .summary("Makes a reset token for a user")
-                .description(
-                    "It is in this answer and nowhere else; with `notify=true` it is sent to the user instead. The caller \
-                     must hold all that the user's roles grant.",
-                )
-                .takes_query::<issue::IssueQuery>()
-                .gives::<issue::IssueResponse>(201, "Made")
-                .round_trips(3),
-        )
+    Function::new("password", "Changes passwords").uses_database().route(
+        Route::post("/api/v1/auth/password/change", change_own, change)
+            .summary("Changes one's own password")
+            .description("All other sessions of the user end. All rules that the new password violates are named at once.")
+            .takes::<ChangeRequest>()
+            .answers(204, "Changed")
+            .round_trips(3),
+    )
+}
+
+/// The password, and what it is to be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeRequest {
+    /// The password as it is.
+    current_password: String,
+    /// The password as it is to be.
+    new_password: String,
+}
+
+/// Beside the caller's authentication, one round trip reads the user and one replaces the password or records the
+/// failure.
+async fn change(
+    context: Context,
+    caller: Caller,
+    Json(request): Json<ChangeRequest>,
+) -> Result<StatusCode, ApiError> {
+    let organization = &caller.organization;
+    let history_size = context.configuration().password.history_size;
+    let find = PasswordOwner::by_id(organization, &caller.user_id, history_size);
+    let rows = context.db(organization).run(find).await?;
+    let owner: PasswordOwner =
+        rows.decode_first()?.ok_or_else(|| ApiError::not_found("the user was deleted"))?;
+    check_current(&context, &caller, &owner, &request.current_password).await?;
+    let new_hash =
+        hash_new_password(&context, &owner, &request.new_password, "/new_password", verify_argon2)?;
+    let change = PasswordChange {
+        organization,
+        owner: &owner,
+        new_hash: &new_hash,
+        token: None,
+        history_size,
+        now: context.now,
+    };
+    let kept = match &caller.credential {
+        CallerCredential::Session(session_id) => Some(session_id),
+        CallerCredential::ApiKey(_) => None,
+    };
+    let event = context.audit_by(&caller, "password.change", "user")?.on(caller.user_id.as_str());
+    let mut batch = Vec::from(change.replace());
+    batch.push(change.end_sessions(kept, "password_changed"));
+    batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
+    let rows = context.db(organization).batch(batch).await?;
+    if rows.get(1).is_none_or(Rows::is_empty) {
+        let detail = "the password was changed meanwhile by another request";
+        return Err(ApiError::conflict("password_changed_meanwhile", detail));
+    }
+    if let Some(telemetry) = Collector::current() {
+        telemetry.count(&SECURITY_EVENTS, 1, ["password_change".into(), "low".into()]);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refuses whoever does not know the current password: a stolen session must not become a stolen account.
+///
+/// This is where guessing is bounded: an attempt is reserved before the password is looked at, as sign-in does it.
+async fn check_current(
+    context: &Context,
+    caller: &Caller,
+    owner: &PasswordOwner,
+    password: &str,
+) -> Result<(), ApiError> {
+    let Some(stored) = &owner.password_hash else {
+        let detail = "you have no password; you sign in another way";
+        return Err(ApiError::conflict("no_password", detail));
+    };
+    let Ok(is_right) = verify_argon2(password, stored) else {
+        let detail = "your password is still kept as another software kept it: sign in with it once";
+        return Err(ApiError::conflict("password_not_migrated", detail));
+    };
+    if is_right {
+        return Ok(());
+    }
+    let mut event = context.audit_by(caller, "password.change", "user")?;
+    event.outcome = Outcome::Failure;
+    let event = event.on(caller.user_id.as_str()).detail("reason", "wrong_password");
+    context.db(&caller.organization).run(event.record()).await?;
+    Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", "the current password is wrong")
+        .and_field("/current_password", "the password as it is"))
 }

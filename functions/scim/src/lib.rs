@@ -217,10 +217,8 @@ async fn read_with_passwords(
     user_id: &UserId,
 ) -> Result<(ScimUser, Option<PasswordOwner>), ApiError> {
     let history_size = context.configuration().password.history_size;
-    let batch = vec![
-        store::by_id(organization, user_id),
-        PasswordOwner::by_id(organization, user_id, history_size),
-    ];
+    let batch =
+        vec![store::by_id(organization, user_id), PasswordOwner::by_id(organization, user_id, history_size)];
     let mut rows = context.db(organization).batch(batch).await?.into_iter();
     let user = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
     Ok((user, rows.next().unwrap_or_default().decode_first()?))
@@ -233,11 +231,11 @@ fn hash(
     attributes: &Attributes,
     owner: Option<&PasswordOwner>,
 ) -> Result<Option<String>, ApiError> {
-    let Some(password) = password else { return Ok(None) };
+    let Some(new) = password else { return Ok(None) };
     let configuration = &context.configuration().password;
-    let mut violations = policy::check(password, &attributes.password_names(), configuration);
+    let mut violations = policy::check(new, &attributes.password_names(), configuration);
     let former = owner.into_iter().flat_map(PasswordOwner::hashes);
-    if violations.is_empty() && policy::is_reused(password, former) {
+    if violations.is_empty() && policy::is_reused(new, former, password::verify) {
         violations.push(Violation::Reused(configuration.history_size));
     }
     if !violations.is_empty() {
@@ -245,7 +243,7 @@ fn hash(
         let detail = format!("`password` must be: {}", rules.join("; "));
         return Err(refused(ScimError { kind: ScimErrorKind::InvalidValue, detail }));
     }
-    Ok(Some(password::hash(password, &context.entropy()?, configuration.argon2)?))
+    Ok(Some(password::hash(new, &context.entropy()?, configuration.argon2)?))
 }
 
 /// The names of what changed, for the audit record.

@@ -17,6 +17,7 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_login::function(),
         iam_metrics_push::function(),
         iam_password::function(),
+        iam_password_issue::function(),
         iam_password_reset::function(),
         iam_profile::function(),
         iam_scim::function(),

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use iam_core::credential::Credential;
 use iam_core::id::OrganizationId;
+use iam_core::password::Verify;
 use iam_core::password::change::PasswordOwner;
 use iam_core::password::policy::{self, Violation};
 use iam_core::password::reset::Recipient;
@@ -22,10 +23,11 @@ pub fn hash_new_password(
     owner: &PasswordOwner,
     password: &str,
     pointer: &str,
+    verify: Verify,
 ) -> Result<String, ApiError> {
     let configuration = &context.configuration().password;
     let mut violations = policy::check(password, &owner.names(), configuration);
-    if violations.is_empty() && policy::is_reused(password, owner.hashes()) {
+    if violations.is_empty() && policy::is_reused(password, owner.hashes(), verify) {
         violations.push(Violation::Reused(configuration.history_size));
     }
     if !violations.is_empty() {

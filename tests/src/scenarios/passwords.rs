@@ -62,7 +62,9 @@ pub async fn are_changed(deployment: &Deployment) {
 pub async fn are_refused_with_every_rule(deployment: &Deployment) {
     let (username, password) = deployment.new_user().await;
     let (client, _) = sign_in(deployment, &username, &password).await;
-    for (refused, rules) in [("dragon", 5), ("Password123!", 1), ("aA1!aA1!aA1!", 1), ("Example-4711-Anvil", 1)] {
+    for (refused, rules) in
+        [("dragon", 5), ("Password123!", 1), ("aA1!aA1!aA1!", 1), ("Example-4711-Anvil", 1)]
+    {
         let answer = change(&client, &password, refused).await.expect_problem(422, "password_refused");
         assert!(!answer.text.contains(refused));
         let errors = answer.json["errors"].as_array().unwrap();

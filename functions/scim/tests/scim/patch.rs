@@ -98,8 +98,9 @@ async fn a_new_password_signs_out_and_is_never_shown() {
     let installation = Installation::new().await;
     let id = installation.create("ada").await;
     installation.begin_session(&id).await;
-    let answer =
-        installation.patch(&id, json!([{"op": "replace", "path": "password", "value": "A-new-Secret-4711"}])).await;
+    let answer = installation
+        .patch(&id, json!([{"op": "replace", "path": "password", "value": "A-new-Secret-4711"}]))
+        .await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(!answer.body.to_string().contains("A-new-Secret-4711"));
     assert_eq!(installation.sessions(&id).await, [Some("password_changed".to_owned())]);

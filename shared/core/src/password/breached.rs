@@ -84,10 +84,8 @@ pub fn build<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
         let length = word.chars().count();
         candidates(word).iter().any(|other| other.chars().count() < length && listed.contains(other))
     };
-    let kept: Vec<&String> = listed
-        .iter()
-        .filter(|word| word.chars().count() <= MAX_WORD && !is_found_anyway(word))
-        .collect();
+    let kept: Vec<&String> =
+        listed.iter().filter(|word| word.chars().count() <= MAX_WORD && !is_found_anyway(word)).collect();
     let number = u32::try_from(kept.len()).unwrap_or(u32::MAX);
     let hashes: BTreeSet<u64> = kept.into_iter().map(|word| hash(word, number)).collect();
     let mut bits = Vec::new();
@@ -148,8 +146,20 @@ mod tests {
     #[test]
     fn what_everybody_tries_first_is_found() {
         for password in [
-            "password", "Password123!", "P@ssw0rd123!", "PASSWORD", "qwertyuiop", "Qwerty123456!", "letmein",
-            "Sunshine2024!!", "$unshine2024", "iloveyou", "123456789", "1q2w3e4r5t", "!!Dragon!!", "trustno1",
+            "password",
+            "Password123!",
+            "P@ssw0rd123!",
+            "PASSWORD",
+            "qwertyuiop",
+            "Qwerty123456!",
+            "letmein",
+            "Sunshine2024!!",
+            "$unshine2024",
+            "iloveyou",
+            "123456789",
+            "1q2w3e4r5t",
+            "!!Dragon!!",
+            "trustno1",
         ] {
             assert!(is_breached(password), "{password}");
         }
@@ -158,8 +168,13 @@ mod tests {
     #[test]
     fn what_nobody_tries_is_not() {
         for password in [
-            "correct horse battery staple", "Zj4!kfQx9w-Lm", "Tr0ub4dor&3-but-longer", "plume-anvil-42-Quartz",
-            "Love#8342!!9921-77", "пароль-который-длинный", "",
+            "correct horse battery staple",
+            "Zj4!kfQx9w-Lm",
+            "Tr0ub4dor&3-but-longer",
+            "plume-anvil-42-Quartz",
+            "Love#8342!!9921-77",
+            "пароль-который-длинный",
+            "",
         ] {
             assert!(!is_breached(password), "{password}");
         }
@@ -185,9 +200,10 @@ mod tests {
         let (mut rest, mut hash, mut hashes) = (text.as_str(), 0, BTreeSet::new());
         while let Some(ones) = rest.find('0') {
             let end = ones + 1 + REMAINDER_BITS as usize;
-            hash += (ones as u64) << REMAINDER_BITS | u64::from_str_radix(&rest[ones + 1..end], 2).unwrap();
+            hash += (ones as u64) << REMAINDER_BITS
+                | u64::from_str_radix(rest.get(ones + 1..end).unwrap(), 2).unwrap();
             hashes.insert(hash);
-            rest = &rest[end..];
+            rest = rest.get(end..).unwrap();
         }
         hashes
     }

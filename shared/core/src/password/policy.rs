@@ -1,7 +1,7 @@
 //! What a new password must be. All rules that it violates are named at once.
 
 use super::breached::is_breached;
-use super::{MAX_PASSWORD_BYTES, verify};
+use super::{MAX_PASSWORD_BYTES, Verify};
 use crate::config::PasswordConfiguration;
 
 /// The shortest part of a name that a password may not contain, in characters.
@@ -81,9 +81,9 @@ pub fn check(password: &str, names: &Names<'_>, configuration: &PasswordConfigur
         (is_short, Violation::TooShort(configuration.min_length)),
         (lacks(configuration.require_upper, char::is_uppercase), Violation::NoUpper),
         (lacks(configuration.require_lower, char::is_lowercase), Violation::NoLower),
-        (lacks(configuration.require_digits, char::is_numeric), Violation::NoDigit),
+        (lacks(configuration.require_digits, |character| character.is_ascii_digit()), Violation::NoDigit),
         (
-            lacks(configuration.require_special, |character| !character.is_alphanumeric()),
+            lacks(configuration.require_special, |character| !is_letter_or_digit(character)),
             Violation::NoSpecial,
         ),
         (is_breached(password), Violation::Breached),
@@ -98,7 +98,7 @@ pub fn check(password: &str, names: &Names<'_>, configuration: &PasswordConfigur
 /// Whether a password is one of those whose hashes these are. Each costs one verification, so this comes after
 /// everything cheap. A hash that can't be verified any more is no password that can be used again.
 #[must_use]
-pub fn is_reused<'a>(password: &str, hashes: impl IntoIterator<Item = &'a str>) -> bool {
+pub fn is_reused<'a>(password: &str, hashes: impl IntoIterator<Item = &'a str>, verify: Verify) -> bool {
     hashes.into_iter().any(|hash| verify(password, hash) == Ok(true))
 }
 
@@ -127,7 +127,7 @@ impl Names<'_> {
         let local = self.email.map(|email| email.rsplit_once('@').map_or(email, |(local, _)| local));
         let wholes = [Some(self.username), self.email, local, self.display_name];
         wholes.into_iter().flatten().any(|name| {
-            let mut parts = name.split(|character: char| !character.is_alphanumeric()).map(folded);
+            let mut parts = name.split(|character| !is_letter_or_digit(character)).map(folded);
             let whole = folded(name);
             is_contained(&whole, &password)
                 || parts.any(|part| is_contained(&part, &password))
@@ -137,7 +137,11 @@ impl Names<'_> {
 }
 
 fn folded(text: &str) -> Vec<char> {
-    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars().filter(|character| is_letter_or_digit(*character)).flat_map(char::to_lowercase).collect()
+}
+
+fn is_letter_or_digit(character: char) -> bool {
+    character.is_alphabetic() || character.is_ascii_digit()
 }
 
 fn is_contained(part: &[char], password: &[char]) -> bool {
@@ -249,7 +253,8 @@ mod tests {
         let cost = crate::password::PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 };
         let hash = |password| crate::password::hash(password, &[7; 16], cost).unwrap();
         let hashes = [hash("first"), "unreadable".to_owned(), hash("second")];
-        let among = |password| is_reused(password, hashes.iter().map(String::as_str));
+        let among =
+            |password| is_reused(password, hashes.iter().map(String::as_str), crate::password::verify);
         assert!(among("first") && among("second") && !among("third"));
     }
 

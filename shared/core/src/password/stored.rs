@@ -66,7 +66,7 @@ impl HashKind {
 
 /// A stored hash, taken apart and within bounds.
 pub(super) enum StoredHash {
-    Argon2(Argon2Hash),
+    Argon2(Box<Argon2Hash>),
     Bcrypt(BcryptHash),
     Scrypt(ScryptHash),
     Pbkdf2(Pbkdf2Hash),
@@ -81,7 +81,7 @@ impl StoredHash {
         }
         let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| text.starts_with(prefix));
         if begins(&["$argon2", "argon2$"]) {
-            Argon2Hash::parse(text).map(Self::Argon2)
+            Argon2Hash::parse(text).map(|hash| Self::Argon2(Box::new(hash)))
         } else if begins(&["$2", "bcrypt$", "bcrypt_sha256$"]) {
             BcryptHash::parse(text).map(Self::Bcrypt)
         } else if begins(&["$scrypt$", "scrypt$"]) {

@@ -1,19 +1,40 @@
-//! `POST /api/v1/users/{user_id}/password-reset`.
+//! `POST /api/v1/users/{user_id}/password-reset`: a reset token for a user, made by an administrator. Using it is the
+//! function `password-reset`'s.
 
 use http::StatusCode;
 use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::id::UserId;
 use iam_core::password::reset::{RESET_TOKEN_EXISTS, Recipient, ResetSubject, ResetTarget, ResetToken};
+use iam_core::permission::Scope;
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
-use iam_service::{ApiError, Caller, Context, Created, Id, Query};
+use iam_service::{Access, ApiError, Caller, Context, Created, Function, Id, Query, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+iam_service::deploy!(function);
+
+/// What this function is.
+#[must_use]
+pub fn function() -> Function {
+    let write_users = Access::permission("users", "write", Scope::Organization);
+    Function::new("password-issue", "Makes reset tokens for users").uses_database().uses_notifications().route(
+        Route::post("/api/v1/users/{user_id}/password-reset", write_users, issue)
+            .summary("Makes a reset token for a user")
+            .description(
+                "It is in this answer and nowhere else; with `notify=true` it is sent to the user instead. The caller must \
+                 hold all that the user's roles grant.",
+            )
+            .takes_query::<IssueQuery>()
+            .gives::<IssueResponse>(201, "Made")
+            .round_trips(3),
+    )
+}
 
 /// What becomes of the token.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct IssueQuery {
+struct IssueQuery {
     /// Whether it is sent to the user, and not shown.
     #[serde(default)]
     notify: bool,
@@ -21,7 +42,7 @@ pub(crate) struct IssueQuery {
 
 /// The token, or that it was sent.
 #[derive(Serialize, JsonSchema)]
-pub(crate) struct IssueResponse {
+struct IssueResponse {
     /// The token: shown here once, stored nowhere. Absent where it is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     reset_token: Option<String>,
@@ -30,7 +51,7 @@ pub(crate) struct IssueResponse {
 }
 
 /// Beside the caller's authentication, one round trip reads what the user may do and one makes the token.
-pub(crate) async fn issue(
+async fn issue(
     context: Context,
     caller: Caller,
     Id(user_id): Id<UserId>,
@@ -75,7 +96,10 @@ pub(crate) async fn issue(
 
 fn check_deliverable(context: &Context, target: &ResetTarget) -> Result<(), ApiError> {
     if context.configuration().notification.endpoint.is_none() {
-        return Err(ApiError::conflict("no_notification_endpoint", "no `notification.endpoint` is configured"));
+        return Err(ApiError::conflict(
+            "no_notification_endpoint",
+            "no `notification.endpoint` is configured",
+        ));
     }
     if target.email.is_none() {
         return Err(ApiError::conflict("no_address", "the user has no e-mail address"));
