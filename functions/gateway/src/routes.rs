@@ -35,31 +35,27 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/api/v1/service-accounts/{user_id}/activate",
         function: "service-accounts",
     },
-    Route { method: "GET", path: "/api/v1/service-accounts/{user_id}/clients", function: "service-accounts" },
-    Route {
-        method: "POST",
-        path: "/api/v1/service-accounts/{user_id}/clients",
-        function: "service-accounts",
-    },
+    Route { method: "GET", path: "/api/v1/service-accounts/{user_id}/clients", function: "clients" },
+    Route { method: "POST", path: "/api/v1/service-accounts/{user_id}/clients", function: "clients" },
     Route {
         method: "DELETE",
         path: "/api/v1/service-accounts/{user_id}/clients/{client_id}",
-        function: "service-accounts",
+        function: "clients",
     },
     Route {
         method: "GET",
         path: "/api/v1/service-accounts/{user_id}/clients/{client_id}",
-        function: "service-accounts",
+        function: "clients",
     },
     Route {
         method: "POST",
         path: "/api/v1/service-accounts/{user_id}/clients/{client_id}/secrets",
-        function: "service-accounts",
+        function: "clients",
     },
     Route {
         method: "DELETE",
         path: "/api/v1/service-accounts/{user_id}/clients/{client_id}/secrets/{secret_id}",
-        function: "service-accounts",
+        function: "clients",
     },
     Route {
         method: "POST",

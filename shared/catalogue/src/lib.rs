@@ -3,6 +3,7 @@
 /// Every function, by name.
 pub fn functions() -> Vec<iam_service::Function> {
     vec![
+        iam_clients::function(),
         iam_gateway::function(),
         iam_health::function(),
         iam_key_create::function(),
