@@ -13,7 +13,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ACCOUNTS;
-use crate::path::not_found;
 
 /// A service account that is wanted.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -244,6 +243,10 @@ async fn set_status(
     rows.decode_first()?.map(Json).ok_or_else(not_found)
 }
 
+fn not_found() -> ApiError {
+    ApiError::not_found("there is no such service account")
+}
+
 fn roles_changed() -> ApiError {
     ApiError::conflict("roles_changed", "a role was changed while it was assigned; try again")
 }
@@ -293,6 +296,6 @@ fn assignable(
 }
 
 /// 403: nobody grants what they don't hold.
-pub(crate) fn cannot_give(detail: String) -> ApiError {
+fn cannot_give(detail: String) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, "grants_not_held", detail)
 }

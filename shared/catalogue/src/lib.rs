@@ -4,6 +4,7 @@
 pub fn functions() -> Vec<iam_service::Function> {
     vec![
         iam_break_glass::function(),
+        iam_clients::function(),
         iam_directory::function(),
         iam_directory_purge::function(),
         iam_gateway::function(),

@@ -2,7 +2,8 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::client::{
-    ClientRevocation, ListedClient, MAX_SECRETS, NewSecret, SECRET_CREATED, SECRET_EXISTS, SECRET_REVOKED_NOW,
+    AuthMethod, ClientRevocation, ListedClient, MAX_SECRETS, NewSecret, SECRET_CREATED, SECRET_EXISTS,
+    SECRET_REVOKED_NOW,
 };
 use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
 use iam_core::id::ClientSecretId;
@@ -52,7 +53,7 @@ pub(crate) async fn create(
         return Err(ApiError::field("/expires_in_days", format!("1 to {MAX_DAYS} days")));
     }
     let organization = &caller.organization;
-    let route = format!("{}/{user_id}/clients/{client_id}/secrets", crate::ACCOUNTS);
+    let route = format!("{}/{user_id}/{client_id}", crate::SECRETS);
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), &route, &request)?;
     may_act_as(&context, &caller, &user_id).await?;
 
@@ -93,7 +94,6 @@ pub(crate) async fn create(
 
 /// Why no secret was made, from the client as it is.
 fn refusal(rows: Option<&Rows>) -> Result<ApiError, ApiError> {
-    use iam_core::client::AuthMethod;
     let client: Option<ListedClient> = rows.cloned().unwrap_or_default().decode_first()?;
     let client = client.ok_or_else(not_found)?;
     Ok(match client.auth_method {

@@ -17,7 +17,6 @@ use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::cannot_give;
 use crate::path::{ClientPath, not_found};
 
 /// A client that is wanted.
@@ -80,7 +79,7 @@ pub(crate) async fn create(
 ) -> Result<Created<CreatedClient>, ApiError> {
     check(&request)?;
     let organization = &caller.organization;
-    let route = format!("{}/{user_id}/clients", crate::ACCOUNTS);
+    let route = format!("{}/{user_id}", crate::CLIENTS);
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), &route, &request)?;
     let roles = may_act_as(&context, &caller, &user_id).await?;
 
@@ -152,7 +151,8 @@ pub(crate) async fn may_act_as(
     if granted.grants.given().iter().all(|grant: &Grant| caller.grants.include(grant)) {
         return Ok(granted.account.roles);
     }
-    Err(cannot_give("the service account's roles grant what you don't hold yourself".to_owned()))
+    let detail = "the service account's roles grant what you don't hold yourself";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "grants_not_held", detail))
 }
 
 fn check(request: &CreateRequest) -> Result<(), ApiError> {
