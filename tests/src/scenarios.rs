@@ -6,18 +6,18 @@ pub mod break_glass;
 pub mod directory;
 pub mod health;
 pub mod hostile;
-pub mod lockout;
 pub mod keyring;
+pub mod lockout;
+pub mod oauth;
 pub mod passwords;
 pub mod refresh;
 pub mod scim;
-pub mod sessions;
-pub mod oauth;
 pub mod service_accounts;
+pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;
-pub mod well_known;
 pub mod users;
+pub mod well_known;
 
 use serde_json::{Value, json};
 

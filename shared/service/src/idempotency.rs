@@ -8,6 +8,7 @@ use iam_core::sql::{Rows, Statement};
 use iam_edge::DbError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::ApiError;
@@ -57,13 +58,29 @@ impl Creation {
         context: &Context,
         organization: &OrganizationId,
         statements: Vec<Statement>,
-        (created, id): (CreationCondition, &str),
+        created: (CreationCondition, &str),
         answer: &T,
     ) -> Result<CreationResult<T>, ApiError> {
+        let answer = if self.0.is_some() { serde_json::to_vec(answer)? } else { Vec::new() };
+        match self.run_encoded(context, organization, statements, created, &answer).await? {
+            CreationResult::Ran(rows) => Ok(CreationResult::Ran(rows)),
+            CreationResult::Replayed(first) => Ok(CreationResult::Replayed(serde_json::from_slice(&first)?)),
+        }
+    }
+
+    /// The same with the answer's bytes: in a module once, however many kinds of answers it keeps.
+    async fn run_encoded(
+        &self,
+        context: &Context,
+        organization: &OrganizationId,
+        statements: Vec<Statement>,
+        (created, id): (CreationCondition, &str),
+        answer: &[u8],
+    ) -> Result<CreationResult<Zeroizing<Vec<u8>>>, ApiError> {
         let db = context.db(organization);
         let Some(request) = &self.0 else { return Ok(CreationResult::Ran(db.batch(statements).await?)) };
         let master = context.instance.master_key()?;
-        let sealed = master.seal(&request.purpose(), &serde_json::to_vec(answer)?, context.entropy()?)?;
+        let sealed = master.seal(&request.purpose(), answer, context.entropy()?)?;
         let mut batch = vec![request.keep(&sealed, context.now)];
         batch.extend(statements);
         batch.push(request.forget_unless(created, id));
@@ -84,8 +101,7 @@ impl Creation {
                         detail,
                     ));
                 }
-                let opened = master.open(&request.purpose(), &kept.sealed_answer)?;
-                Ok(CreationResult::Replayed(serde_json::from_slice(&opened)?))
+                Ok(CreationResult::Replayed(master.open(&request.purpose(), &kept.sealed_answer)?))
             }
             Err(error) => Err(error.into()),
         }

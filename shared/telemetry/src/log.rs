@@ -129,7 +129,7 @@ impl Serialize for Line<'_> {
 
 fn rfc3339(nanoseconds: u64) -> String {
     let milliseconds = i64::try_from(nanoseconds / 1_000_000).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::MAX).to_string()
+    iam_core::time::rfc3339::format(milliseconds)
 }
 
 #[cfg(test)]

@@ -3,17 +3,12 @@
 use http::{Method, StatusCode};
 use iam_core::id::UserId;
 use iam_core::permission::Scope;
-use iam_core::role::member::{
-    MAX_MEMBERS_PAGE, MAX_ROLES_PER_USER, Member, MembershipOutcome, RoleMembership, page,
-};
+use iam_core::role::member::{MAX_MEMBERS_PAGE, MAX_ROLES_PER_USER, MembershipOutcome, RoleMembership, page};
 use iam_core::role::{Role, RoleName};
-use iam_core::sql::Rows;
 use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::path::{Two, cut, page_limit};
 use crate::roles::{changed_meanwhile, find, not_found, refused};
+use iam_service::page::{ListMembersQuery, ListMembersResponse, Two, page_limit};
 
 const MEMBERS: &str = "/api/v1/roles/{role}/members";
 const MEMBER: &str = "/api/v1/roles/{role}/members/{user_id}";
@@ -40,35 +35,6 @@ pub(crate) fn routes() -> Vec<Route> {
             .answers(204, "The user does not have the role")
             .round_trips(3),
     ]
-}
-
-/// Which members.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListMembersQuery {
-    /// How many at most, 1 to 200.
-    pub(crate) limit: Option<u32>,
-    /// The `next_cursor` of the page before.
-    pub(crate) cursor: Option<UserId>,
-}
-
-/// A page of members.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct ListMembersResponse {
-    /// The users.
-    pub(crate) members: Vec<Member>,
-    /// For the next page; absent on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next_cursor: Option<UserId>,
-}
-
-impl ListMembersResponse {
-    /// A page from the rows that were asked for.
-    pub(crate) fn read(rows: &Rows, limit: u32) -> Result<Self, ApiError> {
-        let mut members: Vec<Member> = rows.decode()?;
-        let next_cursor = cut(&mut members, limit, |member| member.user_id.clone());
-        Ok(Self { members, next_cursor })
-    }
 }
 
 async fn list(
@@ -137,6 +103,6 @@ async fn remove(
     }
 }
 
-pub(crate) fn no_user() -> ApiError {
+fn no_user() -> ApiError {
     ApiError::not_found("there is no such user")
 }

@@ -15,8 +15,8 @@ use iam_service::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field;
-use crate::path::{cut, page_limit};
+use iam_service::field;
+use iam_service::page::{cut, page_limit};
 
 const OWN: &str = "/api/v1/organization";
 const ORGANIZATIONS: &str = "/api/v1/organizations";

@@ -12,10 +12,9 @@ use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field::in_order;
 use crate::groups::{not_found, seen_by};
-use crate::path::{Two, page_limit};
-use crate::role_members::{ListMembersQuery, ListMembersResponse, no_user};
+use iam_service::field::in_order;
+use iam_service::page::{ListMembersQuery, ListMembersResponse, Two, page_limit};
 
 const MEMBERS: &str = "/api/v1/groups/{group_id}/members";
 const MEMBER: &str = "/api/v1/groups/{group_id}/members/{user_id}";
@@ -166,4 +165,8 @@ async fn remove(
         (_, 0) => Err(no_user()),
         _ => Ok(StatusCode::NO_CONTENT),
     }
+}
+
+fn no_user() -> ApiError {
+    ApiError::not_found("there is no such user")
 }

@@ -18,8 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::field;
-use crate::path::{cut, page_limit};
+use iam_service::field;
+use iam_service::page::{cut, page_limit};
 
 const ROLES: &str = "/api/v1/roles";
 const ROLE: &str = "/api/v1/roles/{role}";

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use iam_service::ApiError;
 use serde::{Deserialize, Deserializer};
 
+use crate::error::ApiError;
+
 /// A field that may be null and may be absent, told apart: `Some(None)` is null.
-pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+///
+/// # Errors
+/// When it is neither null nor such a value.
+pub fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -15,7 +19,10 @@ where
 }
 
 /// A name for people: trimmed, 1 to `most` characters, none of them a control character or a noncharacter.
-pub(crate) fn name<'a>(pointer: &str, text: &'a str, most: usize) -> Result<&'a str, ApiError> {
+///
+/// # Errors
+/// 422 at `pointer` otherwise.
+pub fn name<'a>(pointer: &str, text: &'a str, most: usize) -> Result<&'a str, ApiError> {
     let text = text.trim();
     let is_plain = |character: char| !character.is_control() && character != char::MAX;
     if text.is_empty() || text.chars().count() > most || !text.chars().all(is_plain) {
@@ -25,7 +32,10 @@ pub(crate) fn name<'a>(pointer: &str, text: &'a str, most: usize) -> Result<&'a 
 }
 
 /// A description: at most `most` characters.
-pub(crate) fn description(pointer: &str, text: Option<&str>, most: usize) -> Result<(), ApiError> {
+///
+/// # Errors
+/// 422 at `pointer` otherwise.
+pub fn description(pointer: &str, text: Option<&str>, most: usize) -> Result<(), ApiError> {
     if text.is_some_and(|text| text.chars().count() > most) {
         return Err(ApiError::field(pointer, format!("at most {most} characters")));
     }
@@ -33,7 +43,8 @@ pub(crate) fn description(pointer: &str, text: Option<&str>, most: usize) -> Res
 }
 
 /// The same in order, each once. A set grown one by one, so that no sorting routine gets into the module.
-pub(crate) fn in_order<T: Ord>(items: Vec<T>) -> Vec<T> {
+#[must_use]
+pub fn in_order<T: Ord>(items: Vec<T>) -> Vec<T> {
     let mut set = BTreeSet::new();
     for item in items {
         set.insert(item);

@@ -17,8 +17,8 @@ use iam_service::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::field;
-use crate::path::{cut, page_limit};
+use iam_service::field;
+use iam_service::page::{cut, page_limit};
 
 const GROUPS: &str = "/api/v1/groups";
 const GROUP: &str = "/api/v1/groups/{group_id}";
