@@ -35,8 +35,8 @@ CREATE TABLE users (
   PRIMARY KEY (org_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
--- Users are counted and paged over this, without reading them whole: deleted_at is in it to make it covering.
-CREATE INDEX users_in_order ON users (org_id, user_id, deleted_at) WHERE deleted_at IS NULL;
+-- Users are counted and paged over this, without reading them whole: deleted_at and kind are in it to make it covering.
+CREATE INDEX users_in_order ON users (org_id, user_id, deleted_at, kind) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX users_by_username ON users (org_id, username_key) WHERE deleted_at IS NULL;
 CREATE INDEX users_by_external_id ON users (org_id, external_id) WHERE external_id IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX users_by_email ON users (org_id, lower(email), user_id) WHERE email IS NOT NULL AND deleted_at IS NULL;

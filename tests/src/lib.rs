@@ -45,14 +45,16 @@ macro_rules! scenarios {
             health => tells, details_need_a_permission;
             hostile => bad_bodies_are_problems, bad_requests_are_problems, secrets_stay_out_of_answers;
             passwords => are_changed, are_refused_with_every_rule, are_not_used_again, are_reset_by_an_administrator,
-                a_reset_is_asked_for_without_telling, of_two_resets_at_once_one_wins;
+                a_reset_is_asked_for_without_telling, of_two_resets_at_once_one_wins, guesses_are_bounded;
             break_glass => opens_once, is_listed_and_revoked, refuses_what_is_no_credential;
-            directory => roles_inherit, roles_never_go_round, nobody_grants_what_it_lacks, roles_are_administered, roles_are_bounded, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members, organizations_are_administered, organizations_are_apart;
+            directory => roles_inherit, roles_never_go_round, nobody_grants_what_it_lacks, roles_are_administered,
+                roles_are_bounded, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members,
+                organizations_are_administered, organizations_are_apart;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
             service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up, are_created_once,
-                secrets_turn, keys_are_checked;
+                secrets_turn, keys_are_checked, are_out_of_reach_of_scim;
             oauth => a_client_gets_tokens, bad_requests_are_refused, a_scope_narrows, tokens_end_with_their_client,
-                assertions_work_once, introspection_tells, revocation_ends_the_session, validation_tells;
+                assertions_work_once, introspection_tells, revocation_ends_the_session, validation_tells, a_refresh_token_is_exchanged;
             users => are_administered, bad_fields_are_named, come_and_go, are_created_once, are_found_by_every_filter,
                 nobody_reaches_above_itself, are_imported, are_exported;
         }

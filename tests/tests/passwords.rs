@@ -1,5 +1,7 @@
 //! What passwords and emergency credentials do that only the native host can be asked about: messages to a receiver,
 //! and rows made to order.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+#![expect(clippy::disallowed_methods, reason = "this runs natively alone")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -175,8 +177,8 @@ async fn an_expired_token_and_a_locked_account() {
     let refused = confirm(&deployment, token.text_at("/reset_token"), "plume-Anvil-1-quartz").await;
     refused.expect_problem(401, "invalid_reset_token");
 
-    let lock = "INSERT INTO sign_in_attempts (org_id, subject, tries, window_ends_at) SELECT org_id, 'account:' || \
-                user_id, 5, 9000000000000 FROM users WHERE kind = 'person'";
+    let lock = "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) SELECT org_id, \
+                'account:' || user_id, 5, 0, 9000000000000 FROM users WHERE kind = 'person'";
     run(&host, lock.to_owned()).await;
     let locks = "SELECT COUNT(*) AS count FROM sign_in_attempts";
     let before = deployment.count(locks);

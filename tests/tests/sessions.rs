@@ -256,7 +256,14 @@ async fn an_old_password_has_to_be_changed() {
     set(91);
     let client = deployment.client();
     client.login(&setup.username, "Wr0ng-guess!").await.expect_problem(401, "invalid_credentials");
-    client.login(&setup.username, &setup.password).await.expect_problem(403, "password_expired");
+    let expired =
+        client.login(&setup.username, &setup.password).await.expect_problem(403, "password_expired");
+    // Whoever knew the password can set another one, once.
+    let confirm = json!({"token": expired.text_at("/reset_token"), "new_password": "plume-Anvil-7-quartz"});
+    let path = "/api/v1/auth/password/reset/confirm";
+    client.post(path, &confirm).await.expect(204);
+    client.login(&setup.username, "plume-Anvil-7-quartz").await.expect(200);
+    client.post(path, &confirm).await.expect_problem(401, "invalid_reset_token");
 }
 
 /// Whatever is wrong: the same answer, after the same statements.

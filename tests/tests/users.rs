@@ -99,8 +99,8 @@ async fn a_locked_user_is_shown_and_unlocked() {
         ("account:user_00000000000000000000000000".to_owned(), 5, soon),
         ("address:10.0.0.1".to_owned(), 5, soon),
     ] {
-        let insert = "INSERT INTO sign_in_attempts (org_id, subject, tries, window_ends_at)";
-        run(&host, format!("{insert} SELECT ({organization}), '{subject}', {tries}, {ends}")).await;
+        let insert = "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at)";
+        run(&host, format!("{insert} SELECT ({organization}), '{subject}', {tries}, 0, {ends}")).await;
     }
     let status = async || admin.get(&path(&user)).await.expect(200).text_at("/status").to_owned();
     let locked = async || {
@@ -112,7 +112,7 @@ async fn a_locked_user_is_shown_and_unlocked() {
     let unlocked = admin.post(&format!("{}/unlock", path(&user)), &json!({})).await.expect(200);
     assert_eq!(unlocked.json["status"], "active");
     assert!(locked().await.is_empty());
-    assert_eq!(deployment.count("SELECT COUNT(*) AS count FROM sign_in_attempts"), 2);
+    assert_eq!(deployment.count("SELECT COUNT(*) AS count FROM sign_in_attempts WHERE tries = 5"), 2);
     assert_eq!(deployment.recorded("user.unlock", "success", id), 1);
 
     run(
@@ -161,7 +161,7 @@ async fn deleted_users_are_purged() {
     // The job's statements go by index, from the users that are due.
     let mut plans = host.plans();
     plans.retain(|sql, _| sql.contains("AS due"));
-    assert_eq!(plans.len(), 4, "{plans:#?}");
+    assert_eq!(plans.len(), 6, "{plans:#?}");
     for step in plans.values().flatten().filter(|step| step.starts_with("SCAN")) {
         let is_list = ["VIRTUAL TABLE", "SCAN (subquery"].iter().any(|known| step.contains(known));
         assert!(is_list, "{plans:#?}");

@@ -5,9 +5,11 @@
 
 use iam_core::audit::Outcome;
 use iam_core::config::PasswordConfiguration;
+use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::id::OrganizationId;
 use iam_core::lockout::{Attempt, Reservation, Verdict};
 use iam_core::password;
+use iam_core::password::reset::{ResetSubject, ResetToken};
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
 use iam_core::user::{MAX_USERNAME_BYTES, SignInUser, UserStatus};
@@ -175,7 +177,7 @@ fn is_expired(changed_at: Option<Timestamp>, limits: &PasswordConfiguration, now
     limits.max_age > never && changed_at.is_some_and(|changed_at| now >= changed_at.after(limits.max_age))
 }
 
-/// The password is right, but so old that it has to be changed first.
+/// The password is right, but so old that it has to be changed first: with the token that is handed out here.
 async fn expired(
     context: &Context,
     organization: &OrganizationId,
@@ -188,10 +190,20 @@ async fn expired(
         .of_user(&user.user_id)
         .detail("reason", refusal.as_str());
     batch.push(event.record());
+    let token = Credential::new(RESET_TOKEN_PREFIX, organization, &context.entropy()?);
+    let reset = ResetToken {
+        organization,
+        hash: &token.hash(),
+        subject: ResetSubject::User(&user.user_id),
+        life: context.configuration().password.reset_expiry,
+        now: context.now,
+    };
+    batch.extend(reset.issue());
     context.db(organization).batch(batch).await?;
     count(Some(refusal));
-    let detail = "the password is right, but too old: it has to be changed";
-    Ok(ApiError::new(http::StatusCode::FORBIDDEN, "password_expired", detail).cause(refusal.as_str()))
+    let detail = "the password is right, but too old: set a new one with the reset token";
+    let error = ApiError::new(http::StatusCode::FORBIDDEN, "password_expired", detail);
+    Ok(error.cause(refusal.as_str()).with_reset_token(token))
 }
 
 pub(crate) fn count(refusal: Option<Refusal>) {

@@ -52,6 +52,7 @@ pub(crate) async fn confirm(
     batch.extend(change.replace());
     batch.push(change.end_sessions(None, "password_reset"));
     batch.push(change.unlock());
+    batch.extend(context.client_address.map(|address| change.know_address(address)));
     batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
     let rows = context.db(organization).batch(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) || rows.get(2).is_none_or(Rows::is_empty) {

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use iam_core::audit::Outcome;
+use iam_core::lockout::{Attempt, Reservation, Verdict};
 use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
 use iam_core::password::verify_argon2;
 use iam_core::permission::Scope;
@@ -48,13 +49,25 @@ async fn change(
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
     let history_size = context.configuration().password.history_size;
-    let find = PasswordOwner::by_id(organization, &caller.user_id, history_size);
-    let rows = context.db(organization).run(find).await?;
-    let owner: PasswordOwner =
-        rows.decode_first()?.ok_or_else(|| ApiError::not_found("the user was deleted"))?;
-    check_current(&context, &caller, &owner, &request.current_password).await?;
+    let attempt = Attempt {
+        organization,
+        username: &caller.username,
+        address: context.client_address,
+        limits: &context.configuration().password,
+        now: context.now,
+    };
+    let (owner, reservation) = reserve(&context, &caller, &attempt).await?;
+    check_current(&context, &caller, &owner, (&attempt, &reservation), &request.current_password).await?;
+    let forgiveness = attempt.forgive(&reservation, &caller.user_id);
     let new_hash =
-        hash_new_password(&context, &owner, &request.new_password, "/new_password", verify_argon2)?;
+        match hash_new_password(&context, &owner, &request.new_password, "/new_password", verify_argon2) {
+            Ok(new_hash) => new_hash,
+            Err(refusal) => {
+                // The current password was right: what is wrong with the new one is no guess.
+                context.db(organization).batch(forgiveness).await?;
+                return Err(refusal);
+            }
+        };
     let change = PasswordChange {
         organization,
         owner: &owner,
@@ -69,6 +82,7 @@ async fn change(
     };
     let event = context.audit_by(&caller, "password.change", "user")?.on(caller.user_id.as_str());
     let mut batch = Vec::from(change.replace());
+    batch.extend(forgiveness);
     batch.push(change.end_sessions(kept, "password_changed"));
     batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
     let rows = context.db(organization).batch(batch).await?;
@@ -82,13 +96,32 @@ async fn change(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Takes a try before the password is looked at, as sign-in does, and reads the user.
+async fn reserve(
+    context: &Context,
+    caller: &Caller,
+    attempt: &Attempt<'_>,
+) -> Result<(PasswordOwner, Reservation), ApiError> {
+    let history_size = context.configuration().password.history_size;
+    let find = PasswordOwner::by_id(&caller.organization, &caller.user_id, history_size);
+    let batch = vec![attempt.reserve(), attempt.inspect(), find];
+    let mut rows = context.db(&caller.organization).batch(batch).await?.into_iter();
+    let (reserved, inspected) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
+    let owner = rows.next().unwrap_or_default().decode_first()?;
+    match attempt.verdict(&reserved, &inspected)? {
+        Verdict::Granted(reservation) => {
+            Ok((owner.ok_or_else(|| ApiError::not_found("the user was deleted"))?, reservation))
+        }
+        Verdict::Locked { until } => Err(ApiError::too_many_attempts(until, context.now).cause("locked")),
+    }
+}
+
 /// Refuses whoever does not know the current password: a stolen session must not become a stolen account.
-///
-/// This is where guessing is bounded: an attempt is reserved before the password is looked at, as sign-in does it.
 async fn check_current(
     context: &Context,
     caller: &Caller,
     owner: &PasswordOwner,
+    (attempt, reservation): (&Attempt<'_>, &Reservation),
     password: &str,
 ) -> Result<(), ApiError> {
     let Some(stored) = &owner.password_hash else {
@@ -105,7 +138,8 @@ async fn check_current(
     let mut event = context.audit_by(caller, "password.change", "user")?;
     event.outcome = Outcome::Failure;
     let event = event.on(caller.user_id.as_str()).detail("reason", "wrong_password");
-    context.db(&caller.organization).run(event.record()).await?;
+    let batch = context.record_failed_attempt(attempt, reservation, Some(&caller.user_id), event)?;
+    context.db(&caller.organization).batch(batch).await?;
     Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", "the current password is wrong")
         .and_field("/current_password", "the password as it is"))
 }

@@ -10,7 +10,7 @@ use iam_core::oauth::{ClientProof, ClientToken};
 use iam_core::session::SESSION_EXISTS;
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
-use iam_service::{ApiError, Context, Form, Json, access_claims};
+use iam_service::{ApiError, Context, Form, Json, access_claims, exchange_refresh_token};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -20,8 +20,10 @@ use crate::authentication::{self, AuthenticatedClient, invalid_client, refuse};
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "it documents the form")]
 pub(crate) struct TokenRequest {
-    /// `client_credentials`.
+    /// `client_credentials` or `refresh_token`.
     grant_type: String,
+    /// The refresh token of a person's sign-in, which no client had a part in.
+    refresh_token: Option<String>,
     /// Grants separated by spaces.
     scope: Option<String>,
     /// The client, unless `Authorization: Basic` or the assertion names it.
@@ -46,28 +48,66 @@ pub(crate) struct TokenResponse {
     /// What it is narrowed to; absent where it may do all that its service account may.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    /// The next refresh token, where one came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+/// A token for a client or for a refresh token.
+pub(crate) async fn issue(context: Context, headers: HeaderMap, form: Form) -> Result<Response, ApiError> {
+    let token = match form.require("grant_type")? {
+        "client_credentials" => by_client(&context, &headers, &form).await?,
+        "refresh_token" => by_refresh_token(&context, &headers, &form).await?,
+        _ => {
+            let detail = "`grant_type` is `client_credentials` or `refresh_token`";
+            return Err(ApiError::bad_request("unsupported_grant_type", detail));
+        }
+    };
+    let mut response = Json(token).into_response();
+    // RFC 6749 section 5.1 asks for it beside the `Cache-Control: no-store` of every answer.
+    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
+/// RFC 6749 section 6, for the refresh tokens that people's sign-ins give: as `POST /api/v1/auth/refresh` does it.
+async fn by_refresh_token(
+    context: &Context,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<TokenResponse, ApiError> {
+    let refused = |detail: &'static str| ApiError::bad_request("invalid_grant", detail);
+    if authentication::read(headers, form)?.is_some() {
+        return Err(refused("refresh tokens are given to people, not to clients: send it alone"));
+    }
+    if form.get("scope").is_some() {
+        return Err(ApiError::bad_request("invalid_scope", "a refresh keeps the scope as it is"));
+    }
+    match exchange_refresh_token(context, form.require("refresh_token")?).await? {
+        Ok(refreshed) => Ok(TokenResponse {
+            access_token: refreshed.access_token,
+            token_type: "Bearer",
+            expires_in: context.configuration().jwt.access_token_expiry.as_seconds(),
+            scope: refreshed.scope,
+            refresh_token: Some(refreshed.refresh_token.reveal().to_owned()),
+        }),
+        Err(refusal) => {
+            Err(refused("the refresh token is unknown, spent or expired").cause(refusal.as_str()))
+        }
+    }
 }
 
 /// Two round trips: one reads the client and the signing keys, one uses the assertion up and begins the session.
-pub(crate) async fn issue(context: Context, headers: HeaderMap, form: Form) -> Result<Response, ApiError> {
-    if form.require("grant_type")? != "client_credentials" {
-        let detail = "`grant_type` is `client_credentials`";
-        return Err(ApiError::bad_request("unsupported_grant_type", detail));
-    }
-    let shown = authentication::read(&headers, &form)?;
+async fn by_client(context: &Context, headers: &HeaderMap, form: &Form) -> Result<TokenResponse, ApiError> {
+    let shown = authentication::read(headers, form)?;
     let shown = shown.ok_or_else(|| invalid_client("no client credential"))?;
     let organization = shown.organization()?;
     let mut statements = vec![shown.find(&organization)];
     statements.extend(context.instance.keyring.question(&organization, context.now));
     let mut rows = context.db(&organization).batch(statements).await?.into_iter();
-    let authenticated = shown.check(&context, organization, &rows.next().unwrap_or_default()).await?;
+    let authenticated = shown.check(context, organization, &rows.next().unwrap_or_default()).await?;
     let refused = |detail| ApiError::bad_request("invalid_scope", detail);
     let scope = authenticated.client.narrow(form.get("scope")).map_err(refused)?;
-    let token = token(&context, &authenticated, scope, rows.next()).await?;
-    let mut response = Json(token).into_response();
-    // RFC 6749 section 5.1 asks for it beside the `Cache-Control: no-store` of every answer.
-    response.headers_mut().insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    Ok(response)
+    token(context, &authenticated, scope, rows.next()).await
 }
 
 async fn token(
@@ -122,5 +162,6 @@ async fn token(
         token_type: "Bearer",
         expires_in: context.configuration().jwt.access_token_expiry.as_seconds(),
         scope,
+        refresh_token: None,
     })
 }

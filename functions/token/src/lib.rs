@@ -25,12 +25,13 @@ pub fn function() -> Function {
         .uses_master_key()
         .route(
             Route::post(TOKEN_PATH, Access::public(), issue::issue)
-                .summary("Issues an access token to an OAuth client")
+                .summary("Issues an access token to an OAuth client, or for a refresh token")
                 .description(
                     "RFC 6749 section 4.4. The client proves itself by exactly one of `client_secret_basic`, \
                      `client_secret_post` and `private_key_jwt` (RFC 7523; the audience is this address or the issuer, \
                      the end is 5 minutes ahead at most, and each `jti` works once). `scope` is grants separated by \
-                     spaces; without it the token may do what the client may.",
+                     spaces; without it the token may do what the client may. With `grant_type=refresh_token` (section 6), \
+                     the refresh token of a person's sign-in alone: as `POST /api/v1/auth/refresh`.",
                 )
                 .takes_as::<issue::TokenRequest>("application/x-www-form-urlencoded")
                 .gives::<issue::TokenResponse>(200, "A token")

@@ -1,14 +1,14 @@
 //! `POST /api/v1/users`: a new person in the directory.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::config::PasswordConfiguration;
 use iam_core::directory::{
     DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, MAX_GROUPS,
     MAX_ROLES, NewUser, RoleLookUp, RoleRefusal, USER_CREATED, check_display_name, check_email, check_names,
     check_username, repeatable_salt,
 };
 use iam_core::id::UserId;
-use iam_core::password::{self, MAX_PASSWORD_BYTES};
+use iam_core::password;
+use iam_core::password::policy::{self, Names};
 use iam_core::permission::Scope;
 use iam_service::{
     Access, ApiError, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,
@@ -70,7 +70,7 @@ async fn create(
     let organization = &caller.organization;
     // From here on the request has the hash in the place of the password: its digest is kept with the answer.
     if let Some(password) = request.password.take() {
-        request.password = Some(hash(&context, &caller, &headers, &password)?);
+        request.password = Some(hash(&context, &caller, &headers, &request, &password)?);
     }
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), PATH, &request)?;
     let (roles, groups) = assignment(&context, &caller, &request).await?;
@@ -125,24 +125,28 @@ fn check(request: &CreateUserRequest) -> Result<&str, FieldProblem> {
     Ok(username)
 }
 
-fn hash(context: &Context, caller: &Caller, headers: &HeaderMap, password: &str) -> Result<String, ApiError> {
+fn hash(
+    context: &Context,
+    caller: &Caller,
+    headers: &HeaderMap,
+    request: &CreateUserRequest,
+    password: &str,
+) -> Result<String, ApiError> {
     let configuration = &context.configuration().password;
-    check_new_password(password, configuration)?;
+    let names = Names {
+        username: &request.username,
+        email: request.email.as_deref(),
+        display_name: request.display_name.as_deref(),
+    };
+    let violations = policy::check(password, &names, configuration);
+    if !violations.is_empty() {
+        return Err(iam_service::password::refused("/password", &violations));
+    }
     let salt = match headers.get("idempotency-key") {
         Some(key) => repeatable_salt(&caller.organization, &caller.user_id, key.as_bytes()),
         None => context.entropy()?,
     };
     Ok(password::hash(password, &salt, configuration.argon2)?)
-}
-
-/// The one place where a password that an administrator chose is held against the policy.
-fn check_new_password(password: &str, policy: &PasswordConfiguration) -> Result<(), ApiError> {
-    let least = usize::try_from(policy.min_length).unwrap_or(usize::MAX);
-    if password.chars().count() < least || password.len() > MAX_PASSWORD_BYTES {
-        let detail = format!("at least {least} characters, at most {MAX_PASSWORD_BYTES} bytes");
-        return Err(ApiError::field("/password", detail));
-    }
-    Ok(())
 }
 
 /// Looks up the roles and groups, and whether the caller may give them.

@@ -8,6 +8,7 @@ use iam_core::directory::import::{ImportLine, LineRefusal, MAX_LINES, parse_line
 use iam_core::directory::transfer::{Import, ImportBatch};
 use iam_core::directory::{FieldProblem, GroupLookUp, KnownGroups, KnownRoles, RoleLookUp};
 use iam_core::id::{GroupId, LogId, UserId};
+use iam_core::password::recognise;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Caller, Context, Json, check_media_type};
 use schemars::JsonSchema;
@@ -111,28 +112,12 @@ fn check_parsed(line: ImportLine, now: Timestamp) -> Result<ImportLine, LineRefu
     }
 }
 
-/// The one place that says which hashes are taken.
+/// Takes a hash that sign-in can verify, at a cost that it may pay.
 fn accept_hash(hash: &str) -> Result<(), FieldProblem> {
-    const KNOWN: [&str; 14] = [
-        "$argon2i$",
-        "$argon2id$",
-        "$2a$",
-        "$2b$",
-        "$2y$",
-        "$scrypt$",
-        "$pbkdf2$",
-        "$pbkdf2-sha256$",
-        "$pbkdf2-sha512$",
-        "$pbkdf2-sha1$",
-        "pbkdf2_sha256$",
-        "pbkdf2_sha1$",
-        "pbkdf2_sha512$",
-        "pbkdf2$",
-    ];
-    if KNOWN.iter().any(|prefix| hash.starts_with(prefix)) {
-        return Ok(());
+    match recognise(hash) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(FieldProblem::new("/password_hash", error.to_string())),
     }
-    Err(FieldProblem::new("/password_hash", "an argon2i, argon2id, bcrypt, scrypt or PBKDF2 hash"))
 }
 
 /// Everything that the lines name, looked up at once.

@@ -6,11 +6,15 @@ use iam_core::config::Configuration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// How clients of the token endpoint and its neighbours tell who they are.
+/// How clients of the token endpoint tell who they are; the refresh tokens of people come without a client.
+const TOKEN_AUTHENTICATION: [&str; 4] =
+    ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+
+/// How clients of the other endpoints do.
 const CLIENT_AUTHENTICATION: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 
 /// What signs the assertion of `private_key_jwt`. RS256 comes last: not every host verifies it.
-const SIGNATURE_ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
+const SIGNATURE_ALGORITHMS: [&str; 2] = ["ES256", "EdDSA"];
 
 /// The metadata of the authorization server. Scopes are grants, such as `users.read.organization`, and not listed: which
 /// there are is for each organization to say.
@@ -27,46 +31,41 @@ pub(crate) struct Metadata {
     /// How clients get tokens.
     pub grant_types_supported: [&'static str; 2],
     /// How clients tell the token endpoint who they are.
-    pub token_endpoint_auth_methods_supported: [&'static str; 3],
+    pub token_endpoint_auth_methods_supported: [&'static str; 4],
     /// What may sign the assertion of `private_key_jwt`.
-    pub token_endpoint_auth_signing_alg_values_supported: &'static [&'static str],
+    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 2],
     /// Where a token is looked into (RFC 7662).
     pub introspection_endpoint: String,
     /// How clients tell it who they are.
     pub introspection_endpoint_auth_methods_supported: [&'static str; 3],
     /// What may sign the assertion of `private_key_jwt` there.
-    pub introspection_endpoint_auth_signing_alg_values_supported: &'static [&'static str],
+    pub introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 2],
     /// Where a token is revoked (RFC 7009).
     pub revocation_endpoint: String,
     /// How clients tell it who they are.
     pub revocation_endpoint_auth_methods_supported: [&'static str; 3],
     /// What may sign the assertion of `private_key_jwt` there.
-    pub revocation_endpoint_auth_signing_alg_values_supported: &'static [&'static str],
+    pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 2],
     /// The description of the API.
     pub service_documentation: String,
 }
 
 impl Metadata {
     pub(crate) fn new(issuer: &str, base: &str) -> Self {
-        let algorithms = if iam_edge::rsa::IS_SUPPORTED {
-            &SIGNATURE_ALGORITHMS
-        } else {
-            SIGNATURE_ALGORITHMS.split_at_checked(2).map_or(&[] as &[&str], |(everywhere, _)| everywhere)
-        };
         Self {
             issuer: issuer.to_owned(),
             token_endpoint: format!("{base}/api/v1/oauth/token"),
             jwks_uri: format!("{base}/.well-known/jwks.json"),
             response_types_supported: [],
             grant_types_supported: ["client_credentials", "refresh_token"],
-            token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
-            token_endpoint_auth_signing_alg_values_supported: algorithms,
+            token_endpoint_auth_methods_supported: TOKEN_AUTHENTICATION,
+            token_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
             introspection_endpoint: format!("{base}/api/v1/oauth/introspect"),
             introspection_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
-            introspection_endpoint_auth_signing_alg_values_supported: algorithms,
+            introspection_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
             revocation_endpoint: format!("{base}/api/v1/oauth/revoke"),
             revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
-            revocation_endpoint_auth_signing_alg_values_supported: algorithms,
+            revocation_endpoint_auth_signing_alg_values_supported: SIGNATURE_ALGORITHMS,
             service_documentation: format!("{base}/openapi.json"),
         }
     }

@@ -242,12 +242,6 @@ pub fn know_address(
     .bind(now)
 }
 
-/// Opens an account that tries from unknown addresses have locked.
-#[must_use]
-pub fn unlock(organization: &OrganizationId, user_id: &UserId) -> Statement {
-    forget_pool(organization, &format!("account:{user_id}"))
-}
-
 fn forget_pool(organization: &OrganizationId, pool: &str) -> Statement {
     Statement::new("DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject = ?2")
         .bind(organization)

@@ -460,21 +460,3 @@ pub fn end(
     .bind(now)
     .bind(because)
 }
-
-/// Ends every session of a user.
-#[must_use]
-pub fn end_all_of(
-    organization: &OrganizationId,
-    user_id: &UserId,
-    because: &'static str,
-    now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?3, ended_because = ?4 WHERE org_id = ?1 AND \
-         user_id = ?2 AND ended_at IS NULL",
-    )
-    .bind(organization)
-    .bind(user_id)
-    .bind(now)
-    .bind(because)
-}

@@ -126,7 +126,8 @@ impl SignInUser {
     #[must_use]
     pub fn by_username(organization: &OrganizationId, username: &str) -> Statement {
         Statement::new(concat!(
-            "SELECT users.user_id, users.username, users.email, users.status, users.password_hash, \
+            "SELECT users.user_id, users.username, users.email, users.status, CASE WHEN users.kind = 'person' THEN \
+             users.password_hash END AS password_hash, \
              users.password_changed_at, users.mfa_methods, ",
             roles_column!("users"),
             " FROM users WHERE users.org_id = ?1 AND users.username_key = ?2 AND users.deleted_at IS NULL"

@@ -12,13 +12,13 @@ use iam_core::api_key::PresentedKey;
 use iam_core::audit::{AuditEvent, Outcome};
 use iam_core::credential::{SCIM_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
 use iam_core::id::{KeyId, OrganizationId, ScimTokenId, SessionId, UserId};
-use iam_core::jwt::UnverifiedToken;
 use iam_core::permission::{Grants, Permission, Scope};
 use iam_core::scim_token::ScimToken;
 use iam_core::session::LiveSession;
 use iam_core::user::SELF_GRANTS;
 use subtle::ConstantTimeEq;
 
+use crate::access_token::ValidToken;
 use crate::context::Context;
 use crate::cookie;
 use crate::error::{ApiError, parse_credential};
@@ -225,18 +225,8 @@ async fn by_header(context: &Context, headers: &HeaderMap) -> Result<Option<Call
 }
 
 async fn by_access_token(context: &Context, text: &str) -> Result<Caller, ApiError> {
-    let refused = |error: iam_core::jwt::TokenError| ApiError::invalid_token(error.reason());
-    let token = UnverifiedToken::parse(text).map_err(refused)?;
-    let claims = token.claims();
-    let jwt = &context.configuration().jwt;
-    token.check(&jwt.issuer, &jwt.audience, context.now).map_err(refused)?;
-    let find = LiveSession::find(&claims.org, &claims.sid);
-    let rows = context.instance.keyring.verify_with(context, &claims.org, text, &token, find).await?;
-    let session = rows.decode_first::<LiveSession>()?.ok_or_else(|| ApiError::invalid_token("no session"))?;
-    if session.user_id != claims.sub {
-        return Err(ApiError::invalid_token("session of another user"));
-    }
-    by_session(context, &claims.org, session)
+    let token = ValidToken::verify(context, text).await?;
+    Ok(caller_of(context, &token.claims.org, token.session))
 }
 
 async fn by_cookie(
@@ -252,30 +242,37 @@ async fn by_cookie(
     let organization = credential.organization();
     let find = LiveSession::find_by_cookie(organization, &credential.hash());
     let rows = context.db(organization).run(find).await?;
-    let session = rows.decode_first::<LiveSession>()?.ok_or_else(|| ApiError::invalid_token("no session"))?;
-    by_session(context, organization, session)
+    let session = live(context, rows.decode_first()?)?;
+    Ok(caller_of(context, organization, session))
 }
 
-/// The caller of a session that holds, its use noted.
-fn by_session(
-    context: &Context,
-    organization: &OrganizationId,
-    session: LiveSession,
-) -> Result<Caller, ApiError> {
+/// The session, if it holds.
+pub(crate) fn live(context: &Context, session: Option<LiveSession>) -> Result<LiveSession, ApiError> {
+    let session = session.ok_or_else(|| ApiError::invalid_token("no session"))?;
     if !session.is_alive(&context.configuration().session, context.now) {
         return Err(ApiError::invalid_token("session ended"));
     }
-    if session.is_activity_due(context.now) {
-        let note = LiveSession::note_activity(organization, &session.session_id, context.now);
-        context.defer_statement(organization, note);
-    }
-    Ok(Caller {
+    Ok(session)
+}
+
+/// The caller of a session that holds, its use noted.
+fn caller_of(context: &Context, organization: &OrganizationId, session: LiveSession) -> Caller {
+    note_use(context, organization, &session);
+    Caller {
         organization: organization.clone(),
         user_id: session.user_id,
         username: session.username,
         grants: session.grants.and(Grants::from_texts(SELF_GRANTS)),
         credential: CallerCredential::Session(session.session_id),
-    })
+    }
+}
+
+/// Writes a session's use down after the answer, where it is worth it.
+pub(crate) fn note_use(context: &Context, organization: &OrganizationId, session: &LiveSession) {
+    if session.is_activity_due(context.now) {
+        let note = LiveSession::note_activity(organization, &session.session_id, context.now);
+        context.defer_statement(organization, note);
+    }
 }
 
 async fn by_api_key(context: &Context, text: &str) -> Result<Caller, ApiError> {

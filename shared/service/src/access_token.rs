@@ -7,7 +7,7 @@ use http::request::Parts;
 use iam_core::jwt::{AccessClaims, TokenError, UnverifiedToken};
 use iam_core::session::LiveSession;
 
-use crate::access::{Admission, Rule, bearer};
+use crate::access::{Admission, Rule, bearer, live, note_use};
 use crate::context::Context;
 use crate::error::ApiError;
 
@@ -33,10 +33,9 @@ impl ValidToken {
         token.check(&jwt.issuer, &jwt.audience, context.now).map_err(refused)?;
         let find = LiveSession::find(&claims.org, &claims.sid);
         let rows = context.instance.keyring.verify_with(context, &claims.org, text, &token, find).await?;
-        let session =
-            rows.decode_first::<LiveSession>()?.ok_or_else(|| ApiError::invalid_token("no session"))?;
-        if session.user_id != claims.sub || !session.is_alive(&context.configuration().session, context.now) {
-            return Err(ApiError::invalid_token("session ended"));
+        let session = live(context, rows.decode_first()?)?;
+        if session.user_id != claims.sub {
+            return Err(ApiError::invalid_token("session of another user"));
         }
         Ok(Self { claims: claims.clone(), session })
     }
@@ -48,11 +47,7 @@ pub(crate) fn admit<'a>(_: Rule, context: &'a Context, request: &'a mut Request)
         let missing = || ApiError::unauthorized("credential_missing", "send an access token");
         let text = bearer(request.headers())?.ok_or_else(missing)?;
         let token = ValidToken::verify(context, text).await?;
-        let session = &token.session;
-        if session.is_activity_due(context.now) {
-            let note = LiveSession::note_activity(&token.claims.org, &session.session_id, context.now);
-            context.defer_statement(&token.claims.org, note);
-        }
+        note_use(context, &token.claims.org, &token.session);
         request.extensions_mut().insert(Arc::new(token));
         Ok(())
     })

@@ -6,6 +6,7 @@
 //! route's clients understand.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -31,8 +32,9 @@ pub enum ErrorStyle {
 }
 
 /// The errors of RFC 6749 section 5.2, RFC 6750 section 3.1 and RFC 7009 section 2.2.1 that are codes of ours too.
-const OAUTH_ERRORS: [&str; 6] = [
+const OAUTH_ERRORS: [&str; 7] = [
     "invalid_request",
+    "invalid_grant",
     "invalid_client",
     "unauthorized_client",
     "unsupported_grant_type",
@@ -62,6 +64,7 @@ struct Inner {
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
     scim_type: Option<&'static str>,
+    reset_token: Option<Arc<Credential>>,
 }
 
 /// An RFC 9457 problem as it is sent.
@@ -83,6 +86,9 @@ pub struct Problem<'a> {
     /// The fields that were refused.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     pub errors: &'a [FieldError],
+    /// With `password_expired`: what a new password is set with, at `/api/v1/auth/password/reset/confirm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset_token: Option<&'a str>,
 }
 
 /// A SCIM error (RFC 7644 section 3.12) as it is sent.
@@ -116,6 +122,7 @@ impl ApiError {
             headers: Vec::new(),
             cause: None,
             scim_type: None,
+            reset_token: None,
         }))
     }
 
@@ -214,6 +221,13 @@ impl ApiError {
         self
     }
 
+    /// Hands the caller a token to set a new password with.
+    #[must_use]
+    pub fn with_reset_token(mut self, token: Credential) -> Self {
+        self.0.reset_token = Some(Arc::new(token));
+        self
+    }
+
     /// The status of the answer.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -245,6 +259,7 @@ impl ApiError {
                     code: inner.code,
                     request_id,
                     errors: &inner.fields,
+                    reset_token: inner.reset_token.as_ref().map(|token| token.reveal()),
                 };
                 ("application/problem+json", serde_json::to_vec(&problem))
             }

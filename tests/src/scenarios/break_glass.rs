@@ -37,9 +37,11 @@ pub async fn opens_once(deployment: &Deployment) {
     let id = first.text_at("/credential_id");
     assert_eq!(deployment.recorded("break_glass.use", "success", id), 1);
 
-    // An identity provider deletes it, and the other envelope still opens.
+    // An identity provider can't delete it; an administrator does, and the other envelope still opens.
     let user = format!("/api/scim/v2/Users/{}", me.text_at("/user_id"));
-    deployment.scim().delete(&user).await.expect(204);
+    deployment.scim().delete(&user).await.expect(404);
+    let account = format!("/api/v1/service-accounts/{}", me.text_at("/user_id"));
+    deployment.administrator().await.delete(&account).await.expect(204);
     emergency.get("/api/v1/auth/me").await.expect_problem(401, "invalid_token");
     let again = open(deployment, second.text_at("/credential")).await.expect(200);
     let again = deployment.client().with(again.text_at("/access_token"));

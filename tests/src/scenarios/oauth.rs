@@ -117,7 +117,7 @@ pub async fn bad_requests_are_refused(deployment: &Deployment) {
         (
             &[("grant_type", "refresh_token"), ("client_id", id), ("client_secret", secret)],
             400,
-            "unsupported_grant_type",
+            "invalid_grant",
         ),
         (&[grant, grant, ("client_id", id), ("client_secret", secret)], 400, "invalid_request"),
         (&[grant], 401, "invalid_client"),
@@ -430,4 +430,32 @@ pub async fn validation_tells(deployment: &Deployment) {
     assert!(told.json.get("scope").is_none() && told.json.get("agentId").is_none());
     deployment.client().get(VALIDATE).await.expect_problem(401, "credential_missing");
     deployment.client().with("nonsense").get(VALIDATE).await.expect_problem(401, "invalid_token");
+}
+
+/// RFC 6749 section 6 with the refresh token of a person's sign-in; a client has none.
+pub async fn a_refresh_token_is_exchanged(deployment: &Deployment) {
+    let (username, password) = deployment.new_user().await;
+    let login = deployment.client().login(&username, &password).await.expect(200);
+    let first = login.text_at("/refresh_token");
+    let refresh = |token: &str| {
+        vec![("grant_type", "refresh_token"), ("refresh_token", token)]
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let send = async |fields: Vec<(String, String)>| {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        post(&deployment.client(), TOKEN, &fields).await
+    };
+    let second = send(refresh(first)).await.expect(200);
+    assert_ne!(second.text_at("/refresh_token"), first);
+    deployment.client().with(second.text_at("/access_token")).get("/api/v1/auth/me").await.expect(200);
+    let third = send(refresh(second.text_at("/refresh_token"))).await.expect(200);
+    assert_eq!(third.json["token_type"], "Bearer");
+    expect_error(&send(refresh("cronos_rt_nonsense")).await, 400, "invalid_grant");
+    expect_error(
+        &post(&deployment.client(), TOKEN, &[("grant_type", "refresh_token")]).await,
+        400,
+        "invalid_request",
+    );
 }

@@ -178,3 +178,19 @@ pub async fn of_two_resets_at_once_one_wins(deployment: &Deployment) {
         assert_eq!(login.status, if status == 204 { 200 } else { 401 });
     }
 }
+
+/// Guessing the current password is bounded as guessing at sign-in is; a bad new password is no guess.
+pub async fn guesses_are_bounded(deployment: &Deployment) {
+    let (username, password) = deployment.new_user().await;
+    let (client, _) = sign_in(deployment, &username, &password).await;
+    for _ in 0..6 {
+        change(&client, &password, "short").await.expect_problem(422, "password_refused");
+    }
+    for number in 0..5 {
+        let guess = format!("not-the-Password-{number}");
+        change(&client, &guess, &new_password(9)).await.expect_problem(422, "wrong_password");
+    }
+    let locked = change(&client, &password, &new_password(9)).await;
+    let locked = locked.expect_problem(429, "too_many_attempts");
+    assert!(locked.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() > 0);
+}

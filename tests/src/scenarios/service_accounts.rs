@@ -251,3 +251,18 @@ pub async fn keys_are_checked(deployment: &Deployment) {
     assert_eq!(listed.json["clients"][0]["jwks"]["keys"][0], key);
     admin.delete(&account).await.expect(204);
 }
+
+/// An identity provider provisions people: it neither sees service accounts nor gives them a password.
+pub async fn are_out_of_reach_of_scim(deployment: &Deployment) {
+    let account = new_account(&deployment.administrator().await, &["admin"]).await;
+    let user = format!("/api/scim/v2/Users/{}", account.rsplit('/').next().unwrap());
+    let scim = deployment.scim();
+    scim.get(&user).await.expect(404);
+    let patch = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "password", "value": "plume-Anvil-3-quartz"}],
+    });
+    scim.patch(&user, &patch).await.expect(404);
+    scim.delete(&user).await.expect(404);
+    deployment.administrator().await.get(&account).await.expect(200);
+}

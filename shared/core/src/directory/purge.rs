@@ -86,9 +86,11 @@ macro_rules! delete_theirs {
 
 /// What belongs to a user and goes with it. Another table of users' things is another line. API keys stay for the audit,
 /// revoked; sessions ended with the deletion, and go as all that ended do.
-const THEIRS: [&str; 2] = [
+const THEIRS: [&str; 4] = [
     delete_theirs!("user_roles", "org_id, user_id, role"),
     delete_theirs!("group_members", "org_id, user_id, group_id"),
+    delete_theirs!("password_history", "org_id, user_id, changed_at"),
+    delete_theirs!("known_addresses", "org_id, user_id, address"),
 ];
 
 /// Purges users with everything of theirs, in one transaction, and records each. Who has more of something than one
@@ -110,7 +112,9 @@ macro_rules! is_bare {
     () => {
         "NOT EXISTS (SELECT 1 FROM user_roles WHERE user_roles.org_id = users.org_id AND user_roles.user_id = users.user_id) \
          AND NOT EXISTS (SELECT 1 FROM group_members WHERE group_members.org_id = users.org_id AND group_members.user_id = \
-         users.user_id)"
+         users.user_id) AND NOT EXISTS (SELECT 1 FROM password_history WHERE password_history.org_id = users.org_id AND \
+         password_history.user_id = users.user_id) AND NOT EXISTS (SELECT 1 FROM known_addresses WHERE \
+         known_addresses.org_id = users.org_id AND known_addresses.user_id = users.user_id)"
     };
 }
 

@@ -3,12 +3,15 @@
 //! A password replaces the hash that was read, in one conditional statement; whatever follows in the batch asks
 //! whether the user has the new hash, which no other request can have made: its salt is random.
 
+use std::net::IpAddr;
+
 use serde_json::json;
 
 use super::policy::Names;
 use crate::audit::RecordCondition;
 use crate::credential::CredentialHash;
 use crate::id::{OrganizationId, SessionId, UserId};
+use crate::lockout::address_key;
 use crate::record_condition;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
@@ -167,6 +170,22 @@ impl PasswordChange<'_> {
         .bind(because)
         .bind(keep)
         .bind(self.new_hash)
+    }
+
+    /// Makes the address known to the account, if the password was replaced: whoever proved to be its owner there is not
+    /// held up by what strangers try.
+    #[must_use]
+    pub fn know_address(&self, address: IpAddr) -> Statement {
+        Statement::new(
+            "INSERT INTO known_addresses (org_id, user_id, address, last_seen) SELECT ?1, ?2, ?4, ?5 WHERE EXISTS (SELECT \
+             1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?3) ON CONFLICT (org_id, user_id, \
+             address) DO UPDATE SET last_seen = ?5",
+        )
+        .bind(self.organization)
+        .bind(&self.owner.user_id)
+        .bind(self.new_hash)
+        .bind(address_key(address))
+        .bind(self.now)
     }
 
     /// Forgets the account's failed sign-ins, if the password was replaced: whoever proved to be its owner is let in.

@@ -33,7 +33,7 @@ macro_rules! select_users {
              groups.group_id = group_members.group_id WHERE group_members.org_id = users.org_id AND \
              group_members.user_id = users.user_id LIMIT ?2)) AS groups FROM users ",
             $index,
-            " WHERE users.org_id = ?1 AND users.deleted_at IS NULL ",
+            " WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND users.kind = 'person' ",
             $rest
         )
     };
@@ -78,16 +78,20 @@ impl Page {
     #[must_use]
     pub fn total(&self, organization: &OrganizationId) -> Statement {
         let statement = Statement::new(match self.filter {
-            None => "SELECT COUNT(*) AS total FROM users WHERE org_id = ?1 AND deleted_at IS NULL",
+            None => {
+                "SELECT COUNT(*) AS total FROM users WHERE org_id = ?1 AND deleted_at IS NULL AND kind = 'person'"
+            }
             Some(UserFilter::UserName(_)) => {
-                "SELECT COUNT(*) AS total FROM users WHERE org_id = ?1 AND deleted_at IS NULL AND username_key = ?2"
+                "SELECT COUNT(*) AS total FROM users WHERE org_id = ?1 AND deleted_at IS NULL AND username_key = ?2 \
+                 AND kind = 'person'"
             }
             Some(UserFilter::ExternalId(_)) => {
                 "SELECT COUNT(*) AS total FROM users INDEXED BY users_by_external_id WHERE org_id = ?1 AND deleted_at \
-                 IS NULL AND external_id = ?2"
+                 IS NULL AND external_id = ?2 AND kind = 'person'"
             }
             Some(UserFilter::Id(_)) => {
-                "SELECT COUNT(*) AS total FROM users WHERE org_id = ?1 AND deleted_at IS NULL AND user_id = ?2"
+                "SELECT COUNT(*) AS total FROM users WHERE org_id = ?1 AND deleted_at IS NULL AND user_id = ?2 AND \
+                 kind = 'person'"
             }
         });
         match self.wanted() {
@@ -102,7 +106,7 @@ impl Page {
         let statement = Statement::new(match self.filter {
             // The inner question walks the narrow index past what is skipped; only the page's rows are read whole.
             None => select_users!(
-                "AND users.user_id IN (SELECT user_id FROM users WHERE org_id = ?1 AND deleted_at IS NULL \
+                "AND users.user_id IN (SELECT user_id FROM users WHERE org_id = ?1 AND deleted_at IS NULL AND kind = 'person' \
                  ORDER BY user_id LIMIT ?3 OFFSET ?4) ORDER BY users.user_id"
             ),
             Some(UserFilter::UserName(_)) => {
@@ -137,7 +141,7 @@ impl Page {
 
 /// The audit condition "the user `?14` exists".
 const USER_EXISTS: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?14 AND deleted_at IS NULL)"
+    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?14 AND kind = 'person' AND deleted_at IS NULL)"
 );
 
 /// The audit condition "the user exists in this version"; `?14` is a JSON array of the two.
@@ -283,7 +287,7 @@ impl Update<'_> {
                 "UPDATE users SET status = CASE WHEN NOT ?4 THEN 'suspended' WHEN status = 'suspended' THEN 'active' \
                  ELSE status END, password_hash = COALESCE(?5, password_hash), password_changed_at = CASE WHEN ?5 IS \
                  NULL THEN password_changed_at ELSE ?6 END, updated_at = ?6, version = version + 1, username = ?7, username_key = ?8, email = ?9, display_name = ?10, external_id = ?11, attributes = ?12 \
-                 WHERE org_id = ?1 AND user_id = ?2 AND version = ?3 AND deleted_at IS NULL RETURNING version",
+                 WHERE org_id = ?1 AND user_id = ?2 AND version = ?3 AND kind = 'person' AND deleted_at IS NULL RETURNING version",
             )
             .bind(self.organization)
             .bind(&self.before.user_id)
@@ -293,6 +297,18 @@ impl Update<'_> {
             .bind(self.now),
         )
     }
+}
+
+/// Ends the sessions of a person who is about to be deleted.
+fn end_sessions(organization: &OrganizationId, user_id: &UserId, now: Timestamp) -> Statement {
+    Statement::new(
+        "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?3, ended_because = 'deleted' WHERE org_id = ?1 AND \
+         user_id = ?2 AND ended_at IS NULL AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = \
+         'person')",
+    )
+    .bind(organization)
+    .bind(user_id)
+    .bind(now)
 }
 
 /// Records and deletes a user and ends its sessions, in one transaction: all if it is there, else nothing. Its row
@@ -306,14 +322,10 @@ pub fn delete(
 ) -> Vec<Statement> {
     let delete = Statement::new(
         "UPDATE users SET deleted_at = ?3, updated_at = ?3, version = version + 1 WHERE org_id = ?1 AND user_id = ?2 \
-         AND deleted_at IS NULL RETURNING user_id",
+         AND kind = 'person' AND deleted_at IS NULL RETURNING user_id",
     )
     .bind(organization)
     .bind(user_id)
     .bind(now);
-    vec![
-        event.record_if(USER_EXISTS, user_id),
-        crate::session::end_all_of(organization, user_id, "deleted", now),
-        delete,
-    ]
+    vec![event.record_if(USER_EXISTS, user_id), end_sessions(organization, user_id, now), delete]
 }
