@@ -75,6 +75,16 @@ pub(crate) fn run(workspace: &Workspace, targets: &[String], seconds: u32) -> Re
     Ok(())
 }
 
+/// Whether the targets still compile, which takes no C++ compiler.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let mut command = cargo();
+    command.args(["check", "--quiet", "--locked", "--no-default-features", "--manifest-path"]);
+    command
+        .arg(workspace.root.join("fuzz/Cargo.toml"))
+        .env("CARGO_TARGET_DIR", workspace.target.join("fuzz"));
+    process::run(&mut command, "the fuzz targets don't compile")
+}
+
 fn names(folder: &PathBuf) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {

@@ -12,7 +12,7 @@ use clap::Args;
 use crate::build::{self, Host};
 use crate::tools::{self, Node, Python};
 use crate::workspace::{Workspace, cargo};
-use crate::{manifests, process, sizes};
+use crate::{fuzz, manifests, process, sizes};
 use report::Report;
 pub(crate) use report::Unsaid;
 
@@ -50,6 +50,7 @@ fn source(workspace: &Workspace, report: &mut Report) {
         command.args(["clippy", "--workspace", "--exclude", "iam-spin-host", "--all-targets"]);
         lint(command.args(["--features", "iam-tests/hosts"]))
     });
+    report.check("fuzz targets compile", || fuzz::check(workspace));
     for triple in [build::WORKERS, build::SPIN] {
         report.check(&format!("lints, {triple}"), || {
             tools::rust_target(triple)?;

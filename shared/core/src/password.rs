@@ -143,7 +143,11 @@ pub fn verify_nothing(password: &str, cost: PasswordCost) -> Result<(), Password
 #[must_use]
 pub fn is_outdated(stored: &str, cost: PasswordCost) -> bool {
     let Ok(hash) = PasswordHash::new(stored) else { return true };
-    if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
+    let is_whole = hash.salt.is_some() && hash.hash.is_some();
+    if !is_whole
+        || hash.algorithm != Algorithm::Argon2id.ident()
+        || hash.version != Some(Version::V0x13.into())
+    {
         return true;
     }
     Params::try_from(&hash).map_or(true, |params| {
@@ -209,6 +213,8 @@ mod tests {
     fn a_raised_policy_outdates_a_hash() {
         let stored = hash("p", &[1; SALT_BYTES], CHEAP).unwrap();
         assert!(!is_outdated(&stored, CHEAP));
+        // Found by fuzzing: the parameters are the default ones where there are none.
+        assert!(is_outdated("$argon2id$v=19", PasswordCost::default()));
         assert!(is_outdated(&stored, PasswordCost { iterations: 2, ..CHEAP }));
     }
 }
