@@ -14,8 +14,8 @@ mod deadline;
 mod error;
 mod kv;
 mod message;
-pub mod rsa;
 mod types;
+pub mod web_crypto;
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 #[path = "cloudflare/mod.rs"]

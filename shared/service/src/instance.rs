@@ -52,7 +52,7 @@ impl Instance {
             fields.push((field, variable(host, name).await?));
         }
         let configuration = Configuration::parse(&document, fields).map_err(|error| error.to_string())?;
-        if configuration.jwt.algorithm == Algorithm::Rs256 && !iam_edge::rsa::IS_SUPPORTED {
+        if configuration.jwt.algorithm == Algorithm::Rs256 && !iam_edge::web_crypto::IS_SUPPORTED {
             return Err(
                 "configuration field `jwt.algorithm`: RS256 needs a host that signs it in constant time \
                         (Workers); allowed here: ES256, EdDSA"

@@ -16,6 +16,7 @@ use iam_core::jwt::{self, AccessClaims, Algorithm, Audience, PublicKey, TokenErr
 use iam_core::keyring::{KEYS_LIFE, Place, StoredKey, signing_key};
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
+use iam_edge::web_crypto::Scheme;
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
@@ -83,7 +84,7 @@ impl Keyring {
         };
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         if !self.is_verified(&digest, context.now) {
-            verify(context, token, &key).await.map_err(refused)?;
+            verify(token, &key).await.map_err(refused)?;
             self.remember(digest, token.claims().exp, context.now);
         }
         match rows {
@@ -125,7 +126,7 @@ impl Keyring {
         match algorithm {
             Algorithm::Es256 | Algorithm::EdDsa => jwt::sign(&input, &private).map_err(internal),
             Algorithm::Rs256 => {
-                let signature = iam_edge::rsa::sign(&private.bytes, input.as_bytes()).await;
+                let signature = iam_edge::web_crypto::sign(&private.bytes, input.as_bytes()).await;
                 Ok(jwt::attach(&input, &signature.map_err(|error| ApiError::internal(error.to_string()))?))
             }
         }
@@ -265,8 +266,9 @@ pub async fn new_key(
             jwt::key_pair(algorithm, &context.entropy()?).map_err(internal)?
         }
         Algorithm::Rs256 => {
-            let pair =
-                iam_edge::rsa::generate().await.map_err(|error| ApiError::internal(error.to_string()))?;
+            let pair = iam_edge::web_crypto::generate()
+                .await
+                .map_err(|error| ApiError::internal(error.to_string()))?;
             let private = jwt::PrivateKey { algorithm, bytes: pair.private.into() };
             (private, PublicKey { algorithm, bytes: pair.public })
         }
@@ -281,12 +283,18 @@ fn public_key(keys: &[StoredKey], token: &UnverifiedToken<'_>, now: Timestamp) -
     named.phase(now).map(|_| named.public.clone())
 }
 
-async fn verify(_: &Context, token: &UnverifiedToken<'_>, key: &PublicKey) -> Result<(), TokenError> {
-    if key.algorithm != Algorithm::Rs256 {
+/// Verifies by the host where it does so, in the module itself where not.
+async fn verify(token: &UnverifiedToken<'_>, key: &PublicKey) -> Result<(), TokenError> {
+    if !iam_edge::web_crypto::IS_SUPPORTED {
         return token.verify(key);
     }
+    let scheme = match key.algorithm {
+        Algorithm::Es256 => Scheme::Es256,
+        Algorithm::EdDsa => Scheme::Ed25519,
+        Algorithm::Rs256 => Scheme::Rs256,
+    };
     let (input, signature) = token.signed_parts(key.algorithm)?;
-    match iam_edge::rsa::verify(&key.bytes, input.as_bytes(), &signature).await {
+    match iam_edge::web_crypto::verify(scheme, &key.bytes, input.as_bytes(), &signature).await {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(TokenError::Signature),
     }
