@@ -35,6 +35,14 @@ async fn tokens_are_signed_by_the_host_with_rs256_where_configured() {
     algorithms::signs_with(&deployment, "RS256").await;
 }
 
+/// The host verifies what the module signed: another implementation on each side.
+#[tokio::test]
+async fn tokens_are_signed_with_eddsa_where_configured() {
+    let setup = Setup::new(&algorithms::configuration_with("EdDSA"));
+    let (deployment, _running) = iam_tests::hosts::workerd(setup);
+    algorithms::signs_with(&deployment, "EdDSA").await;
+}
+
 #[tokio::test]
 async fn cron_runs_the_job() {
     let stage = stage();
