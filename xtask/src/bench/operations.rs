@@ -77,7 +77,7 @@ struct Actors<'a> {
 /// All of them, in an order in which each finds what it needs.
 pub(super) fn all(server: &Server, client: &Client) -> Result<Vec<Operation>> {
     let credentials = &server.credentials;
-    let tokens = client.json(&login(server, &credentials.username, &credentials.password)?)?;
+    let tokens = client.json(&login_call(server, &credentials.username, &credentials.password)?)?;
     let actors = Actors {
         server,
         client,
@@ -117,11 +117,44 @@ pub(super) fn in_directory(server: &Server, client: &Client, users: u32) -> Resu
             .map(drop)
     });
     let login = Operation::new("login of many", "POST /api/v1/auth/login", login);
+    let credentials = &server.credentials;
+    let tokens = client.json(&login_call(server, &credentials.username, &credentials.password)?)?;
+    let token = text_at(&tokens, "/access_token")?;
+    let list = format!("{}/api/v1/users", server.url("iam-users")?);
+    let sessions = format!("{}/api/v1/sessions", server.url("iam-sessions")?);
+    let ask = |name: &'static str, route: &'static str, url: String| {
+        Operation::new(name, route, same(client, Call::get(url).with(&token)))
+    };
+    let users_route = "GET /api/v1/users";
+    let last = format!("user_{users:026}");
     Ok(vec![
         by_name("SCIM first by userName", 1),
         by_name("SCIM last by userName", users),
+        ask("users, a page of 20", users_route, format!("{list}?limit=20")),
+        ask("users by e-mail address", users_route, format!("{list}?email=scale-{users}%40example.com")),
+        ask("users by role, 20", users_route, format!("{list}?role=analyst&limit=20")),
+        ask(
+            "users by role and prefix",
+            users_route,
+            format!("{list}?role=analyst&username_prefix=scale-99&limit=20"),
+        ),
+        ask("user by id", "GET /api/v1/users/{user_id}", format!("{list}/{last}")),
+        ask("sessions of a user", "GET /api/v1/sessions", format!("{sessions}?user_id={last}")),
+        create_users(server, client, token.clone())?,
         Operation { divisor: EXPENSIVE, ..login },
     ])
+}
+
+/// Users without a password: hashing would hide everything else.
+fn create_users(server: &Server, client: &Client, token: String) -> Result<Operation> {
+    let (url, client, mut number) =
+        (format!("{}/api/v1/users", server.url("iam-user-create")?), client.clone(), 0_u64);
+    let create = Box::new(move || {
+        number = number.saturating_add(1);
+        let user = json!({ "username": format!("created-{number}"), "roles": ["viewer"] });
+        client.send(&Call::post(url.clone(), &user).with(&token).expect(201)).map(drop)
+    });
+    Ok(Operation::new("user create", "POST /api/v1/users", create))
 }
 
 impl Actors<'_> {
@@ -226,11 +259,11 @@ impl Actors<'_> {
 
     /// Somebody else than the administrator, whose session would end: a user has a few at most.
     fn login(&self) -> Result<Operation> {
-        let (username, password) = ("login", "correct horse battery staple");
+        let (username, password) = ("login", "plume-Anvil-1-quartz");
         let users = format!("{}/api/scim/v2/Users", self.server.url("iam-scim")?);
         let user = json!({ "userName": username, "password": password, "active": true });
         self.client.send(&create_user(&users, &self.server.credentials.scim_token, &user))?;
-        let send = same(self.client, login(self.server, username, password)?);
+        let send = same(self.client, login_call(self.server, username, password)?);
         let operation = Operation::new("login", "POST /api/v1/auth/login", send);
         Ok(Operation {
             argon2id_budget: Some(1.3),
@@ -255,7 +288,7 @@ impl Operation {
     }
 }
 
-fn login(server: &Server, username: &str, password: &str) -> Result<Call> {
+fn login_call(server: &Server, username: &str, password: &str) -> Result<Call> {
     let url = format!("{}/api/v1/auth/login", server.url("iam-login")?);
     Ok(Call::post(url, &json!({ "username": username, "password": password })))
 }
