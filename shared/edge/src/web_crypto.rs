@@ -48,7 +48,7 @@ pub enum Scheme {
 pub const IS_SUPPORTED: bool = cfg!(all(target_arch = "wasm32", target_os = "unknown"));
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-pub use web_crypto::{generate, sign, verify};
+pub use subtle::{generate, sign, verify};
 
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 pub use unsupported::{generate, sign, verify};
@@ -88,7 +88,7 @@ mod unsupported {
 }
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
-mod web_crypto {
+mod subtle {
     use js_sys::{Array, ArrayBuffer, Object, Promise, Reflect, Uint8Array};
     use wasm_bindgen::prelude::*;
     use worker::send::SendFuture;
