@@ -9,6 +9,7 @@ use iam_core::credential::{BREAK_GLASS_PREFIX, Credential};
 use iam_core::id::{BreakGlassId, UserId};
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
+use iam_service::page::page_limit;
 use iam_service::{ApiError, Caller, Context, Created, Id, Json, Query};
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::SECURITY_EVENTS;
@@ -102,10 +103,7 @@ pub(crate) async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<ListResponse>, ApiError> {
-    let limit = query.limit.unwrap_or(MAX_PAGE);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(ApiError::bad_request("invalid_query", format!("`limit` is 1 to {MAX_PAGE}")));
-    }
+    let limit = page_limit(query.limit, MAX_PAGE)?;
     // One more than asked for tells whether there is a next page.
     let page = ListedCredential::page(
         &caller.organization,

@@ -3,6 +3,7 @@
 use iam_core::api_key::{ListedKey, MAX_PAGE};
 use iam_core::id::{KeyId, UserId};
 use iam_core::permission::{Permission, Scope};
+use iam_service::page::page_limit;
 use iam_service::{Access, ApiError, Caller, Context, Function, Json, Query, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,10 +50,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<ListKeysQuery>,
 ) -> Result<Json<ListKeysResponse>, ApiError> {
-    let limit = query.limit.unwrap_or(MAX_PAGE);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(ApiError::bad_request("invalid_query", format!("`limit` is 1 to {MAX_PAGE}")));
-    }
+    let limit = page_limit(query.limit, MAX_PAGE)?;
     let owner = query.owner_id.as_ref().unwrap_or(&caller.user_id);
     let others = Permission::new("api_keys", "read", Scope::Organization);
     if *owner != caller.user_id && !caller.grants.allow(&others) {

@@ -8,6 +8,7 @@ use iam_core::service_account::{
 };
 use iam_core::sql::Rows;
 use iam_core::user::{MAX_USERNAME_BYTES, UserStatus};
+use iam_service::page::page_limit;
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -121,10 +122,7 @@ pub(crate) async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<ListResponse>, ApiError> {
-    let limit = query.limit.unwrap_or(MAX_PAGE);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(ApiError::bad_request("invalid_query", format!("`limit` is 1 to {MAX_PAGE}")));
-    }
+    let limit = page_limit(query.limit, MAX_PAGE)?;
     let page = ServiceAccount::page(&caller.organization, query.cursor.as_ref(), limit);
     let rows = context.db(&caller.organization).run(page).await?;
     let mut service_accounts: Vec<ServiceAccount> = rows.decode()?;

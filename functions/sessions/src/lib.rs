@@ -9,6 +9,7 @@ use iam_core::session_view::{
     self, MAX_PAGE, OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED, Session, SessionQuery, SessionStatus,
 };
 use iam_core::sql::Rows;
+use iam_service::page::page_limit;
 use iam_service::{
     Access, ApiError, Caller, CallerCredential, Context, Function, Id, Json, Query, Route,
     clear_session_cookie,
@@ -113,10 +114,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<ListSessionsQuery>,
 ) -> Result<Json<ListSessionsResponse>, ApiError> {
-    let limit = query.limit.unwrap_or(MAX_PAGE);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(ApiError::bad_request("invalid_query", format!("`limit` is 1 to {MAX_PAGE}")));
-    }
+    let limit = page_limit(query.limit, MAX_PAGE)?;
     let user_id = whose(&caller, query.user_id.as_ref(), "read")?;
     let page = asked(&context, &caller).page(user_id, query.status, query.cursor.as_ref(), limit);
     let rows = context.db(&caller.organization).run(page).await?;
