@@ -48,8 +48,8 @@ macro_rules! scenarios {
                 a_reset_is_asked_for_without_telling, of_two_resets_at_once_one_wins, guesses_are_bounded;
             break_glass => opens_once, is_listed_and_revoked, refuses_what_is_no_credential;
             directory => roles_inherit, roles_never_go_round, nobody_grants_what_it_lacks, roles_are_administered,
-                roles_are_bounded, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members,
-                organizations_are_administered, organizations_are_apart;
+                roles_are_bounded, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members;
+            organizations => are_administered, are_apart;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
             service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up, are_created_once,
                 secrets_turn, keys_are_checked, are_out_of_reach_of_scim;

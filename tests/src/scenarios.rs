@@ -9,6 +9,7 @@ pub mod hostile;
 pub mod keyring;
 pub mod lockout;
 pub mod oauth;
+pub mod organizations;
 pub mod passwords;
 pub mod refresh;
 pub mod scim;
@@ -91,8 +92,8 @@ pub async fn run_all(deployment: &crate::Deployment) {
     directory::an_administrator_remains(deployment).await;
     directory::groups_live(deployment).await;
     directory::groups_have_members(deployment).await;
-    directory::organizations_are_administered(deployment).await;
-    directory::organizations_are_apart(deployment).await;
+    organizations::are_administered(deployment).await;
+    organizations::are_apart(deployment).await;
     users::are_administered(deployment).await;
     users::come_and_go(deployment).await;
     users::are_created_once(deployment).await;
