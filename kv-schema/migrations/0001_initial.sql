@@ -253,10 +253,17 @@ CREATE TABLE api_keys (
   life_ms INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
+  -- to the minute
   last_used INTEGER,
   revoked_at INTEGER,
+  -- why, in a word or in the words of whoever did it: 'leaked', …
+  revoked_because TEXT,
   -- the key that replaced this one; both work until expires_at
   replaced_by TEXT,
+  -- address ranges it may be used from, a JSON array of CIDR texts; NULL where it may be used from anywhere
+  allowed_addresses TEXT,
+  -- what its owner notes about it, a JSON object of texts
+  metadata TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (org_id, key_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -264,6 +271,124 @@ CREATE UNIQUE INDEX api_keys_by_hash ON api_keys (org_id, key_hash);
 CREATE INDEX api_keys_by_owner ON api_keys (org_id, owner_id, key_id);
 CREATE INDEX api_keys_active_by_owner ON api_keys (org_id, owner_id, expires_at) WHERE status = 'active';
 CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE status = 'active';
+
+-- Keys that turn by themselves.
+CREATE TABLE api_key_rotations (
+  org_id TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  -- how old a key is when the schedule replaces it
+  period_ms INTEGER NOT NULL,
+  -- how long the old key works once the new one was delivered
+  overlap_ms INTEGER NOT NULL,
+  -- when it is replaced; NULL once it was
+  due_at INTEGER,
+  -- where the new key goes, a JSON object: {"kind": "vault", …} or {"kind": "webhook", …}
+  delivery TEXT NOT NULL,
+  -- what deliveries are signed with, sealed; NULL where they are not
+  sealed_signing_secret TEXT,
+  PRIMARY KEY (org_id, key_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX api_key_rotations_due ON api_key_rotations (due_at, org_id, key_id) WHERE due_at IS NOT NULL;
+
+-- New keys on their way to their owners. Until one arrives its sealed secret is the only copy, and the old key works on.
+CREATE TABLE api_key_deliveries (
+  org_id TEXT NOT NULL,
+  delivery_id TEXT NOT NULL,
+  -- the new key
+  key_id TEXT NOT NULL,
+  -- the key that it replaces
+  old_key_id TEXT NOT NULL,
+  -- the new key itself, sealed; NULL once it was delivered
+  sealed_key TEXT,
+  -- 'dead': given up until somebody asks for it again; the sealed key stays
+  state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  -- when it is tried next, moved on before each try so that two runs don't try at once; NULL where it is not
+  next_attempt_at INTEGER,
+  last_error TEXT,
+  created_at INTEGER NOT NULL,
+  finished_at INTEGER,
+  PRIMARY KEY (org_id, delivery_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX api_key_deliveries_due ON api_key_deliveries (next_attempt_at, org_id, delivery_id) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX api_key_deliveries_open ON api_key_deliveries (org_id, delivery_id) WHERE state <> 'delivered';
+
+-- How often a key was used, by day.
+CREATE TABLE api_key_usage (
+  org_id TEXT NOT NULL,
+  key_id TEXT NOT NULL,
+  -- days since 1970-01-01, UTC
+  day INTEGER NOT NULL,
+  accepted INTEGER NOT NULL,
+  -- over its limit, or from an address it may not be used from
+  refused INTEGER NOT NULL,
+  PRIMARY KEY (org_id, key_id, day)
+) STRICT, WITHOUT ROWID;
+
+-- What was taken of a limit a minute, second by second. A subject has 64 rows at most: a second's row is
+-- the one that held the second 64 before it.
+CREATE TABLE rate_windows (
+  org_id TEXT NOT NULL,
+  -- 'key:<key id>', 'organization', …
+  subject TEXT NOT NULL,
+  -- second modulo 64
+  slot INTEGER NOT NULL,
+  -- seconds since 1970-01-01
+  second INTEGER NOT NULL,
+  taken INTEGER NOT NULL,
+  -- the last lease in this second
+  lease INTEGER NOT NULL,
+  PRIMARY KEY (org_id, subject, slot)
+) STRICT, WITHOUT ROWID;
+
+-- Switches of the deployment that work without a deploy.
+CREATE TABLE flags (
+  org_id TEXT NOT NULL,
+  -- a JSON object of those that were set; the configuration says the others
+  document TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  updated_by TEXT,
+  PRIMARY KEY (org_id)
+) STRICT, WITHOUT ROWID;
+
+-- Webhooks that were taken in, so that none is taken twice.
+CREATE TABLE webhook_receipts (
+  org_id TEXT NOT NULL,
+  service TEXT NOT NULL,
+  -- SHA-256 of what makes the message one of its own (its id, or its signature), base64url
+  message_hash TEXT NOT NULL,
+  -- the delivery it became, or the request that took it where it goes nowhere
+  delivery_id TEXT NOT NULL,
+  expires_at INTEGER NOT NULL,
+  PRIMARY KEY (org_id, service, message_hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX webhook_receipts_by_expiry ON webhook_receipts (expires_at);
+
+-- Webhooks on their way to their target: the outbox.
+CREATE TABLE webhook_deliveries (
+  org_id TEXT NOT NULL,
+  delivery_id TEXT NOT NULL,
+  service TEXT NOT NULL,
+  -- the message as it came (headers worth keeping, body), sealed; NULL once it was delivered
+  sealed_message TEXT,
+  -- 'queued': nobody forwards it, somebody fetches it; 'dead': given up until somebody asks for it again
+  state TEXT NOT NULL CHECK (state IN ('pending', 'queued', 'delivered', 'dead')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  -- when it is tried next, moved on before each try so that two runs don't try at once; NULL where it is not
+  next_attempt_at INTEGER,
+  last_error TEXT,
+  created_at INTEGER NOT NULL,
+  finished_at INTEGER,
+  PRIMARY KEY (org_id, delivery_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at, org_id, delivery_id) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_by_service ON webhook_deliveries (org_id, service, delivery_id);
+CREATE INDEX webhook_deliveries_finished ON webhook_deliveries (finished_at) WHERE finished_at IS NOT NULL;
 
 -- A key is announced from created_at, signs from signs_from until signs_until, and is published until retires_at. The
 -- youngest of an organization has neither end.

@@ -2,7 +2,9 @@
 //! an unknown field or a bad value is an error that names the field and what is allowed.
 
 mod reader;
+mod secrets;
 mod sections;
+mod webhooks;
 
 use std::fmt;
 use std::str::FromStr as _;
@@ -11,7 +13,9 @@ use crate::id::OrganizationId;
 use crate::time::Duration;
 
 use reader::Field as _;
+pub use secrets::*;
 pub use sections::*;
+pub use webhooks::*;
 
 /// The host variable that holds the document, as JSON.
 pub const DOCUMENT_VARIABLE: &str = "IAM_CONFIG";
@@ -36,6 +40,17 @@ pub enum Environment {
     Live,
     /// Anything else.
     Test,
+}
+
+/// A part of the product that maintenance may leave open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// Whether it lives and serves.
+    Health,
+    /// Signing in and administration.
+    Admin,
+    /// The intake of webhooks.
+    Webhooks,
 }
 
 /// A severity.
@@ -102,6 +117,7 @@ impl Configuration {
         self.check_passwords()?;
         self.check_directory()?;
         self.check_api_keys()?;
+        self.check_operational()?;
         let rate = self.monitoring.tracing.sample_rate;
         require("monitoring.tracing.sample_rate", (0.0..=1.0).contains(&rate), || "0 to 1".to_owned())?;
         let http = |text: &String| text.starts_with("http://") || text.starts_with("https://");
@@ -187,9 +203,36 @@ impl Configuration {
         require("api_keys.default_overlap", keys.default_overlap <= Duration::from_days(90), || {
             "at most 90d".to_owned()
         })?;
+        require("api_keys.secret_bytes", (32..=64).contains(&keys.secret_bytes), || "32 to 64".to_owned())?;
+        let minute = Duration::from_seconds(60);
+        require("api_keys.verification_cache", keys.verification_cache <= minute, || {
+            "at most 1m".to_owned()
+        })?;
         require("api_keys.max_per_user", (1..=1000).contains(&keys.max_per_user), || "1 to 1000".to_owned())?;
         require("api_keys.rate_limit_default", (1..=1_000_000).contains(&keys.rate_limit_default), || {
             "1 to 1000000".to_owned()
+        })
+    }
+
+    fn check_operational(&self) -> Result<(), ConfigurationError> {
+        let operational = &self.operational;
+        let (second, minute) = (Duration::from_seconds(1), Duration::from_seconds(60));
+        let between = |field, value: Duration, most: Duration| {
+            require(field, value >= second && value <= most, || format!("from {second} to {most}"))
+        };
+        between("operational.flags_max_age", operational.flags_max_age, minute)?;
+        between(
+            "operational.maintenance_retry_after",
+            operational.maintenance_retry_after,
+            Duration::from_days(7),
+        )?;
+        let limit = operational.rate_limit_per_minute.unwrap_or(1);
+        require("operational.rate_limit_per_minute", (1..=100_000_000).contains(&limit), || {
+            "1 to 100000000".to_owned()
+        })?;
+        let message = operational.maintenance_message.chars().count();
+        require("operational.maintenance_message", (1..=500).contains(&message), || {
+            "1 to 500 characters".to_owned()
         })
     }
 

@@ -150,6 +150,10 @@ identifiers! {
     TokenId = "tok";
     /// One HTTP request.
     RequestId = "req";
+    /// A new API key on its way to its owner.
+    KeyDeliveryId = "kdlv";
+    /// A webhook on its way to its target.
+    WebhookDeliveryId = "wdlv";
 }
 
 /// An organization (tenant): `org_` and nine base-62 digits, seven of the time and two random. It is short

@@ -1,11 +1,12 @@
 //! Reads the document field by field. Every module carries this, so it is one reader for all sections instead of a
 //! generated decoder for each: a fifth of the size, and it knows the path of what it refuses.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::{ConfigurationError, Environment, LogLevel};
+use super::{Area, ConfigurationError, Environment, LogLevel};
 use crate::id::OrganizationId;
 use crate::jwt::Algorithm;
 use crate::password::PasswordCost;
@@ -157,6 +158,26 @@ impl Field for ipnet::IpNet {
 impl Field for Environment {
     fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
         word(value, path, [("live", Self::Live), ("test", Self::Test)])
+    }
+}
+
+impl Field for Area {
+    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
+        word(value, path, [("health", Self::Health), ("admin", Self::Admin), ("webhooks", Self::Webhooks)])
+    }
+}
+
+/// Things by their names.
+impl<T: Field> Field for BTreeMap<String, T> {
+    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
+        let Value::Object(members) = value else { return Err(refused(path, "an object")) };
+        members
+            .into_iter()
+            .map(|(name, member)| {
+                let member = T::read(member, &join(path, &name))?;
+                Ok((name, member))
+            })
+            .collect()
     }
 }
 

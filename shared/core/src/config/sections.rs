@@ -6,7 +6,9 @@ use crate::password::PasswordCost;
 use crate::time::Duration;
 
 use super::reader::section;
-use super::{Environment, LogLevel, first_organization};
+use super::secrets::SecretsConfiguration;
+use super::webhooks::{SecurityConfiguration, WebhooksConfiguration};
+use super::{Area, Environment, LogLevel, first_organization};
 
 section! {
     /// The whole document.
@@ -36,6 +38,16 @@ section! {
         notification: NotificationConfiguration = NotificationConfiguration::default(),
         /// API keys.
         api_keys: ApiKeyConfiguration = ApiKeyConfiguration::default(),
+        /// Switches, and what they are until somebody sets them at run time.
+        operational: OperationalConfiguration = OperationalConfiguration::default(),
+        /// Where secrets come from.
+        secrets: SecretsConfiguration = SecretsConfiguration::default(),
+        /// Who may send webhooks at all.
+        security: SecurityConfiguration = SecurityConfiguration::default(),
+        /// Webhooks that are taken in.
+        webhooks: WebhooksConfiguration = WebhooksConfiguration::default(),
+        /// Requests to addresses that users name.
+        outbound: OutboundConfiguration = OutboundConfiguration::default(),
         /// Browsers.
         cors: CorsConfiguration = CorsConfiguration::default(),
         /// Traces, metrics and logs.
@@ -169,6 +181,43 @@ section! {
         rate_limit_default: u32 = 1000,
         /// How long the old key works after a rotation where the caller does not say.
         default_overlap: Duration = Duration::from_hours(24),
+        /// How much randomness a key has, in bytes. 32 to 64.
+        secret_bytes: u32 = 32,
+        /// How long an instance may remember that a key works: a revocation is seen that much later, and the answer says
+        /// when the key was looked up. `0s`, the default: every verification looks. At most 60 s.
+        verification_cache: Duration = Duration::from_seconds(0),
+    }
+}
+
+section! {
+    /// Switches, and what they are until somebody sets them at run time (`/api/v1/flags`).
+    pub struct OperationalConfiguration {
+        /// Whether limits are enforced.
+        rate_limiting_enabled: bool = true,
+        /// Requests a minute of a whole organization, over all its keys and sessions; none where absent.
+        rate_limit_per_minute: Option<u32> = None,
+        /// Whether everything is logged, whatever `monitoring.logging.level` says.
+        verbose_logging: bool = false,
+        /// Whether requests are turned away with 503.
+        maintenance_mode: bool = false,
+        /// What is said then.
+        maintenance_message: String = "System is under maintenance".to_owned(),
+        /// When to come back: `Retry-After`.
+        maintenance_retry_after: Duration = Duration::from_seconds(300),
+        /// What is served nevertheless: `health`, `admin` (signing in and administration), `webhooks` (their intake).
+        maintenance_serves: Vec<Area> = vec![Area::Health, Area::Admin],
+        /// A switch is seen everywhere within this time. 1 s to 60 s.
+        flags_max_age: Duration = Duration::from_seconds(5),
+    }
+}
+
+section! {
+    /// Requests to addresses that users name: deliveries of keys.
+    pub struct OutboundConfiguration {
+        /// Whether `http://` is good enough. For tests.
+        allow_http: bool = false,
+        /// Whether addresses of private networks and of this machine may be called.
+        allow_private_addresses: bool = false,
     }
 }
 

@@ -1,0 +1,138 @@
+//! A key as a verification sees it.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{LAST_USED_GRAIN, rate_limit};
+use crate::credential::CredentialHash;
+use crate::grants_column;
+use crate::id::{KeyId, OrganizationId, UserId};
+use crate::permission::{Grants, Permission};
+use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::time::Timestamp;
+use crate::user::{UserStatus, read_grants};
+
+/// A key as a verification sees it.
+#[derive(Debug)]
+pub struct PresentedKey {
+    /// Its id.
+    pub key_id: KeyId,
+    /// What people call it.
+    pub name: String,
+    /// Whose it is.
+    pub owner_id: UserId,
+    /// The owner's name.
+    pub owner_username: String,
+    /// Requests per minute.
+    pub rate_limit: u32,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    last_used: Option<Timestamp>,
+    permissions: Vec<Permission>,
+    owner_grants: Grants,
+    owner_status: UserStatus,
+    stored_status: String,
+}
+
+/// Why a key does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyRefusal {
+    /// No such key: mistyped, of another deployment, or made up.
+    Unknown,
+    /// Past its date.
+    Expired,
+    /// Somebody ended it.
+    Revoked,
+    /// Its owner may not act.
+    OwnerInactive,
+}
+
+impl KeyRefusal {
+    /// Its word in the API, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::OwnerInactive => "owner_inactive",
+        }
+    }
+}
+
+impl PresentedKey {
+    /// Finds a key by the hash of its secret, working or not.
+    #[must_use]
+    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
+        Statement::new(concat!(
+            "SELECT api_keys.key_id, api_keys.name, api_keys.owner_id, api_keys.permissions, api_keys.rate_limit, \
+             api_keys.status, api_keys.expires_at, api_keys.last_used, users.username, \
+             users.status AS owner_status, ",
+            grants_column!("users"),
+            " FROM api_keys JOIN users ON users.org_id = api_keys.org_id AND users.user_id = api_keys.owner_id \
+             WHERE api_keys.org_id = ?1 AND api_keys.key_hash = ?2 AND users.deleted_at IS NULL"
+        ))
+        .bind(organization)
+        .bind(hash)
+    }
+
+    /// Whether it works now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn check(&self, now: Timestamp) -> Result<(), KeyRefusal> {
+        if self.stored_status == "revoked" {
+            return Err(KeyRefusal::Revoked);
+        }
+        if self.stored_status != "active" || now >= self.expires_at {
+            return Err(KeyRefusal::Expired);
+        }
+        if self.owner_status != UserStatus::Active {
+            return Err(KeyRefusal::OwnerInactive);
+        }
+        Ok(())
+    }
+
+    /// What it may do: what it was given, less what its owner may no longer do.
+    #[must_use]
+    pub fn permissions(&self) -> Vec<Permission> {
+        self.permissions.iter().filter(|permission| self.owner_grants.allow(permission)).cloned().collect()
+    }
+
+    /// Whether this use is worth writing down.
+    #[must_use]
+    pub fn is_use_due(&self, now: Timestamp) -> bool {
+        self.last_used.is_none_or(|last_used| now >= last_used.after(LAST_USED_GRAIN))
+    }
+
+    /// Writes a use down.
+    #[must_use]
+    pub fn note_use(organization: &OrganizationId, key_id: &KeyId, now: Timestamp) -> Statement {
+        Statement::new(
+            "UPDATE api_keys SET last_used = ?3 WHERE org_id = ?1 AND key_id = ?2 AND \
+             (last_used IS NULL OR last_used < ?3)",
+        )
+        .bind(organization)
+        .bind(key_id)
+        .bind(now)
+    }
+}
+
+impl FromRow for PresentedKey {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            key_id: KeyId::from_column(row, "key_id")?,
+            name: row.text("name")?.to_owned(),
+            owner_id: UserId::from_column(row, "owner_id")?,
+            owner_username: row.text("username")?.to_owned(),
+            rate_limit: rate_limit(row)?,
+            expires_at: Timestamp::from_millis(row.integer("expires_at")?),
+            last_used: row.optional_integer("last_used")?.map(Timestamp::from_millis),
+            permissions: row.json("permissions")?,
+            owner_grants: read_grants(row)?,
+            owner_status: row.text("owner_status")?.parse()?,
+            stored_status: row.text("status")?.to_owned(),
+        })
+    }
+}
