@@ -7,6 +7,7 @@ pub mod directory;
 pub mod health;
 pub mod hostile;
 pub mod keyring;
+pub mod limits;
 pub mod lockout;
 pub mod oauth;
 pub mod organizations;
@@ -63,6 +64,7 @@ pub async fn run_all(deployment: &crate::Deployment) {
     api_keys::are_created_once(deployment).await;
     api_keys::expire_by_schedule(deployment).await;
     api_keys::a_key_is_a_credential(deployment).await;
+    limits::a_key_is_bound_to_addresses(deployment).await;
     passwords::are_changed(deployment).await;
     passwords::are_not_used_again(deployment).await;
     passwords::are_reset_by_an_administrator(deployment).await;

@@ -61,6 +61,51 @@ async fn a_refusal_is_not_kept() {
     deployment.check().await;
 }
 
+/// With an organization's own limit: over all its keys and sessions, none of it used up by keys that nobody has; and
+/// verifications may be remembered where the configuration says so.
+#[tokio::test]
+async fn an_organization_keeps_to_its_limit() {
+    let mut configuration = iam_tests::scenarios::configuration();
+    configuration["operational"] = json!({"rate_limit_per_minute": 40});
+    configuration["api_keys"] = json!({"verification_cache": "30s"});
+    let (deployment, _host) = iam_tests::native::start(Setup::new(&configuration));
+    let admin = deployment.administrator().await;
+    let mut accepted = 0;
+    let body =
+        json!({"name": "one", "permissions": [{"resource": "api_keys", "action": "read", "scope": "own"}]});
+    let created = admin.post("/api/v1/auth/keys", &body).await.expect(201);
+    accepted += 1;
+    let made_up = iam_core::credential::Credential::new(
+        "cronos_sk_live_",
+        &"org_000000001".parse().unwrap(),
+        &[7; iam_core::credential::SECRET_BYTES],
+    );
+    let verify = async |key: &str| {
+        deployment.client().post("/api/v1/auth/keys/verify", &json!({"api_key": key})).await.expect(200)
+    };
+    let mut looked_up = std::collections::BTreeSet::new();
+    for turn in 0..100 {
+        assert_eq!(verify(made_up.reveal()).await.json["reason"], "unknown");
+        let is_accepted = if turn % 3 == 0 {
+            let answer = admin.get("/api/v1/auth/me").await;
+            assert!(answer.status == 200 || answer.text_at("/code") == "rate_limited", "{}", answer.text);
+            assert!(answer.headers.contains_key("ratelimit"));
+            answer.status == 200
+        } else {
+            let answer = verify(created.text_at("/api_key")).await;
+            assert!(
+                answer.headers["ratelimit-policy"].to_str().unwrap().contains("\"organization\";q=40;w=60")
+            );
+            looked_up.extend(answer.json["looked_up_at"].as_str().map(str::to_owned));
+            answer.json["valid"] == true
+        };
+        accepted += usize::from(is_accepted);
+    }
+    assert!((38..=40).contains(&accepted), "{accepted} of 40");
+    assert!(looked_up.len() < 20, "{} look-ups", looked_up.len());
+    deployment.check().await;
+}
+
 /// No statement's cost may grow with the number of users, keys, sessions or audit records: each table is searched
 /// by more than its organization, or read in order up to a LIMIT.
 #[tokio::test]
@@ -88,10 +133,11 @@ fn is_wide(sql: &str, steps: &[String]) -> bool {
             .any(|made| *made == format!("CO-ROUTINE {name}") || *made == format!("MATERIALIZE {name}"))
     };
     steps.iter().any(|step| {
-        // Of organizations it is the whole key.
+        // Of organizations, and of flags, it is the whole key.
         let searches_organization_alone = step.starts_with("SEARCH")
             && step.ends_with("(org_id=?)")
-            && !step.starts_with("SEARCH organizations ");
+            && !step.starts_with("SEARCH organizations ")
+            && !step.starts_with("SEARCH flags ");
         let scans =
             step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE") && !step.contains("CONSTANT ROW");
         (searches_organization_alone && !is_page && !is_total)

@@ -5,7 +5,7 @@ mod unseal;
 
 use iam_core::break_glass::ListedCredential;
 use iam_core::permission::Scope;
-use iam_service::{Access, Function, Route};
+use iam_service::{Access, Area, Function, Route};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ const CREDENTIALS: &str = "/api/v1/break-glass";
 #[must_use]
 pub fn function() -> Function {
     let manage = || Access::permission("break_glass", "manage", Scope::Organization);
-    Function::new("break-glass", "Lets administrators in when nothing else does")
+    Function::new("break-glass", "Lets administrators in when nothing else does").area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .uses_notifications()

@@ -6,7 +6,7 @@ mod secrets;
 
 use iam_core::client::ListedClient;
 use iam_core::permission::Scope;
-use iam_service::{Access, Function, Route};
+use iam_service::{Access, Area, Function, Route};
 
 iam_service::deploy!(function);
 
@@ -30,7 +30,7 @@ fn delete() -> Access {
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("clients", "Administers the OAuth clients of service accounts")
+    Function::new("clients", "Administers the OAuth clients of service accounts").area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(

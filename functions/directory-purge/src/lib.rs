@@ -3,7 +3,7 @@
 
 use iam_core::directory::purge::{DueUser, ROWS_PER_STATEMENT, forget, purge};
 use iam_core::id::LogId;
-use iam_service::{ApiError, Context, Function};
+use iam_service::{ApiError, Area, Context, Function};
 
 iam_service::deploy!(function, scheduled);
 
@@ -13,12 +13,10 @@ const MAX_BATCHES: usize = 20;
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("directory-purge", "Purges deleted users and ended sessions").uses_database().schedule(
-        "directory-purge",
-        "/internal/scheduled/directory-purge",
-        "17 * * * *",
-        run,
-    )
+    Function::new("directory-purge", "Purges deleted users and ended sessions")
+        .area(Area::Admin)
+        .uses_database()
+        .schedule("directory-purge", "/internal/scheduled/directory-purge", "17 * * * *", run)
 }
 
 /// Running it twice, or again after it died half-way, does no harm.

@@ -3,13 +3,14 @@
 mod groups;
 mod members;
 
-use iam_service::Function;
+use iam_service::{Area, Function};
 
 iam_service::deploy!(function);
 
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let function = Function::new("groups", "Administers groups").uses_database().uses_master_key();
+    let function =
+        Function::new("groups", "Administers groups").area(Area::Admin).uses_database().uses_master_key();
     [groups::routes(), members::routes()].into_iter().flatten().fold(function, Function::route)
 }

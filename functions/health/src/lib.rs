@@ -7,7 +7,7 @@ use http::StatusCode;
 use iam_core::permission::Scope;
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
-use iam_service::{Access, ApiError, Caller, Context, Function, Json, Route};
+use iam_service::{Access, ApiError, Area, Caller, Context, Function, Json, Route};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -21,6 +21,7 @@ const SLOW_MS: i64 = 1_000;
 pub fn function() -> Function {
     let read = Access::permission("health", "read", Scope::Organization);
     Function::new("health", "Tells how the product does")
+        .area(Area::Health)
         .uses_database()
         .uses_key_value()
         .route(

@@ -10,7 +10,7 @@ use iam_core::keyring::{
 };
 use iam_core::permission::Scope;
 use iam_core::time::Timestamp;
-use iam_service::{Access, ApiError, Caller, Context, Function, Json, Route, new_key};
+use iam_service::{Access, ApiError, Area, Caller, Context, Function, Json, Route, new_key};
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::SECURITY_EVENTS;
 use schemars::JsonSchema;
@@ -26,7 +26,7 @@ const MAX_REASON_CHARACTERS: usize = 256;
 pub fn function() -> Function {
     let read = Access::permission("keyring", "read", Scope::Organization);
     let manage = Access::permission("keyring", "manage", Scope::Organization);
-    Function::new("keyring", "Shows and rotates the keys that sign tokens")
+    Function::new("keyring", "Shows and rotates the keys that sign tokens").area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(

@@ -12,7 +12,8 @@ use iam_core::id::{OrganizationId, SessionId, UserId};
 use iam_core::session_view::Session;
 use iam_core::user::SignInUser;
 use iam_service::{
-    Access, ApiError, Context, Created, Function, Json, Route, access_claims, check_origin, session_cookie,
+    Access, ApiError, Area, Context, Created, Function, Json, Route, access_claims, check_origin,
+    session_cookie,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub fn function() -> Function {
     const ONE_ANSWER: &str = "An unknown user, a wrong password and a suspended user get the same answer after the same \
                               work. After too many failures nothing is looked at for a while: 429 with `Retry-After`.";
     Function::new("login", "Signs people in")
+        .area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(

@@ -16,6 +16,7 @@ pub const HEADERS: &str = "IAM_OTLP_HEADERS";
 #[must_use]
 pub fn function() -> Function {
     Function::new("metrics-push", "Delivers traces, metrics and logs to a collector")
+        .always_open()
         .calls_only(&[])
         .uses_secret(HEADERS)
         .connects_to(&["http://*:*", "https://*:*"])

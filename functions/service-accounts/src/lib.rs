@@ -4,7 +4,7 @@ mod accounts;
 
 use iam_core::permission::Scope;
 use iam_core::service_account::ServiceAccount;
-use iam_service::{Access, Function, Route};
+use iam_service::{Access, Area, Function, Route};
 
 iam_service::deploy!(function);
 
@@ -14,7 +14,7 @@ const ACCOUNT: &str = "/api/v1/service-accounts/{user_id}";
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let function = Function::new("service-accounts", "Administers service accounts");
+    let function = Function::new("service-accounts", "Administers service accounts").area(Area::Admin);
     with_accounts(function.uses_database().uses_master_key())
 }
 

@@ -1,6 +1,6 @@
 //! `POST /api/v1/auth/refresh`: a refresh token for a new access token and the next refresh token.
 
-use iam_service::{Access, ApiError, Context, Function, Json, Route, exchange_refresh_token};
+use iam_service::{Access, ApiError, Area, Context, Function, Json, Route, exchange_refresh_token};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("token-refresh", "Exchanges refresh tokens").uses_database().uses_master_key().route(
+    Function::new("token-refresh", "Exchanges refresh tokens").area(Area::Admin).uses_database().uses_master_key().route(
         Route::post("/api/v1/auth/refresh", Access::public(), refresh)
             .summary("Exchanges a refresh token for a new pair of tokens")
             .description(

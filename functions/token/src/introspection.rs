@@ -161,7 +161,7 @@ async fn access_token(
     organization: &OrganizationId,
     text: &str,
 ) -> Result<Option<ActiveToken>, ApiError> {
-    let Some(ValidToken { claims, session }) = holds(context, organization, text).await? else {
+    let Some(ValidToken { claims, session, .. }) = holds(context, organization, text).await? else {
         return Ok(None);
     };
     Ok(Some(ActiveToken {

@@ -11,7 +11,7 @@ use iam_core::password;
 use iam_core::password::policy::{self, Names};
 use iam_core::permission::Scope;
 use iam_service::{
-    Access, ApiError, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,
+    Access, ApiError, Area, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ const PATH: &str = "/api/v1/users";
 #[must_use]
 pub fn function() -> Function {
     let write = Access::permission("users", "write", Scope::Organization);
-    Function::new("user-create", "Creates users").uses_database().uses_master_key().route(
+    Function::new("user-create", "Creates users").area(Area::Admin).uses_database().uses_master_key().route(
         Route::post(PATH, write, create)
             .summary("Creates a user")
             .description(

@@ -4,7 +4,7 @@ mod export;
 
 use iam_core::directory::import::ImportLine;
 use iam_core::permission::Scope;
-use iam_service::{Access, Function, Route};
+use iam_service::{Access, Area, Function, Route};
 
 use export::ExportQuery;
 
@@ -17,7 +17,7 @@ const MEDIA_TYPE: &str = "application/x-ndjson";
 #[must_use]
 pub fn function() -> Function {
     let may = Access::permission("users", "read", Scope::Organization);
-    Function::new("user-export", "Exports users")
+    Function::new("user-export", "Exports users").area(Area::Admin)
         .uses_database()
         .route(
             Route::get("/api/v1/users/export", may, export::export)

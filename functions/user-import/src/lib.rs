@@ -4,7 +4,7 @@ mod import;
 
 use iam_core::directory::import::ImportLine;
 use iam_core::permission::Scope;
-use iam_service::{Access, Function, Route};
+use iam_service::{Access, Area, Function, Route};
 
 use import::ImportReport;
 
@@ -17,7 +17,7 @@ const MEDIA_TYPE: &str = "application/x-ndjson";
 #[must_use]
 pub fn function() -> Function {
     let may = Access::permission("users", "manage", Scope::Organization);
-    Function::new("user-import", "Imports users")
+    Function::new("user-import", "Imports users").area(Area::Admin)
         .uses_database()
         .route(
             Route::post("/api/v1/users/import", may, import::import)

@@ -8,7 +8,7 @@ use http::{HeaderValue, header};
 use iam_core::directory::DirectoryUser;
 use iam_core::id::UserId;
 use iam_core::permission::Scope;
-use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route};
+use iam_service::{Access, ApiError, Area, Caller, Context, Function, Id, Json, Route};
 
 use change::PatchUserRequest;
 use list::{ListUsersQuery, ListUsersResponse};
@@ -22,7 +22,7 @@ const USER: &str = "/api/v1/users/{user_id}";
 #[must_use]
 pub fn function() -> Function {
     let may = |action| Access::permission("users", action, Scope::Organization);
-    Function::new("users", "Shows, finds and changes users")
+    Function::new("users", "Shows, finds and changes users").area(Area::Admin)
         .uses_database()
         .route(
             Route::get(USERS, may("read"), list::list)

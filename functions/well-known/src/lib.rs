@@ -11,7 +11,7 @@ use http::{HeaderMap, Uri};
 use iam_core::id::OrganizationId;
 use iam_core::jwk::Jwk;
 use iam_core::time::Duration;
-use iam_service::{Access, ApiError, Context, Function, Id, Route};
+use iam_service::{Access, ApiError, Area, Context, Function, Id, Route};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ const DEPLOYMENT_MAX_AGE: Duration = Duration::from_seconds(3600);
 pub fn function() -> Function {
     let keys = "The keys that verify access tokens: those that will sign soon, the one that signs, and those whose tokens \
                 have not all ended. May be cached for `max-age`; a new key signs no sooner than twice that.";
-    Function::new("well-known", "Publishes keys, metadata and the description of the API")
+    Function::new("well-known", "Publishes keys, metadata and the description of the API").area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(

@@ -17,12 +17,14 @@ mod listed;
 mod presented;
 mod revocation;
 mod rotation;
+mod usage;
 
 pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire};
 pub use listed::ListedKey;
 pub use presented::{KeyRefusal, PresentedKey};
 pub use revocation::{KEY_REVOKED_NOW, Revocation};
 pub use rotation::Rotation;
+pub use usage::KeyUsage;
 
 /// The longest name of a key, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 128;
@@ -32,9 +34,6 @@ pub const MAX_PERMISSIONS: usize = 64;
 
 /// How many keys a page of the list holds at most.
 pub const MAX_PAGE: u32 = 100;
-
-/// Last use is written at most this often.
-pub const LAST_USED_GRAIN: Duration = Duration::from_seconds(300);
 
 /// Whether a key works. Time decides before the stored word: a key past its date is expired even before the
 /// scheduled job has said so.

@@ -77,20 +77,23 @@ impl Lease {
         .bind(now)
     }
 
-    /// Leases `wanted` of what a subject has left of `limit`.
+    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a key, if that works: otherwise anybody
+    /// could use up an organization's limit with keys that nobody has.
     #[must_use]
     pub fn of_subject(
         organization: &OrganizationId,
         subject: &str,
         limit: u32,
         wanted: u32,
+        key: Option<&CredentialHash>,
         now: Timestamp,
     ) -> Statement {
         Statement::new(concat!(
             "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, ?2, ?4 % 64, ?4, given, \
              given FROM (SELECT MIN(?3, MAX(1, ?6 / ?5), ?6 - used) AS given FROM (SELECT (",
             used!("?2", "?4"),
-            ") AS used)) WHERE given > 0",
+            ") AS used)) WHERE given > 0 AND (?7 IS NULL OR EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_hash = ?7 \
+             AND status = 'active' AND expires_at > ?8))",
             store!()
         ))
         .bind(organization)
@@ -99,6 +102,8 @@ impl Lease {
         .bind(now.as_seconds())
         .bind(LARGEST_SHARE)
         .bind(limit)
+        .bind(key)
+        .bind(now)
     }
 }
 

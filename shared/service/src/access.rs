@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri, header};
-use iam_core::api_key::PresentedKey;
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use iam_core::api_key::KeyRefusal;
 use iam_core::audit::{AuditEvent, Outcome};
 use iam_core::credential::{SCIM_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
 use iam_core::id::{KeyId, OrganizationId, ScimTokenId, SessionId, UserId};
@@ -19,17 +19,19 @@ use iam_core::user::SELF_GRANTS;
 use subtle::ConstantTimeEq;
 
 use crate::access_token::ValidToken;
+use crate::api_key::{RefusedKey, verify_key};
 use crate::context::Context;
 use crate::cookie;
 use crate::error::{ApiError, parse_credential};
 use crate::origin::check_cookie_use;
+use crate::rate_limit::{Charge, RateLimits};
 
 /// Who may call a route: a rule, and the check that enforces it. The check is a function pointer, so that a module
 /// whose routes never ask for an access token does not carry the cryptography that verifies one.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     pub(crate) rule: Rule,
-    admit: Admit,
+    pub(crate) admit: Admit,
 }
 
 /// Who may call, in words.
@@ -75,13 +77,6 @@ impl Access {
     #[must_use]
     pub fn internal() -> Self {
         Self { rule: Rule::Internal, admit: admit_internal }
-    }
-
-    /// Checks a request against the rule, and notes the caller on it.
-    pub(crate) async fn check(&self, request: &mut Request) -> Result<(), ApiError> {
-        let missing = || ApiError::internal("request without a context");
-        let context = request.extensions().get::<Context>().cloned().ok_or_else(missing)?;
-        (self.admit)(self.rule, &context, request).await
     }
 }
 
@@ -153,13 +148,14 @@ fn admit_caller<'a>(rule: Rule, context: &'a Context, request: &'a mut Request) 
         let Rule::Permission(resource, action, scope) = rule else {
             return Err(ApiError::internal("a route that asks for no permission"));
         };
-        let caller = identify(context, request.method(), request.uri(), request.headers()).await?;
+        let (caller, limits) = identify(context, request.method(), request.uri(), request.headers()).await?;
         let permission = Permission::new(resource, action, scope);
         if !caller.grants.allow(&permission) {
             let cause = format!("user {} lacks {permission}", caller.user_id);
             return Err(ApiError::forbidden(&permission).cause(cause));
         }
         request.extensions_mut().insert(Arc::new(caller));
+        request.extensions_mut().insert(limits);
         Ok(())
     })
 }
@@ -189,7 +185,7 @@ async fn identify(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Caller, ApiError> {
+) -> Result<(Caller, RateLimits), ApiError> {
     match by_header(context, headers).await? {
         Some(caller) => Ok(caller),
         None => by_cookie(context, method, uri, headers).await,
@@ -202,14 +198,14 @@ async fn identify(
 /// # Errors
 /// 401 where there is no credential, or none that holds.
 pub async fn authenticate(context: &Context, headers: &HeaderMap) -> Result<Caller, ApiError> {
-    by_header(context, headers).await?.ok_or_else(credential_missing)
+    by_header(context, headers).await?.map(|(caller, _)| caller).ok_or_else(credential_missing)
 }
 
 fn credential_missing() -> ApiError {
     ApiError::unauthorized("credential_missing", "send an access token or an API key")
 }
 
-async fn by_header(context: &Context, headers: &HeaderMap) -> Result<Option<Caller>, ApiError> {
+async fn by_header(context: &Context, headers: &HeaderMap) -> Result<Option<(Caller, RateLimits)>, ApiError> {
     let api_key = headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default());
     match (bearer(headers)?, api_key) {
         (Some(_), Some(_)) => {
@@ -224,9 +220,9 @@ async fn by_header(context: &Context, headers: &HeaderMap) -> Result<Option<Call
     }
 }
 
-async fn by_access_token(context: &Context, text: &str) -> Result<Caller, ApiError> {
-    let token = ValidToken::verify(context, text).await?;
-    Ok(caller_of(context, &token.claims.org, token.session))
+async fn by_access_token(context: &Context, text: &str) -> Result<(Caller, RateLimits), ApiError> {
+    let token = ValidToken::of_bearer(context, text).await?;
+    Ok((caller_of(context, &token.claims.org, token.session), token.limits))
 }
 
 async fn by_cookie(
@@ -234,16 +230,21 @@ async fn by_cookie(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Caller, ApiError> {
+) -> Result<(Caller, RateLimits), ApiError> {
     let value = cookie::find(headers, &context.configuration().session.cookie_name)?;
     let value = value.ok_or_else(credential_missing)?;
     check_cookie_use(method, uri, headers, context.configuration())?;
     let credential = parse_credential(SESSION_TOKEN_PREFIX, value)?;
     let organization = credential.organization();
-    let find = LiveSession::find_by_cookie(organization, &credential.hash());
-    let rows = context.db(organization).run(find).await?;
-    let session = live(context, rows.decode_first()?)?;
-    Ok(caller_of(context, organization, session))
+    let hash = credential.hash();
+    let charge = Charge::plan(context, organization, None);
+    let mut questions = vec![LiveSession::find_by_cookie(organization, &hash)];
+    questions.extend(charge.statements());
+    let mut rows = context.db(organization).batch(questions).await?.into_iter();
+    let session = live(context, rows.next().unwrap_or_default().decode_first()?)
+        .inspect_err(|_| charge.give_back_unsettled())?;
+    let limits = charge.settle(0, rows)??;
+    Ok((caller_of(context, organization, session), limits))
 }
 
 /// The session, if it holds.
@@ -275,24 +276,32 @@ pub(crate) fn note_use(context: &Context, organization: &OrganizationId, session
     }
 }
 
-async fn by_api_key(context: &Context, text: &str) -> Result<Caller, ApiError> {
+async fn by_api_key(context: &Context, text: &str) -> Result<(Caller, RateLimits), ApiError> {
     let credential = parse_credential(&context.configuration().api_key_prefix(), text)?;
-    let organization = credential.organization().clone();
-    let rows = context.db(&organization).run(PresentedKey::find(&organization, &credential.hash())).await?;
-    let key =
-        rows.decode_first::<PresentedKey>()?.ok_or_else(|| ApiError::invalid_token("unknown API key"))?;
-    key.check(context.now).map_err(|refusal| ApiError::invalid_token(refusal.as_str()))?;
-    if key.is_use_due(context.now) {
-        context
-            .defer_statement(&organization, PresentedKey::note_use(&organization, &key.key_id, context.now));
-    }
-    Ok(Caller {
-        organization,
+    let verification = match verify_key(context, &credential, context.client_address).await? {
+        Ok(verification) => verification,
+        Err(refused) => return Err(key_refused(refused)),
+    };
+    let key = verification.key;
+    let caller = Caller {
+        organization: credential.organization().clone(),
         grants: Grants::from_permissions(&key.permissions()),
-        user_id: key.owner_id,
-        username: key.owner_username,
-        credential: CallerCredential::ApiKey(key.key_id),
-    })
+        user_id: key.owner_id.clone(),
+        username: key.owner_username.clone(),
+        credential: CallerCredential::ApiKey(key.key_id.clone()),
+    };
+    Ok((caller, verification.limits))
+}
+
+fn key_refused(refused: RefusedKey) -> ApiError {
+    match (refused.reason, refused.limited) {
+        (_, Some(limited)) => limited.into(),
+        (KeyRefusal::AddressNotAllowed, None) => {
+            let detail = "this API key may not be used from this address";
+            ApiError::new(StatusCode::FORBIDDEN, "address_not_allowed", detail)
+        }
+        (reason, None) => ApiError::invalid_token(reason.as_str()),
+    }
 }
 
 async fn authenticate_scim(context: &Context, headers: &HeaderMap) -> Result<ScimClient, ApiError> {

@@ -10,6 +10,7 @@ use iam_core::session::LiveSession;
 use crate::access::{Admission, Rule, bearer, live, note_use};
 use crate::context::Context;
 use crate::error::ApiError;
+use crate::rate_limit::{Charge, RateLimits};
 
 /// An access token that holds, and the session that it belongs to.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub struct ValidToken {
     pub claims: AccessClaims,
     /// Its session, alive.
     pub session: LiveSession,
+    /// The limits that it counts towards.
+    pub(crate) limits: RateLimits,
 }
 
 impl ValidToken {
@@ -26,18 +29,40 @@ impl ValidToken {
     /// # Errors
     /// 401 where one of them does not hold.
     pub async fn verify(context: &Context, text: &str) -> Result<Self, ApiError> {
+        Self::verify_charged(context, text, false).await
+    }
+
+    /// The same for its bearer, who counts towards the limits.
+    ///
+    /// # Errors
+    /// 401 where one of them does not hold; 429 over a limit.
+    pub(crate) async fn of_bearer(context: &Context, text: &str) -> Result<Self, ApiError> {
+        Self::verify_charged(context, text, true).await
+    }
+
+    async fn verify_charged(context: &Context, text: &str, is_charged: bool) -> Result<Self, ApiError> {
         let refused = |error: TokenError| ApiError::invalid_token(error.reason());
         let token = UnverifiedToken::parse(text).map_err(refused)?;
         let claims = token.claims();
         let jwt = &context.configuration().jwt;
         token.check(&jwt.issuer, &jwt.audience, context.now).map_err(refused)?;
-        let find = LiveSession::find(&claims.org, &claims.sid);
-        let rows = context.instance.keyring.verify_with(context, &claims.org, text, &token, find).await?;
-        let session = live(context, rows.decode_first()?)?;
+        let charge = if is_charged {
+            Charge::plan(context, &claims.org, None)
+        } else {
+            Charge::none(context, &claims.org)
+        };
+        let mut questions = vec![LiveSession::find(&claims.org, &claims.sid)];
+        questions.extend(charge.statements());
+        let verified =
+            context.instance.keyring.verify_with(context, &claims.org, text, &token, questions).await;
+        let mut answers = verified.inspect_err(|_| charge.give_back_unsettled())?.into_iter();
+        let found = answers.next().unwrap_or_default().decode_first()?;
+        let session = live(context, found).inspect_err(|_| charge.give_back_unsettled())?;
+        let limits = charge.settle(0, answers)??;
         if session.user_id != claims.sub {
             return Err(ApiError::invalid_token("session of another user"));
         }
-        Ok(Self { claims: claims.clone(), session })
+        Ok(Self { claims: claims.clone(), session, limits })
     }
 }
 
@@ -46,8 +71,9 @@ pub(crate) fn admit<'a>(_: Rule, context: &'a Context, request: &'a mut Request)
     Box::pin(async move {
         let missing = || ApiError::unauthorized("credential_missing", "send an access token");
         let text = bearer(request.headers())?.ok_or_else(missing)?;
-        let token = ValidToken::verify(context, text).await?;
+        let token = ValidToken::of_bearer(context, text).await?;
         note_use(context, &token.claims.org, &token.session);
+        request.extensions_mut().insert(token.limits.clone());
         request.extensions_mut().insert(Arc::new(token));
         Ok(())
     })

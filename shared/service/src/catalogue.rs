@@ -210,7 +210,7 @@ fn responses(declaration: &Declaration, generator: &mut SchemaGenerator) -> Valu
         responses.insert(answer.status.to_string(), response);
     }
     let problem = match declaration.style {
-        ErrorStyle::Problem => json!({"$ref": "#/components/responses/Problem"}),
+        ErrorStyle::Problem | ErrorStyle::Webhook => json!({"$ref": "#/components/responses/Problem"}),
         ErrorStyle::Scim => {
             json!({"description": "An RFC 7644 error", "content": {"application/scim+json": {}}})
         }

@@ -8,10 +8,13 @@ use http::request::Parts;
 use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::config::Configuration;
 use iam_core::id::{ENTROPY_BYTES, LogId, OrganizationId};
+use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
-use iam_edge::{Db, Host};
+use iam_edge::Host;
 
+use crate::database::Db;
 use crate::error::ApiError;
+use crate::flags::{self, Opening};
 use crate::instance::Instance;
 
 /// The longest user agent that is kept, in characters.
@@ -46,7 +49,16 @@ impl Context {
     /// The database of an organization.
     #[must_use]
     pub fn db(&self, organization: &OrganizationId) -> Db {
-        self.host.db(organization.as_str())
+        Db {
+            database: self.host.db(organization.as_str()),
+            instance: Arc::clone(&self.instance),
+            now: self.now,
+        }
+    }
+
+    /// Refuses where the product is under maintenance, as far as this instance knows.
+    pub(crate) fn check_maintenance(&self, opening: Opening) -> Result<(), ApiError> {
+        flags::check_maintenance(opening, &self.instance.flags.current(), &self.configuration().operational)
     }
 
     /// Fresh randomness.
@@ -96,11 +108,16 @@ impl Context {
     }
 
     /// Runs one statement after the answer. A failure is logged; nobody waits for it.
-    pub fn defer_statement(&self, organization: &OrganizationId, statement: iam_core::sql::Statement) {
+    pub fn defer_statement(&self, organization: &OrganizationId, statement: Statement) {
+        self.defer_batch(organization, vec![statement]);
+    }
+
+    /// The same with statements in one transaction.
+    pub fn defer_batch(&self, organization: &OrganizationId, statements: Vec<Statement>) {
         let context = self.clone();
         let db = self.db(organization);
         self.host.defer(async move {
-            if let Err(error) = db.run(statement).await {
+            if let Err(error) = db.batch(statements).await {
                 context.instance.log_failure(&context, "deferred statement failed", &error.to_string());
             }
         });

@@ -29,6 +29,8 @@ pub enum ErrorStyle {
     Scim,
     /// RFC 6749 section 5.2 `application/json`.
     OAuth,
+    /// Problems, but maintenance is `{"error": …, "status": "maintenance"}`.
+    Webhook,
 }
 
 /// The errors of RFC 6749 section 5.2, RFC 6750 section 3.1 and RFC 7009 section 2.2.1 that are codes of ours too.
@@ -250,7 +252,11 @@ impl ApiError {
     pub(crate) fn render(&self, style: ErrorStyle, request_id: &str) -> Response {
         let inner = &self.0;
         let (media_type, body) = match style {
-            ErrorStyle::Problem => {
+            ErrorStyle::Webhook if inner.code == "maintenance" => {
+                let body = serde_json::json!({"error": self.detail(), "status": inner.code});
+                ("application/json", serde_json::to_vec(&body))
+            }
+            ErrorStyle::Problem | ErrorStyle::Webhook => {
                 let problem = Problem {
                     kind: format!("urn:edge-iam:problem:{}", inner.code),
                     title: inner.status.canonical_reason().unwrap_or("Error"),

@@ -12,11 +12,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
+use iam_core::config::Area;
 
-use crate::access::Access;
+use crate::access::{Access, Rule};
 use crate::context::Context;
 use crate::error::{ApiError, ErrorStyle};
+use crate::flags::Opening;
 use crate::instance::{INTERNAL_TOKEN, MASTER_KEY, MASTER_KEY_PREVIOUS};
+use crate::rate_limit::RateLimits;
 
 /// How many round trips one run of a job takes at most. Nobody waits for a job, but it must end.
 const MAX_JOB_ROUND_TRIPS: u32 = 64;
@@ -31,6 +34,7 @@ pub struct Function {
     pub(crate) schedules: Vec<Schedule>,
     pub(crate) uses: Uses,
     pub(crate) router: Router,
+    opening: Opening,
 }
 
 /// What a function needs of its host, for the manifests.
@@ -51,6 +55,7 @@ pub(crate) struct Declaration {
     pub(crate) access: Access,
     pub(crate) style: ErrorStyle,
     pub(crate) round_trips: u32,
+    pub(crate) opening: Opening,
     #[cfg(not(target_family = "wasm"))]
     pub(crate) public: bool,
     #[cfg(not(target_family = "wasm"))]
@@ -71,7 +76,30 @@ impl Function {
     #[must_use]
     pub fn new(name: &'static str, summary: &'static str) -> Self {
         let uses = Uses { calls: vec!["metrics-push"], secrets: vec![INTERNAL_TOKEN], ..Uses::default() };
-        Self { name, summary, routes: Vec::new(), schedules: Vec::new(), uses, router: Router::new() }
+        Self {
+            name,
+            summary,
+            routes: Vec::new(),
+            schedules: Vec::new(),
+            uses,
+            router: Router::new(),
+            opening: Opening::Never,
+        }
+    }
+
+    /// Its routes, those that follow, belong to a part of the product that maintenance may leave open
+    /// (`operational.maintenance_serves`). Others are closed then, internal ones excepted.
+    #[must_use]
+    pub fn area(mut self, area: Area) -> Self {
+        self.opening = Opening::Of(area);
+        self
+    }
+
+    /// Its routes, those that follow, are served during maintenance too.
+    #[must_use]
+    pub fn always_open(mut self) -> Self {
+        self.opening = Opening::Always;
+        self
     }
 
     /// It uses the database.
@@ -126,7 +154,12 @@ impl Function {
     /// Adds a route, its access check in front of its handler.
     #[must_use]
     pub fn route(mut self, route: Route) -> Self {
-        let declaration = Arc::new(route.declaration);
+        let mut declaration = route.declaration;
+        declaration.opening = match declaration.access.rule {
+            Rule::Internal => Opening::Always,
+            _ => self.opening,
+        };
+        let declaration = Arc::new(declaration);
         let guarded = route.handler.layer(middleware::from_fn_with_state(Arc::clone(&declaration), guard));
         self.router = self.router.route(declaration.path, guarded);
         self.routes.push(declaration);
@@ -161,14 +194,29 @@ impl Function {
     }
 }
 
-/// Admits the caller or not, and notes on the answer which route it came from.
-async fn guard(State(declaration): State<Arc<Declaration>>, mut request: Request, next: Next) -> Response {
-    let mut response = match declaration.access.check(&mut request).await {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    };
+/// Admits the caller or not, and notes on the answer which route it came from and which limits it counts towards.
+async fn guard(State(declaration): State<Arc<Declaration>>, request: Request, next: Next) -> Response {
+    let answer = admitted(&declaration, request, next).await;
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     response.extensions_mut().insert(declaration);
     response
+}
+
+async fn admitted(declaration: &Declaration, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    let missing = || ApiError::internal("request without a context");
+    let context = request.extensions().get::<Context>().cloned().ok_or_else(missing)?;
+    // Flags come with an answer of the database. So they are looked at before the caller is, once that was looked up,
+    // and once more where the handler's own question was the first.
+    context.check_maintenance(declaration.opening)?;
+    (declaration.access.admit)(declaration.access.rule, &context, &mut request).await?;
+    context.check_maintenance(declaration.opening)?;
+    let limits = request.extensions_mut().remove::<RateLimits>();
+    let mut response = next.run(request).await;
+    context.check_maintenance(declaration.opening)?;
+    if let Some(limits) = limits {
+        limits.write(response.headers_mut());
+    }
+    Ok(response)
 }
 
 /// One route under declaration.
@@ -193,6 +241,7 @@ impl Route {
             access,
             style: ErrorStyle::default(),
             round_trips: 0,
+            opening: Opening::Never,
             #[cfg(not(target_family = "wasm"))]
             public: true,
             #[cfg(not(target_family = "wasm"))]
@@ -244,6 +293,13 @@ impl Route {
     #[must_use]
     pub fn oauth_errors(mut self) -> Self {
         self.declaration.style = ErrorStyle::OAuth;
+        self
+    }
+
+    /// Its clients want errors as webhooks' senders get them.
+    #[must_use]
+    pub fn webhook_errors(mut self) -> Self {
+        self.declaration.style = ErrorStyle::Webhook;
         self
     }
 

@@ -4,15 +4,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iam_core::config::{Configuration, DOCUMENT_VARIABLE, FIELD_VARIABLES, LogLevel};
+use iam_core::flags::StoredFlags;
 use iam_core::jwt::Algorithm;
 use iam_core::seal::{MasterKey, MasterKeys};
+use iam_core::time::Timestamp;
 use iam_edge::{Host, Secret};
 use iam_telemetry::{Attribute, Collector, LogRecord, Redaction, Resource, Settings, Severity};
 
 use crate::access::is_same_secret;
+use crate::api_key::KnownKeys;
 use crate::context::Context;
 use crate::error::ApiError;
+use crate::flags::KnownFlags;
 use crate::keyring::Keyring;
+use crate::rate_limit::RateLimiter;
 
 /// The host secret that seals stored secrets: 32 bytes, base64url.
 pub const MASTER_KEY: &str = "IAM_MASTER_KEY";
@@ -34,8 +39,14 @@ pub struct Instance {
     pub keyring: Keyring,
     /// Traces, metrics and logs.
     pub telemetry: Arc<Collector>,
+    /// What was leased of limits.
+    pub(crate) limiter: RateLimiter,
+    /// The switches that hold.
+    pub(crate) flags: KnownFlags,
+    /// Keys that were verified, where the configuration allows to remember them, and how often each was used.
+    pub(crate) api_keys: KnownKeys,
     /// When it started.
-    pub started_at: iam_core::time::Timestamp,
+    pub started_at: Timestamp,
     master_keys: Option<MasterKeys>,
     internal_token: Option<Secret>,
 }
@@ -69,8 +80,11 @@ impl Instance {
         }
         Ok(Self {
             telemetry: Collector::new(telemetry_settings(function, host, &configuration)?),
-            configuration,
             keyring: Keyring::default(),
+            limiter: RateLimiter::default(),
+            flags: KnownFlags::configured(&configuration.operational),
+            api_keys: KnownKeys::default(),
+            configuration,
             started_at: iam_edge::now(),
             master_keys: current.map(|current| MasterKeys::new(current, previous)),
             internal_token,
@@ -96,6 +110,23 @@ impl Instance {
     /// The internal token, to call another function with.
     pub(crate) fn internal_token(&self) -> Option<&Secret> {
         self.internal_token.as_ref()
+    }
+
+    /// Takes in the switches as they are stored.
+    pub(crate) fn learn_flags(&self, stored: StoredFlags, now: Timestamp) {
+        let flags = self.flags.learn(&self.configuration.operational, stored.settings, now);
+        self.telemetry.set_verbose(flags.verbose_logging);
+    }
+
+    /// Logs something that is wrong with this instance or what it reads.
+    pub(crate) fn log_problem(&self, message: &str, cause: &str) {
+        self.telemetry.log(LogRecord {
+            time: nanoseconds(),
+            severity: Severity::Error,
+            message: message.to_owned(),
+            attributes: vec![Attribute::new("error.cause", cause.to_owned())],
+            context: None,
+        });
     }
 
     /// Logs something that failed after the answer, or beside it.

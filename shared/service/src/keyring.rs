@@ -56,8 +56,8 @@ struct HeldKeys {
 }
 
 impl Keyring {
-    /// Verifies a token's signature and runs `question` about its session: in one round trip, whether the keys
-    /// are at hand or have to be read with it.
+    /// Verifies a token's signature and asks `questions` about its session and its limits: in one round trip, whether
+    /// the keys are at hand or have to be read with it. Where they are, a token that is made up asks nothing.
     ///
     /// # Errors
     /// 401 when the key is unknown or the signature is not its own.
@@ -67,19 +67,19 @@ impl Keyring {
         organization: &OrganizationId,
         text: &str,
         token: &UnverifiedToken<'_>,
-        question: Statement,
-    ) -> Result<Rows, ApiError> {
+        mut questions: Vec<Statement>,
+    ) -> Result<Vec<Rows>, ApiError> {
         let refused = |error: TokenError| ApiError::invalid_token(error.reason());
         let db = context.db(organization);
-        let (key, rows) = match self.look_up(organization, token, context.now) {
+        let (key, answers) = match self.look_up(organization, token, context.now) {
             LookUp::Known(key) => (key, None),
             LookUp::Unknown => return Err(refused(TokenError::UnknownKey)),
             LookUp::Unread => {
-                let batch = vec![StoredKey::all(organization, context.now), question.clone()];
-                let [keys, rows] = two(db.batch(batch).await?)?;
-                let keys = self.hold(organization, keys.decode()?, context.now);
-                let key = public_key(&keys, token, context.now);
-                (key.ok_or_else(|| refused(TokenError::UnknownKey))?, Some(rows))
+                questions.push(StoredKey::all(organization, context.now));
+                let mut answers = db.batch(std::mem::take(&mut questions)).await?;
+                let keys = answers.pop().unwrap_or_default().decode()?;
+                let key = public_key(&self.hold(organization, keys, context.now), token, context.now);
+                (key.ok_or_else(|| refused(TokenError::UnknownKey))?, Some(answers))
             }
         };
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
@@ -87,9 +87,9 @@ impl Keyring {
             verify(token, &key).await.map_err(refused)?;
             self.remember(digest, token.claims().exp, context.now);
         }
-        match rows {
-            Some(rows) => Ok(rows),
-            None => Ok(db.run(question).await?),
+        match answers {
+            Some(answers) => Ok(answers),
+            None => Ok(db.batch(questions).await?),
         }
     }
 

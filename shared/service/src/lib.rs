@@ -7,14 +7,17 @@
 mod access;
 mod access_token;
 mod address;
+mod api_key;
 #[cfg(not(target_family = "wasm"))]
 pub mod catalogue;
 mod context;
 mod cookie;
 mod cors;
+mod database;
 mod documentation;
 mod error;
 pub mod field;
+mod flags;
 mod form;
 mod function;
 mod idempotency;
@@ -26,22 +29,27 @@ mod notification;
 mod origin;
 pub mod page;
 pub mod password;
+mod rate_limit;
 mod refresh;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};
 pub use access_token::{BearerToken, ValidToken};
+pub use api_key::{KeyVerification, RefusedKey, verify_key};
 pub use context::Context;
 pub use cookie::{clear_session_cookie, session_cookie};
+pub use database::Db;
 pub use error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem};
 pub use form::Form;
 pub use function::{Function, Route};
+pub use iam_core::config::Area;
 pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
 pub use keyring::{Keyring, access_claims, new_key};
 pub use notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
 pub use origin::check_origin;
+pub use rate_limit::{RateLimited, RateLimits};
 pub use refresh::{RefreshRefusal, Refreshed, exchange_refresh_token};
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, RoundTrips, Service};
 

@@ -1,6 +1,7 @@
 //! What an instance gathers between two hand-overs.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -72,6 +73,7 @@ pub struct Collector {
     settings: Settings,
     sampler: Sampler,
     gathered: Mutex<Gathered>,
+    is_verbose: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -127,13 +129,24 @@ impl Collector {
     pub fn new(settings: Settings) -> Arc<Self> {
         subscriber::install();
         let sampler = Sampler::new(settings.sample_rate, settings.honour_caller);
-        Arc::new(Self { settings, sampler, gathered: Mutex::default() })
+        Arc::new(Self { settings, sampler, gathered: Mutex::default(), is_verbose: AtomicBool::new(false) })
     }
 
     /// The collector of the request that is being answered here and now.
     #[must_use]
     pub fn current() -> Option<Arc<Self>> {
         subscriber::current().map(|(trace, _)| Arc::clone(&trace.collector))
+    }
+
+    /// Whether every log record is written, however slight, from now on.
+    pub fn set_verbose(&self, is_verbose: bool) {
+        self.is_verbose.store(is_verbose, Ordering::Relaxed);
+    }
+
+    /// Whether every log record is written.
+    #[must_use]
+    pub fn is_verbose(&self) -> bool {
+        self.is_verbose.load(Ordering::Relaxed)
     }
 
     /// Adds to a counter.
@@ -164,7 +177,7 @@ impl Collector {
 
     /// Writes a log record, its secrets hidden, to the host's console, and keeps it for the hand-over.
     pub fn log(&self, mut record: LogRecord) {
-        if record.severity < self.settings.severity {
+        if record.severity < self.settings.severity && !self.is_verbose() {
             return;
         }
         let redaction = &self.settings.redaction;

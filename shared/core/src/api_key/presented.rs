@@ -1,9 +1,12 @@
 //! A key as a verification sees it.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{LAST_USED_GRAIN, rate_limit};
+use super::rate_limit;
 use crate::credential::CredentialHash;
 use crate::grants_column;
 use crate::id::{KeyId, OrganizationId, UserId};
@@ -27,7 +30,7 @@ pub struct PresentedKey {
     pub rate_limit: u32,
     /// When it ends.
     pub expires_at: Timestamp,
-    last_used: Option<Timestamp>,
+    allowed_addresses: Option<Vec<IpNet>>,
     permissions: Vec<Permission>,
     owner_grants: Grants,
     owner_status: UserStatus,
@@ -46,6 +49,10 @@ pub enum KeyRefusal {
     Revoked,
     /// Its owner may not act.
     OwnerInactive,
+    /// It, or its organization, was used too often in this minute.
+    RateLimited,
+    /// It may not be used from there.
+    AddressNotAllowed,
 }
 
 impl KeyRefusal {
@@ -57,6 +64,8 @@ impl KeyRefusal {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::OwnerInactive => "owner_inactive",
+            Self::RateLimited => "rate_limited",
+            Self::AddressNotAllowed => "address_not_allowed",
         }
     }
 }
@@ -67,7 +76,7 @@ impl PresentedKey {
     pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
         Statement::new(concat!(
             "SELECT api_keys.key_id, api_keys.name, api_keys.owner_id, api_keys.permissions, api_keys.rate_limit, \
-             api_keys.status, api_keys.expires_at, api_keys.last_used, users.username, \
+             api_keys.status, api_keys.expires_at, api_keys.allowed_addresses, users.username, \
              users.status AS owner_status, ",
             grants_column!("users"),
             " FROM api_keys JOIN users ON users.org_id = api_keys.org_id AND users.user_id = api_keys.owner_id \
@@ -100,10 +109,12 @@ impl PresentedKey {
         self.permissions.iter().filter(|permission| self.owner_grants.allow(permission)).cloned().collect()
     }
 
-    /// Whether this use is worth writing down.
+    /// Whether it may be used from an address. Where it is bound to ranges, it may not from one that nobody knows.
     #[must_use]
-    pub fn is_use_due(&self, now: Timestamp) -> bool {
-        self.last_used.is_none_or(|last_used| now >= last_used.after(LAST_USED_GRAIN))
+    pub fn allows_address(&self, address: Option<IpAddr>) -> bool {
+        let Some(ranges) = &self.allowed_addresses else { return true };
+        let Some(address) = address.map(|address| address.to_canonical()) else { return false };
+        ranges.iter().any(|range| range.contains(&address))
     }
 
     /// Writes a use down.
@@ -128,11 +139,21 @@ impl FromRow for PresentedKey {
             owner_username: row.text("username")?.to_owned(),
             rate_limit: rate_limit(row)?,
             expires_at: Timestamp::from_millis(row.integer("expires_at")?),
-            last_used: row.optional_integer("last_used")?.map(Timestamp::from_millis),
+            allowed_addresses: match row.optional_text("allowed_addresses")? {
+                None => None,
+                Some(ranges) => Some(read_ranges(ranges)?),
+            },
             permissions: row.json("permissions")?,
             owner_grants: read_grants(row)?,
             owner_status: row.text("owner_status")?.parse()?,
             stored_status: row.text("status")?.to_owned(),
         })
     }
+}
+
+/// Ranges that can't be read allow nothing.
+fn read_ranges(text: &str) -> Result<Vec<IpNet>, RowError> {
+    let unreadable = || RowError::unreadable("allowed_addresses");
+    let ranges: Vec<String> = serde_json::from_str(text).map_err(|_| unreadable())?;
+    ranges.iter().map(|range| range.parse().map_err(|_| unreadable())).collect()
 }

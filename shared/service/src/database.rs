@@ -1,0 +1,70 @@
+//! The database as handlers have it: now and then a question of the product's own rides along in the same round trip.
+
+use std::sync::Arc;
+
+use iam_core::flags::StoredFlags;
+use iam_core::sql::{Rows, Statement};
+use iam_core::time::Timestamp;
+use iam_edge::DbError;
+
+use crate::instance::Instance;
+
+/// The database of one organization. Where the flags were read too long ago, the next question brings them along, so
+/// that nobody waits for them.
+#[derive(Clone)]
+pub struct Db {
+    pub(crate) database: iam_edge::Db,
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) now: Timestamp,
+}
+
+impl Db {
+    /// Runs one statement in one round trip.
+    ///
+    /// # Errors
+    /// When a constraint refuses it, the database is busy, or it fails otherwise.
+    pub async fn run(&self, statement: Statement) -> Result<Rows, DbError> {
+        match self.question() {
+            None => self.database.run(statement).await,
+            Some(question) => {
+                let mut rows = self.database.batch(vec![statement, question]).await?;
+                self.learn(rows.pop());
+                Ok(rows.pop().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Runs the statements in one round trip and one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// The first statement's that fails; then nothing has changed.
+    pub async fn batch(&self, mut statements: Vec<Statement>) -> Result<Vec<Rows>, DbError> {
+        let question = self.question();
+        let asks = question.is_some();
+        statements.extend(question);
+        let mut rows = if statements.len() == 1 {
+            // One statement is a transaction of its own.
+            vec![self.database.run(statements.swap_remove(0)).await?]
+        } else {
+            self.database.batch(statements).await?
+        };
+        if asks {
+            self.learn(rows.pop());
+        }
+        Ok(rows)
+    }
+
+    fn question(&self) -> Option<Statement> {
+        let configuration = &self.instance.configuration;
+        let is_due = self.instance.flags.is_due(self.now, configuration.operational.flags_max_age);
+        is_due.then(|| StoredFlags::find(&configuration.organization))
+    }
+
+    fn learn(&self, rows: Option<Rows>) {
+        match rows.unwrap_or_default().decode_first::<StoredFlags>() {
+            Ok(stored) => self.instance.learn_flags(stored.unwrap_or_default(), self.now),
+            // What holds goes on holding; the next question asks again.
+            Err(error) => self.instance.log_problem("the flags can't be read", &error.to_string()),
+        }
+    }
+}

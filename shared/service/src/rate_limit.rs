@@ -1,0 +1,467 @@
+//! Limits as an instance keeps to them: it leases slices of a budget that all instances share, and spends them by itself.
+//!
+//! Whether a request is within its limits is known in the round trip that authenticates it: a lease, where one is
+//! needed, rides along. How leases add up to an exact bound: [`iam_core::rate_limit`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use iam_core::credential::CredentialHash;
+use iam_core::id::OrganizationId;
+use iam_core::rate_limit::{LEASE_LIFE, Lease, ORGANIZATION, Usage, WINDOW_SECONDS};
+use iam_core::sql::{RowError, Rows, Statement};
+use iam_core::time::{Duration, Timestamp};
+
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::instance::lock;
+
+/// How many subjects an instance remembers at most. One that is forgotten leases anew.
+const MAX_SUBJECTS: usize = 4096;
+
+/// A lease is meant to last this long, in milliseconds: well within its life, so that little of it is left then.
+const MEANT_TO_LAST_MS: i64 = 300;
+
+/// After a refusal the database is asked again this much later, in case the limit was raised.
+const REFUSED_FOR: Duration = Duration::from_seconds(2);
+
+/// What an instance leased, by subject.
+#[derive(Default)]
+pub(crate) struct RateLimiter(Mutex<HashMap<String, Budget>>);
+
+/// One subject's.
+#[derive(Debug)]
+struct Budget {
+    /// What is left of each lease, and until when.
+    leases: VecDeque<(u32, Timestamp)>,
+    /// How much the last lease gave, when, and what was spent since.
+    granted: u32,
+    leased_at: Timestamp,
+    spent: u32,
+    refused_until: Option<Timestamp>,
+    limit: u32,
+    usage: Option<Usage>,
+}
+
+/// How to go on with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// It was paid for out of a lease.
+    Spent,
+    /// Nothing is left, as far as this instance knows.
+    Refused,
+    /// So much has to be leased.
+    Lease(u32),
+}
+
+/// One limit as callers are told of it (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    policy: &'static str,
+    limit: u32,
+    remaining: u32,
+    /// Seconds until something becomes free again.
+    reset: i64,
+}
+
+/// The limits that a request counts towards, for its answer's headers.
+#[derive(Clone, Debug, Default)]
+pub struct RateLimits(Vec<Told>);
+
+/// A request that is over a limit.
+#[derive(Debug)]
+pub struct RateLimited(pub RateLimits);
+
+impl Budget {
+    fn plan(&mut self, now: Timestamp) -> Plan {
+        while self.leases.front().is_some_and(|(left, until)| *left == 0 || now >= *until) {
+            self.leases.pop_front();
+        }
+        if let Some((left, _)) = self.leases.front_mut() {
+            *left -= 1;
+            self.spent = self.spent.saturating_add(1);
+            return Plan::Spent;
+        }
+        if self.refused_until.is_some_and(|until| now < until) {
+            return Plan::Refused;
+        }
+        Plan::Lease(self.next_size(now))
+    }
+
+    /// As much as will be spent while a lease is meant to last, if requests go on coming as they did; growing
+    /// step by step.
+    fn next_size(&self, now: Timestamp) -> u32 {
+        let elapsed = now.as_millis().saturating_sub(self.leased_at.as_millis()).max(1);
+        let expected = i64::from(self.spent).saturating_mul(MEANT_TO_LAST_MS) / elapsed;
+        let most = self.granted.saturating_mul(2).max(1);
+        u32::try_from(expected).unwrap_or(u32::MAX).clamp(1, most)
+    }
+
+    fn told(&self, policy: &'static str, now: Timestamp) -> Told {
+        let at_hand = self.leases.iter().fold(0_u32, |sum, (left, _)| sum.saturating_add(*left));
+        let taken = self.usage.map_or(0, |usage| usage.taken);
+        let frees_at = self.usage.map_or(now, |usage| usage.frees_at());
+        let reset = frees_at.as_seconds().saturating_sub(now.as_seconds());
+        Told {
+            policy,
+            limit: self.limit,
+            remaining: self.limit.saturating_sub(taken).saturating_add(at_hand),
+            reset: reset.clamp(1, WINDOW_SECONDS + 3),
+        }
+    }
+}
+
+impl RateLimiter {
+    fn plan(&self, subject: &str, now: Timestamp) -> Plan {
+        match lock(&self.0).get_mut(subject) {
+            Some(budget) => budget.plan(now),
+            None => Plan::Lease(1),
+        }
+    }
+
+    /// Takes in what the database gave, and pays for one request out of it.
+    fn receive(&self, subject: &str, limit: u32, lease: Option<Lease>, usage: Usage, now: Timestamp) -> bool {
+        let mut budgets = lock(&self.0);
+        if budgets.len() >= MAX_SUBJECTS && !budgets.contains_key(subject) {
+            let holds = |budget: &Budget| budget.leases.iter().any(|(left, until)| *left > 0 && now < *until);
+            budgets.retain(|_, budget| holds(budget));
+            if budgets.len() >= MAX_SUBJECTS {
+                budgets.clear();
+            }
+        }
+        let budget = budgets.entry(subject.to_owned()).or_insert_with(|| Budget {
+            leases: VecDeque::new(),
+            granted: 1,
+            leased_at: now,
+            spent: 0,
+            refused_until: None,
+            limit,
+            usage: None,
+        });
+        budget.limit = limit;
+        budget.usage = Some(usage);
+        if let Some(Lease(granted)) = lease.filter(|Lease(granted)| *granted > 0) {
+            budget.refused_until = None;
+            budget.granted = granted;
+            budget.leased_at = now;
+            budget.spent = 1;
+            budget.leases.push_back((granted - 1, now.after(LEASE_LIFE)));
+            return true;
+        }
+        // Another request may have leased meanwhile.
+        if budget.plan(now) == Plan::Spent {
+            return true;
+        }
+        budget.refused_until = Some(usage.frees_at().min(now.after(REFUSED_FOR)));
+        false
+    }
+
+    /// Gives back what was paid for a request that came to nothing.
+    fn give_back(&self, subject: &str, now: Timestamp) {
+        if let Some(budget) = lock(&self.0).get_mut(subject)
+            && let Some((left, until)) = budget.leases.front_mut()
+            && now < *until
+        {
+            *left = left.saturating_add(1);
+            budget.spent = budget.spent.saturating_sub(1);
+        }
+    }
+
+    fn told(&self, subject: &str, policy: &'static str, now: Timestamp) -> Option<Told> {
+        lock(&self.0).get(subject).map(|budget| budget.told(policy, now))
+    }
+}
+
+/// What one request has to pay: towards its key's limit, and its organization's.
+pub(crate) struct Charge<'a> {
+    context: &'a Context,
+    organization: &'a OrganizationId,
+    key: Option<(&'a CredentialHash, Plan)>,
+    whole: Option<(u32, Plan)>,
+}
+
+impl<'a> Charge<'a> {
+    /// Takes what it can from this instance's leases.
+    pub(crate) fn plan(
+        context: &'a Context,
+        organization: &'a OrganizationId,
+        key: Option<&'a CredentialHash>,
+    ) -> Self {
+        let flags = context.instance.flags.current();
+        let limiter = &context.instance.limiter;
+        let key = key.filter(|_| flags.rate_limiting_enabled);
+        let limit = flags.rate_limit_per_minute.filter(|_| flags.rate_limiting_enabled);
+        Self {
+            context,
+            organization,
+            key: key.map(|hash| (hash, limiter.plan(hash.as_str(), context.now))),
+            whole: limit.map(|limit| (limit, limiter.plan(organization.as_str(), context.now))),
+        }
+    }
+
+    /// Nothing to pay.
+    pub(crate) fn none(context: &'a Context, organization: &'a OrganizationId) -> Self {
+        Self { context, organization, key: None, whole: None }
+    }
+
+    /// The leases to ask for; their rows go to [`Charge::settle`].
+    pub(crate) fn statements(&self) -> Vec<Statement> {
+        let (organization, now) = (self.organization, self.context.now);
+        let mut statements = Vec::new();
+        if let Some((hash, Plan::Lease(wanted))) = self.key {
+            statements.push(Lease::of_key(organization, hash, wanted, now));
+            statements.push(Usage::of_key(organization, hash, now));
+        }
+        if let Some((limit, Plan::Lease(wanted))) = self.whole {
+            let hash = self.key.map(|(hash, _)| hash);
+            statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, hash, now));
+            statements.push(Usage::of_subject(organization, ORGANIZATION, now));
+        }
+        statements
+    }
+
+    /// Takes in the rows of [`Charge::statements`] and says whether the request is within its limits.
+    pub(crate) fn settle(
+        &self,
+        key_limit: u32,
+        rows: impl IntoIterator<Item = Rows>,
+    ) -> Result<Result<RateLimits, RateLimited>, RowError> {
+        let now = self.context.now;
+        let limiter = &self.context.instance.limiter;
+        let mut rows = rows.into_iter();
+        let mut limits = RateLimits::default();
+        let mut is_within = true;
+        let key = self.key.map(|(hash, plan)| ("key", hash.as_str(), key_limit, plan));
+        let whole = self.whole.map(|(limit, plan)| (ORGANIZATION, self.organization.as_str(), limit, plan));
+        for (policy, subject, limit, plan) in key.into_iter().chain(whole) {
+            is_within &= match plan {
+                Plan::Spent => true,
+                Plan::Refused => false,
+                Plan::Lease(_) => {
+                    let lease = rows.next().unwrap_or_default().decode_first()?;
+                    let usage = rows.next().unwrap_or_default().decode_first()?;
+                    let usage = usage.ok_or_else(|| RowError::unreadable("taken"))?;
+                    limiter.receive(subject, limit, lease, usage, now)
+                }
+            };
+            limits.0.extend(limiter.told(subject, policy, now));
+        }
+        Ok(if is_within { Ok(limits) } else { Err(RateLimited(limits)) })
+    }
+
+    /// Gives back what was taken before the database was asked: no such key works.
+    pub(crate) fn give_back_unsettled(&self) {
+        self.give_back_where(|plan| plan == Plan::Spent);
+    }
+
+    /// Gives back what a request within its limits paid, since it came to nothing.
+    pub(crate) fn give_back(&self) {
+        self.give_back_where(|plan| plan != Plan::Refused);
+    }
+
+    fn give_back_where(&self, paid: impl Fn(Plan) -> bool) {
+        let (limiter, now) = (&self.context.instance.limiter, self.context.now);
+        if let Some((hash, _)) = self.key.filter(|(_, plan)| paid(*plan)) {
+            limiter.give_back(hash.as_str(), now);
+        }
+        if self.whole.is_some_and(|(_, plan)| paid(plan)) {
+            limiter.give_back(self.organization.as_str(), now);
+        }
+    }
+}
+
+static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+impl RateLimits {
+    /// Tells of them in an answer's headers: `RateLimit-Policy` and `RateLimit`.
+    pub fn write(&self, headers: &mut HeaderMap) {
+        if self.0.is_empty() {
+            return;
+        }
+        let policies: Vec<String> = self
+            .0
+            .iter()
+            .map(|told| format!("\"{}\";q={};w={WINDOW_SECONDS}", told.policy, told.limit))
+            .collect();
+        let limits: Vec<String> = self
+            .0
+            .iter()
+            .map(|told| format!("\"{}\";r={};t={}", told.policy, told.remaining.min(told.limit), told.reset))
+            .collect();
+        for (name, value) in [(&POLICY, policies.join(", ")), (&LIMIT, limits.join(", "))] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+impl RateLimited {
+    /// When to come back, in seconds.
+    #[must_use]
+    pub fn retry_after(&self) -> i64 {
+        let used_up = self.0.0.iter().filter(|told| told.remaining == 0);
+        used_up.map(|told| told.reset).max().unwrap_or(1)
+    }
+}
+
+impl From<RateLimited> for ApiError {
+    fn from(limited: RateLimited) -> Self {
+        let retry_after = HeaderValue::from(limited.retry_after());
+        let detail = "too many requests in this minute";
+        let mut headers = HeaderMap::new();
+        limited.0.write(&mut headers);
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+            .header(header::RETRY_AFTER, retry_after);
+        headers.into_iter().fold(error, |error, (name, value)| match name {
+            Some(name) => error.header(name, value),
+            None => error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iam_edge::native::TestHost;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../../kv-schema/migrations/0001_initial.sql");
+
+    /// Several instances and their database. Time is the test's.
+    struct Instances {
+        database: iam_edge::Db,
+        organization: OrganizationId,
+        limiters: Vec<RateLimiter>,
+        limit: u32,
+        accepted: Vec<i64>,
+        writes: usize,
+    }
+
+    impl Instances {
+        fn new(count: usize, limit: u32) -> Self {
+            let host = TestHost::new_in_memory().unwrap();
+            host.apply(SCHEMA).unwrap();
+            Self {
+                database: host.request().db(""),
+                organization: "org_000000001".parse().unwrap(),
+                limiters: (0..count).map(|_| RateLimiter::default()).collect(),
+                limit,
+                accepted: Vec::new(),
+                writes: 0,
+            }
+        }
+
+        /// One request to one instance, whose clock is off by `skew` milliseconds.
+        fn request(&mut self, instance: usize, at: i64, skew: i64) {
+            let now = Timestamp::from_millis(at + skew);
+            let limiter = &self.limiters[instance];
+            let is_accepted = match limiter.plan("subject", now) {
+                Plan::Spent => true,
+                Plan::Refused => false,
+                Plan::Lease(wanted) => {
+                    self.writes += 1;
+                    let organization = &self.organization;
+                    let lease = Lease::of_subject(organization, "subject", self.limit, wanted, None, now);
+                    let usage = Usage::of_subject(organization, "subject", now);
+                    let rows = futures_executor(self.database.batch(vec![lease, usage]));
+                    let lease = rows[0].decode_first().unwrap();
+                    let usage = rows[1].decode_first().unwrap().unwrap();
+                    limiter.receive("subject", self.limit, lease, usage, now)
+                }
+            };
+            if is_accepted {
+                self.accepted.push(at);
+            }
+        }
+
+        /// The most that were accepted in any minute.
+        fn busiest_minute(&self) -> usize {
+            let within =
+                |from: i64| self.accepted.iter().filter(|at| (from..from + 60_000).contains(*at)).count();
+            self.accepted.iter().map(|from| within(*from)).max().unwrap_or_default()
+        }
+    }
+
+    /// The native database never waits.
+    fn futures_executor<T>(future: impl Future<Output = Result<T, iam_edge::DbError>>) -> T {
+        let mut future = std::pin::pin!(future);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => output.unwrap(),
+            std::task::Poll::Pending => panic!("the native database waits"),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever comes when and where, and though clocks differ by a second: no minute has more than the limit.
+        #[test]
+        fn no_minute_has_more_than_the_limit(
+            limit in 1_u32..200,
+            start in 0_i64..64_000,
+            skews in proptest::collection::vec(-500_i64..500, 4),
+            requests in proptest::collection::vec((0_usize..4, 0_i64..700), 1..500),
+        ) {
+            let mut instances = Instances::new(4, limit);
+            let mut at = 1_800_000_000_000 + start;
+            for (instance, pause) in requests {
+                at += pause;
+                instances.request(instance, at, skews[instance]);
+            }
+            prop_assert!(instances.busiest_minute() <= limit as usize);
+        }
+    }
+
+    #[test]
+    fn a_burst_gets_what_there_is_and_few_writes() {
+        let mut instances = Instances::new(4, 1000);
+        for turn in 0..4000 {
+            instances.request(turn % 4, 1_800_000_000_000 + turn as i64 * 2, 0);
+        }
+        assert_eq!(instances.accepted.len(), 1000);
+        assert!(instances.writes < 100, "{} writes", instances.writes);
+    }
+
+    #[test]
+    fn a_steady_stream_gets_nearly_all_of_every_minute() {
+        let mut instances = Instances::new(3, 600);
+        let minutes = 10;
+        for turn in 0..minutes * 60 * 20 {
+            instances.request((turn % 3) as usize, 1_800_000_000_000 + turn * 50, 0);
+        }
+        assert!(instances.busiest_minute() <= 600);
+        let least = 600 * usize::try_from(minutes).unwrap() * 60 / 63 * 99 / 100;
+        assert!(instances.accepted.len() >= least, "{} of {least}", instances.accepted.len());
+    }
+
+    #[test]
+    fn slow_requests_waste_little() {
+        // Three a second over two instances, under a limit of a hundred a minute.
+        let mut instances = Instances::new(2, 100);
+        for turn in 0..1200 {
+            instances.request((turn % 2) as usize, 1_800_000_000_000 + turn * 333, 0);
+        }
+        assert!(instances.busiest_minute() <= 100);
+        let least = 1200 * 333 / 63_000 * 95;
+        assert!(instances.accepted.len() as i64 >= least, "{} of {least}", instances.accepted.len());
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_spent() {
+        let limiter = RateLimiter::default();
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let mut instances = Instances::new(1, 2);
+        instances.request(0, now.as_millis(), 0);
+        assert_eq!(limiter.plan("nobody", now), Plan::Lease(1));
+        instances.limiters[0].give_back("subject", now);
+        instances.request(0, now.as_millis() + 1, 0);
+        instances.request(0, now.as_millis() + 2, 0);
+        instances.request(0, now.as_millis() + 3, 0);
+        assert_eq!(instances.accepted.len(), 3, "two, and one that was given back");
+    }
+}

@@ -1,0 +1,198 @@
+//! Limits that hold over all instances, and revocation that is seen by the next request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::{Answer, Client, Deployment};
+
+const KEYS: &str = "/api/v1/auth/keys";
+const VERIFY: &str = "/api/v1/auth/keys/verify";
+
+/// How many clients use a key at once.
+const CLIENTS: usize = 8;
+
+async fn create(client: &Client, rate_limit: u32) -> Answer {
+    let request = json!({
+        "name": "limited",
+        "permissions": [
+            {"resource": "api_keys", "action": "read", "scope": "own"},
+            {"resource": "profile", "action": "read", "scope": "own"},
+        ],
+        "rate_limit": rate_limit,
+    });
+    client.post(KEYS, &request).await.expect(201)
+}
+
+/// The members of a `RateLimit` header, by name: `"key";r=5;t=60`.
+fn member(answer: &Answer, header: &str, policy: &str, name: &str) -> i64 {
+    let text = answer.headers[header].to_str().unwrap();
+    let item = text.split(", ").find(|item| item.starts_with(&format!("\"{policy}\""))).unwrap();
+    let value = item.split(';').find_map(|part| part.strip_prefix(&format!("{name}=")));
+    value.unwrap().parse().unwrap()
+}
+
+/// Uses a key until it was refused several times in a row; how often it was accepted.
+async fn use_up(client: Client, key: String, which: usize, accepted: Arc<AtomicU32>) {
+    let mut refused = 0;
+    let mut turn = which;
+    while refused < 8 {
+        // Different functions are different instances: they share the key's limit.
+        let is_refused = match turn % 4 {
+            0 => {
+                let answer = client.with(&key).get(KEYS).await;
+                match answer.status {
+                    200 => false,
+                    429 => {
+                        let answer = answer.expect_problem(429, "rate_limited");
+                        let seconds: i64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+                        assert!((1..=63).contains(&seconds));
+                        true
+                    }
+                    status => panic!("{status} {}", answer.text),
+                }
+            }
+            _ => {
+                let answer = client.post(VERIFY, &json!({"api_key": key})).await.expect(200);
+                if answer.json["valid"] == false {
+                    assert_eq!(answer.json, json!({"valid": false, "reason": "rate_limited"}));
+                    assert!(answer.headers.contains_key("retry-after"));
+                    assert_eq!(member(&answer, "ratelimit", "key", "r"), 0);
+                }
+                answer.json["valid"] == false
+            }
+        };
+        turn += 1;
+        if is_refused {
+            refused += 1;
+        } else {
+            refused = 0;
+            accepted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Eight clients at once, over several instances, get a thousand requests a minute out of a key, and none more.
+pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, 1000).await;
+    let key = created.text_at("/api_key").to_owned();
+    let accepted = Arc::new(AtomicU32::new(0));
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for which in 0..CLIENTS {
+        clients.spawn(use_up(deployment.client(), key.clone(), which, Arc::clone(&accepted)));
+    }
+    while let Some(done) = clients.join_next().await {
+        done.unwrap();
+    }
+    let (accepted, took) = (accepted.load(Ordering::Relaxed), began.elapsed());
+    assert!((950..=1000).contains(&accepted), "{accepted} of 1000 in {took:?}");
+    // Another key of the same owner has its own limit, and tells of it.
+    let other = create(&admin, 5).await;
+    let mut left = Vec::new();
+    for _ in 0..6 {
+        let verified = deployment
+            .client()
+            .post(VERIFY, &json!({"api_key": other.text_at("/api_key")}))
+            .await
+            .expect(200);
+        assert_eq!(member(&verified, "ratelimit-policy", "key", "q"), 5);
+        assert_eq!(member(&verified, "ratelimit-policy", "key", "w"), 60);
+        left.push((verified.json["valid"].clone(), member(&verified, "ratelimit", "key", "r")));
+    }
+    let expected: Vec<(Value, i64)> = [(true, 4), (true, 3), (true, 2), (true, 1), (true, 0), (false, 0)]
+        .map(|(ok, r)| (json!(ok), r))
+        .into();
+    assert_eq!(left, expected);
+    for key in [&created, &other] {
+        admin.delete(&format!("{KEYS}/{}", key.text_at("/key_id"))).await.expect(200);
+        // A revoked key is that, not one over its limit.
+        let revoked =
+            deployment.client().post(VERIFY, &json!({"api_key": key.text_at("/api_key")})).await.expect(200);
+        assert_eq!(revoked.json, json!({"valid": false, "reason": "revoked"}));
+    }
+}
+
+/// A thousand verifications are under way while the key is revoked: none that begins after the revocation was answered
+/// succeeds.
+pub async fn a_revocation_is_seen_by_the_next(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, 1_000_000).await;
+    let key = created.text_at("/api_key").to_owned();
+    let is_revoked = Arc::new(AtomicBool::new(false));
+    let started = Arc::new(AtomicU32::new(0));
+    let mut workers = JoinSet::new();
+    for _ in 0..50 {
+        let (client, key) = (deployment.client(), key.clone());
+        let (is_revoked, started) = (Arc::clone(&is_revoked), Arc::clone(&started));
+        workers.spawn(async move {
+            let mut seen = (0_u32, 0_u32);
+            while started.fetch_add(1, Ordering::SeqCst) < 1000 {
+                let begins_after = is_revoked.load(Ordering::SeqCst);
+                let answer = client.post(VERIFY, &json!({"api_key": key})).await.expect(200);
+                if answer.json["valid"] == true {
+                    assert!(!begins_after, "a revoked key works");
+                    seen.0 += 1;
+                } else {
+                    assert_eq!(answer.json["reason"], "revoked");
+                    seen.1 += 1;
+                }
+            }
+            seen
+        });
+    }
+    while started.load(Ordering::SeqCst) < 400 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
+    is_revoked.store(true, Ordering::SeqCst);
+    let (mut valid, mut revoked) = (0, 0);
+    while let Some(seen) = workers.join_next().await {
+        let seen = seen.unwrap();
+        valid += seen.0;
+        revoked += seen.1;
+    }
+    assert!(valid >= 300 && revoked >= 100 && valid + revoked == 1000, "{valid} valid, {revoked} revoked");
+}
+
+/// A key that is bound to addresses works from there alone, whoever asks.
+pub async fn a_key_is_bound_to_addresses(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let request = json!({
+        "name": "bound",
+        "permissions": [{"resource": "api_keys", "action": "read", "scope": "own"}],
+        "allowed_addresses": ["192.0.2.0/24", "2001:db8::/32"],
+    });
+    let created = admin.post(KEYS, &request).await.expect(201);
+    let key = created.text_at("/api_key");
+    let verify = async |address: &str, stated: Option<&str>| {
+        let client = deployment.client().from_address(address);
+        let body =
+            stated.map_or_else(|| json!({"api_key": key}), |ip| json!({"api_key": key, "ip_address": ip}));
+        client.post(VERIFY, &body).await.expect(200).json
+    };
+    let refused = json!({"valid": false, "reason": "address_not_allowed"});
+    for (seen, stated, works) in [
+        ("192.0.2.7", None, true),
+        ("2001:db8:1::5", None, true),
+        ("198.51.100.1", None, false),
+        ("198.51.100.1", Some("192.0.2.9"), true),
+        ("198.51.100.1", Some("::ffff:192.0.2.9"), true),
+        ("192.0.2.7", Some("198.51.100.1"), false),
+        ("192.0.2.7", Some("2001:db9::1"), false),
+    ] {
+        let answer = verify(seen, stated).await;
+        assert_eq!(answer["valid"], works, "{seen} {stated:?}");
+        assert!(works || answer == refused);
+    }
+    deployment.client().from_address("192.0.2.7").with(key).get(KEYS).await.expect(200);
+    let elsewhere = deployment.client().from_address("198.51.100.1").with(key).get(KEYS).await;
+    elsewhere.expect_problem(403, "address_not_allowed");
+    let body = json!({"api_key": key, "ip_address": "somewhere"});
+    deployment.client().post(VERIFY, &body).await.expect(400);
+    admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
+}
