@@ -14,6 +14,7 @@ pub fn function() -> Function {
         Route::get("/bench/token-check", read_own, async || StatusCode::NO_CONTENT)
             .summary("Checks an access token")
             .answers(204, "It is good")
-            .round_trips(1),
+            .round_trips(1)
+            .routine(),
     )
 }

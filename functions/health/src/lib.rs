@@ -28,14 +28,16 @@ pub fn function() -> Function {
             Route::get("/health", Access::public(), health)
                 .summary("Tells whether the product lives")
                 .gives::<Health>(200, "It lives")
-                .round_trips(0),
+                .round_trips(0)
+                .routine(),
         )
         .route(
             Route::get("/ready", Access::public(), ready)
                 .summary("Tells whether the product can serve")
                 .gives::<Readiness>(200, "It can")
                 .gives::<Readiness>(503, "A part it can't do without fails")
-                .round_trips(1),
+                .round_trips(1)
+                .routine(),
         )
         .route(
             Route::get("/health/detailed", read, detailed)

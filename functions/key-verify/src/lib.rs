@@ -11,7 +11,7 @@ use iam_core::id::{KeyId, OrganizationId, UserId};
 use iam_core::permission::Permission;
 use iam_core::time::Timestamp;
 use iam_service::{
-    Access, ApiError, Context, Function, Json, KeyVerification, RefusedKey, Route, verify_key,
+    Access, ApiError, Context, Function, Json, KeyVerification, Notable, RefusedKey, Route, verify_key,
 };
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::{API_KEY_USAGE, AUTH_ATTEMPTS, AUTH_FAILURES};
@@ -33,7 +33,8 @@ pub fn function() -> Function {
             )
             .takes::<VerifyKeyRequest>()
             .gives::<VerifyKeyResponse<'_>>(200, "Whether it works")
-            .round_trips(1),
+            .round_trips(1)
+            .routine(),
     )
 }
 
@@ -134,6 +135,7 @@ fn invalid(refused: RefusedKey) -> Response {
         telemetry.count(&AUTH_FAILURES, 1, ["api_key".into(), reason.as_str().into()]);
     }
     let mut response = Json(VerifyKeyResponse::Invalid(InvalidKey { valid: false, reason })).into_response();
+    response.extensions_mut().insert(Notable);
     if let Some(limited) = refused.limited {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(limited.retry_after()));
         limited.0.write(response.headers_mut());

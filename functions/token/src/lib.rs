@@ -72,7 +72,8 @@ pub fn function() -> Function {
                 .summary("Tells that an access token holds")
                 .description("One that does not hold gets 401, as everywhere.")
                 .gives::<Validation>(200, "It holds")
-                .round_trips(1),
+                .round_trips(1)
+                .routine(),
         )
 }
 

@@ -118,6 +118,10 @@ impl Configuration {
         self.check_directory()?;
         self.check_api_keys()?;
         self.check_operational()?;
+        let every = self.monitoring.logging.routine_every;
+        require("monitoring.logging.routine_every", (1..=1_000_000).contains(&every), || {
+            "1 to 1000000".to_owned()
+        })?;
         let rate = self.monitoring.tracing.sample_rate;
         require("monitoring.tracing.sample_rate", (0.0..=1.0).contains(&rate), || "0 to 1".to_owned())?;
         let http = |text: &String| text.starts_with("http://") || text.starts_with("https://");

@@ -55,6 +55,7 @@ pub(crate) struct Declaration {
     pub(crate) access: Access,
     pub(crate) style: ErrorStyle,
     pub(crate) round_trips: u32,
+    pub(crate) routine: bool,
     pub(crate) opening: Opening,
     #[cfg(not(target_family = "wasm"))]
     pub(crate) public: bool,
@@ -241,6 +242,7 @@ impl Route {
             access,
             style: ErrorStyle::default(),
             round_trips: 0,
+            routine: false,
             opening: Opening::Never,
             #[cfg(not(target_family = "wasm"))]
             public: true,
@@ -279,6 +281,14 @@ impl Route {
     #[must_use]
     pub fn round_trips(mut self, most: u32) -> Self {
         self.declaration.round_trips = most;
+        self
+    }
+
+    /// It is asked so often that a request which succeeds is counted, but gets a log line only now and then
+    /// (`monitoring.logging.routine_every`), unless its answer is [`Notable`](crate::Notable).
+    #[must_use]
+    pub fn routine(mut self) -> Self {
+        self.declaration.routine = true;
         self
     }
 

@@ -171,6 +171,7 @@ fn telemetry_settings(
         honour_caller: delivers,
         sample_rate: if delivers { monitoring.tracing.sample_rate } else { 0.0 },
         severity,
+        routine_every: monitoring.logging.routine_every,
         redaction: Redaction::default().with(sensitive, [configuration.api_keys.prefix.as_str()]),
         ..Settings::new(resource, nanoseconds, iam_edge::log)
     })

@@ -51,6 +51,10 @@ pub struct Service {
     hand_over_waits: Arc<AtomicBool>,
 }
 
+/// In an answer's extensions: worth a log line, though its route is routine.
+#[derive(Clone, Copy, Debug)]
+pub struct Notable;
+
 /// How many round trips to the database an answer waited for, and how many its route allows: in the extensions
 /// of answers on the native host, for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,6 +347,9 @@ impl Facts {
             error_type: error.map_or("", ApiError::code),
             request_bytes: self.request_bytes,
             response_bytes: response.body().size_hint().exact().unwrap_or_default(),
+            is_routine: declaration.is_some_and(|declaration| declaration.routine)
+                && response.status().is_success()
+                && response.extensions().get::<Notable>().is_none(),
         };
         let mut attributes = vec![
             Attribute::new("request.id", context.request_id.to_string()),

@@ -1,7 +1,7 @@
 //! What an instance gathers between two hand-overs.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub honour_caller: bool,
     /// Less grave log records are dropped; [`Severity::Info`] unless said otherwise.
     pub severity: Severity,
+    /// Of so many routine requests one gets a log line, the first among them; 1 for all. Verbose logging writes all.
+    pub routine_every: u32,
     /// What is hidden.
     pub redaction: Redaction,
     /// A hand-over is due once the oldest record waits this long; 5 s unless said otherwise.
@@ -59,6 +61,7 @@ impl Settings {
             sample_rate: 0.1,
             honour_caller: true,
             severity: Severity::Info,
+            routine_every: 1,
             redaction: Redaction::default(),
             due_after_ms: 5_000,
             delivers: true,
@@ -74,6 +77,7 @@ pub struct Collector {
     sampler: Sampler,
     gathered: Mutex<Gathered>,
     is_verbose: AtomicBool,
+    routine: AtomicU32,
 }
 
 #[derive(Debug, Default)]
@@ -129,7 +133,13 @@ impl Collector {
     pub fn new(settings: Settings) -> Arc<Self> {
         subscriber::install();
         let sampler = Sampler::new(settings.sample_rate, settings.honour_caller);
-        Arc::new(Self { settings, sampler, gathered: Mutex::default(), is_verbose: AtomicBool::new(false) })
+        Arc::new(Self {
+            settings,
+            sampler,
+            gathered: Mutex::default(),
+            is_verbose: AtomicBool::new(false),
+            routine: AtomicU32::new(0),
+        })
     }
 
     /// The collector of the request that is being answered here and now.
@@ -147,6 +157,12 @@ impl Collector {
     #[must_use]
     pub fn is_verbose(&self) -> bool {
         self.is_verbose.load(Ordering::Relaxed)
+    }
+
+    /// Whether a routine request gets a log line: the first, and then one of so many.
+    pub(crate) fn is_routine_due(&self) -> bool {
+        let number = self.routine.fetch_add(1, Ordering::Relaxed);
+        self.is_verbose() || number.checked_rem(self.settings.routine_every).unwrap_or_default() == 0
     }
 
     /// Adds to a counter.

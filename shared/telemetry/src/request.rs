@@ -36,6 +36,10 @@ pub struct Answered<'a> {
     pub request_bytes: u64,
     /// The size of the answer's body.
     pub response_bytes: u64,
+    /// One of very many that went as always: counted, but hardly ever worth a line. See [`Settings::routine_every`].
+    ///
+    /// [`Settings::routine_every`]: crate::Settings::routine_every
+    pub is_routine: bool,
 }
 
 /// A request that is being answered. Dropped without [`RequestTrace::finish`] (the caller went away), it
@@ -90,19 +94,26 @@ impl RequestTrace {
         let end = self.trace.collector.now().max(self.start);
         let answered = Answered { method: known_method(answered.method), ..*answered };
         self.measure(&answered, end);
+        let failed = answered.status >= 500;
+        let keeps_span = self.trace.sampled || failed;
+        let is_logged = !answered.is_routine || failed || self.trace.collector.is_routine_due();
+        if !keeps_span && !is_logged {
+            return;
+        }
         let mut known = describe(&answered);
         known.push(Attribute::new("http.server.request.duration_ms", self.seconds(end) * 1_000.0));
         known.extend(attributes.into_iter().take(MAX_ATTRIBUTES.saturating_sub(known.len())));
-        let failed = answered.status >= 500;
         let name = if answered.route.is_empty() {
             answered.method.to_owned()
         } else {
             format!("{} {}", answered.method, answered.route)
         };
-        if self.trace.sampled || failed {
+        if keeps_span {
             self.keep_span(&answered, &name, end, known.clone());
         }
-        self.log(&answered, &name, end, known);
+        if is_logged {
+            self.log(&answered, &name, end, known);
+        }
     }
 
     fn keep_span(&self, answered: &Answered<'_>, name: &str, end: u64, attributes: Vec<Attribute>) {

@@ -40,6 +40,7 @@ pub(crate) fn batch(instance_id: &str) -> Option<Batch> {
         error_type,
         request_bytes: 64,
         response_bytes: 512,
+        is_routine: false,
     };
     request.finish(&answered(200, ""), [Attribute::new("request.id", "r-1")]);
     RequestTrace::start(&collector, None, [200; 24]).finish(&answered(503, "database"), []);

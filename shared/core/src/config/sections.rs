@@ -258,6 +258,9 @@ section! {
     pub struct LoggingConfiguration {
         /// The least severity that is written.
         level: LogLevel = LogLevel::Info,
+        /// Of the requests that every service asks all the time (verifying a key or a token, health) so many that succeed
+        /// share one line; all are counted. 1 for a line each. A refusal always has its line.
+        routine_every: u32 = 100,
         /// Fields whose values never appear.
         sensitive_fields: Vec<String> = ["password", "token", "api_key", "secret"].map(str::to_owned).to_vec(),
     }

@@ -34,5 +34,6 @@ pub(crate) fn answered(status: u16) -> Answered<'static> {
         error_type: if status >= 500 { "internal" } else { "" },
         request_bytes: 64,
         response_bytes: 512,
+        is_routine: false,
     }
 }
