@@ -11,7 +11,7 @@ use iam_core::id::{ClientId, OrganizationId};
 use iam_core::jwt::TokenError;
 use iam_core::oauth::{ClientProof, PresentedClient};
 use iam_core::sql::{Rows, Statement};
-use iam_service::{ApiError, Context, Form};
+use iam_service::{ApiError, Context, Form, verify_signature};
 use percent_encoding::percent_decode_str;
 
 use crate::TOKEN_PATH;
@@ -148,14 +148,14 @@ impl Shown<'_> {
     ) -> Result<AuthenticatedClient, ApiError> {
         let client: Option<PresentedClient> = rows.decode_first()?;
         let client = client.ok_or_else(|| invalid_client("unknown client"))?;
-        match self.prove(context, &client) {
+        match self.prove(context, &client).await {
             Ok(proof) if client.is_active() => Ok(AuthenticatedClient { organization, client, proof }),
             Ok(_) => Err(refuse(context, &organization, &client, "account_inactive").await?),
             Err(reason) => Err(refuse(context, &organization, &client, reason).await?),
         }
     }
 
-    fn prove(self, context: &Context, client: &PresentedClient) -> Result<ClientProof, &'static str> {
+    async fn prove(self, context: &Context, client: &PresentedClient) -> Result<ClientProof, &'static str> {
         match self {
             Self::Secret(_, secret) if client.has_valid_secret(context.now) => {
                 Ok(ClientProof::Secret(secret.hash()))
@@ -163,9 +163,10 @@ impl Shown<'_> {
             Self::Secret(..) => Err("wrong_secret"),
             Self::Assertion(assertion) => {
                 let keys = client.keys.as_ref().ok_or("no_keys")?;
-                let used =
-                    assertion.verify(keys, &audiences(context), context.now).map_err(TokenError::reason)?;
-                Ok(ClientProof::Assertion(used))
+                let checked =
+                    assertion.check(keys, &audiences(context), context.now).map_err(TokenError::reason)?;
+                verify_signature(&checked.jws, &checked.key).await.map_err(TokenError::reason)?;
+                Ok(ClientProof::Assertion(checked.used))
             }
         }
     }

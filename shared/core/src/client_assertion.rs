@@ -111,6 +111,18 @@ impl Jwk {
     /// # Errors
     /// What is allowed, where it is something else.
     pub fn public_key(&self) -> Result<PublicKey, &'static str> {
+        let key = self.read()?;
+        match key.algorithm {
+            // Refuses what is not on the curve.
+            Algorithm::Es256 if ecdsa::VerifyingKey::from_sec1_bytes(&key.bytes).is_err() => Err(P256_FORM),
+            Algorithm::EdDsa if is_weak(&key.bytes) => Err(ED25519_FORM),
+            _ => Ok(key),
+        }
+    }
+
+    /// The key as it is written. Whoever verifies with it, this module or the host, refuses a point that is none; what
+    /// is weak was refused when it was registered.
+    fn read(&self) -> Result<PublicKey, &'static str> {
         if self.d.is_some() {
             return Err("a public key: this is a private one, take it out of use");
         }
@@ -129,26 +141,28 @@ impl Jwk {
     }
 
     fn p256(&self) -> Result<PublicKey, &'static str> {
-        const FORM: &str = "a point of P-256: `x` and `y`, 32 bytes each in base64url";
-        let coordinate = |text: &str| from_base64url(text).filter(|bytes| bytes.len() == 32).ok_or(FORM);
+        let coordinate = |text: &str| from_base64url(text).filter(|bytes| bytes.len() == 32).ok_or(P256_FORM);
         let mut point = vec![4];
         point.extend(coordinate(&self.x)?);
         point.extend(coordinate(self.y.as_deref().unwrap_or_default())?);
-        // Refuses what is not on the curve.
-        ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| FORM)?;
         Ok(PublicKey { algorithm: Algorithm::Es256, bytes: point })
     }
 
     fn ed25519(&self) -> Result<PublicKey, &'static str> {
-        const FORM: &str = "a key of Ed25519: `x`, 32 bytes in base64url";
-        let bytes = from_base64url(&self.x).ok_or(FORM)?;
-        let key: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| FORM)?;
-        let key = ed25519::VerifyingKey::from_bytes(key).map_err(|_| FORM)?;
-        if key.is_weak() || self.y.is_some() {
-            return Err(FORM);
+        let bytes = from_base64url(&self.x).filter(|bytes| bytes.len() == 32).ok_or(ED25519_FORM)?;
+        if self.y.is_some() {
+            return Err(ED25519_FORM);
         }
         Ok(PublicKey { algorithm: Algorithm::EdDsa, bytes })
     }
+}
+
+const P256_FORM: &str = "a point of P-256: `x` and `y`, 32 bytes each in base64url";
+const ED25519_FORM: &str = "a key of Ed25519: `x`, 32 bytes in base64url";
+
+fn is_weak(ed25519_key: &[u8]) -> bool {
+    let key = ed25519_key.try_into().ok().and_then(|bytes| ed25519::VerifyingKey::from_bytes(bytes).ok());
+    key.is_none_or(|key| key.is_weak())
 }
 
 #[derive(Debug, Deserialize)]
@@ -209,12 +223,17 @@ impl<'a> UnverifiedAssertion<'a> {
         &self.client_id
     }
 
-    /// Checks claims and signature. Each name in `aud` must be one of ours: an assertion that also speaks to somebody
+    /// Checks claims, and finds the key. Each name in `aud` must be one of ours: an assertion that also speaks to somebody
     /// else could come from there.
     ///
     /// # Errors
     /// Why it does not hold.
-    pub fn verify(self, keys: &JwkSet, ours: &[String], now: Timestamp) -> Result<UsedAssertion, TokenError> {
+    pub fn check(
+        self,
+        keys: &JwkSet,
+        ours: &[String],
+        now: Timestamp,
+    ) -> Result<CheckedAssertion<'a>, TokenError> {
         let claims = &self.claims;
         if !claims.aud.is_only(ours) {
             return Err(TokenError::Audience);
@@ -231,13 +250,26 @@ impl<'a> UnverifiedAssertion<'a> {
             return Err(TokenError::Lifetime);
         }
         let key = keys.find(self.jws.key_id()).ok_or(TokenError::UnknownKey)?;
-        self.jws.verify(&key.public_key().map_err(|_| TokenError::Key)?)?;
-        Ok(UsedAssertion {
-            client_id: self.client_id,
-            jti_hash: base64url(&Sha256::digest(claims.jti.as_bytes())),
-            expires_at: Timestamp::from_seconds(claims.exp.0),
+        Ok(CheckedAssertion {
+            key: key.read().map_err(|_| TokenError::Key)?,
+            jws: self.jws,
+            used: UsedAssertion {
+                client_id: self.client_id,
+                jti_hash: base64url(&Sha256::digest(claims.jti.as_bytes())),
+                expires_at: Timestamp::from_seconds(claims.exp.0),
+            },
         })
     }
+}
+
+/// An assertion whose claims hold. Its signature is another question: verify `jws` with `key` before any use.
+pub struct CheckedAssertion<'a> {
+    /// What was signed.
+    pub jws: Jws<'a>,
+    /// The key that it names.
+    pub key: PublicKey,
+    /// What using it takes, once the signature is verified.
+    pub used: UsedAssertion,
 }
 
 impl UsedAssertion {
@@ -317,7 +349,8 @@ mod tests {
     }
 
     fn outcome(assertion: &str, keys: &JwkSet) -> Result<UsedAssertion, TokenError> {
-        UnverifiedAssertion::parse(assertion)?.verify(keys, &[ENDPOINT.to_owned()], NOW)
+        let checked = UnverifiedAssertion::parse(assertion)?.check(keys, &[ENDPOINT.to_owned()], NOW)?;
+        checked.jws.verify(&checked.key).map(|()| checked.used)
     }
 
     #[test]

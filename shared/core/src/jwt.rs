@@ -250,12 +250,10 @@ impl<'a> UnverifiedToken<'a> {
         &self.claims
     }
 
-    /// What was signed, and the signature, for a host that verifies RS256.
-    ///
-    /// # Errors
-    /// When the token names another algorithm than the key's, or the signature is not base64url.
-    pub fn signed_parts(&self, algorithm: Algorithm) -> Result<(&'a str, Vec<u8>), TokenError> {
-        self.jws.signed_parts(algorithm)
+    /// What was signed, and the signature.
+    #[must_use]
+    pub fn jws(&self) -> &Jws<'a> {
+        &self.jws
     }
 
     /// Whether the claims hold here and now. The signature is another question.

@@ -1,15 +1,18 @@
 //! Signatures by the host, where it offers them: Workers, through Web Crypto. Elsewhere every call says so.
 //!
 //! Signing with RSA in wasm is slow and not in constant time (RUSTSEC-2023-0071), so RS256 is offered only here.
-//! Verifying is four times quicker than in wasm, and spares a module 40 KB of elliptic curves.
+//! Verifying is four times quicker than in wasm, and a module that leaves signatures to the host is spared the
+//! elliptic curves.
 
 use std::fmt;
 
-/// An RSA key pair the host made.
+use zeroize::Zeroizing;
+
+/// A key pair the host made, written as its [`Scheme`] says.
 pub struct KeyPair {
-    /// PKCS#8, DER.
-    pub private: Vec<u8>,
-    /// SubjectPublicKeyInfo, DER.
+    /// The private key.
+    pub private: Zeroizing<Vec<u8>>,
+    /// The public key.
     pub public: Vec<u8>,
 }
 
@@ -33,14 +36,14 @@ impl fmt::Display for WebCryptoError {
 
 impl std::error::Error for WebCryptoError {}
 
-/// What a signature was made with, and how its public key is written.
+/// What a signature is made with, and how its keys are written: the public one, and the private one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// RSASSA-PKCS1-v1_5 with SHA-256; SubjectPublicKeyInfo, DER.
+    /// RSASSA-PKCS1-v1_5 with SHA-256; SubjectPublicKeyInfo and PKCS#8, DER.
     Rs256,
-    /// ECDSA on P-256 with SHA-256, the signature as two numbers of 32 bytes; the uncompressed point.
+    /// ECDSA on P-256 with SHA-256, the signature as two numbers of 32 bytes; the uncompressed point and the scalar.
     Es256,
-    /// Ed25519; 32 bytes.
+    /// Ed25519; 32 bytes each, the private one being the seed.
     Ed25519,
 }
 
@@ -57,19 +60,19 @@ pub use unsupported::{generate, sign, verify};
 mod unsupported {
     use super::{KeyPair, Scheme, WebCryptoError};
 
-    /// Makes a key pair of 2048 bits.
+    /// Makes a key pair; one of RSA has 2048 bits.
     ///
     /// # Errors
     /// Always: this host has no Web Crypto.
-    pub async fn generate() -> Result<KeyPair, WebCryptoError> {
+    pub async fn generate(_scheme: Scheme) -> Result<KeyPair, WebCryptoError> {
         Err(WebCryptoError::Unsupported)
     }
 
-    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256.
+    /// Signs.
     ///
     /// # Errors
     /// Always: this host has no Web Crypto.
-    pub async fn sign(_private: &[u8], _message: &[u8]) -> Result<Vec<u8>, WebCryptoError> {
+    pub async fn sign(_scheme: Scheme, _private: &[u8], _message: &[u8]) -> Result<Vec<u8>, WebCryptoError> {
         Err(WebCryptoError::Unsupported)
     }
 
@@ -89,9 +92,11 @@ mod unsupported {
 
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod subtle {
-    use js_sys::{Array, ArrayBuffer, Object, Promise, Reflect, Uint8Array};
+    use iam_core::encoding::from_base64url;
+    use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
     use wasm_bindgen::prelude::*;
     use worker::send::SendFuture;
+    use zeroize::Zeroizing;
 
     use super::{KeyPair, Scheme, WebCryptoError};
 
@@ -126,7 +131,7 @@ mod subtle {
         #[wasm_bindgen(method, catch)]
         fn sign(
             this: &SubtleCrypto,
-            algorithm: &str,
+            algorithm: &Object,
             key: &JsValue,
             message: &Uint8Array,
         ) -> Result<Promise, JsValue>;
@@ -141,37 +146,87 @@ mod subtle {
         ) -> Result<Promise, JsValue>;
     }
 
-    const ALGORITHM: &str = "RSASSA-PKCS1-v1_5";
+    const RSA: &str = "RSASSA-PKCS1-v1_5";
 
-    /// Makes a key pair of 2048 bits.
+    /// PKCS#8 (RFC 5208) of a scalar of P-256, up to the scalar; the private key's structure is that of RFC 5915, without
+    /// the public key, which the host computes.
+    const P256_PRIVATE: &[u8] = &[
+        0x30, 0x41, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
+        0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x27, 0x30, 0x25, 0x02, 0x01, 0x01, 0x04,
+        0x20,
+    ];
+
+    /// PKCS#8 of an Ed25519 seed (RFC 8410 section 7), up to the seed.
+    const ED25519_PRIVATE: &[u8] =
+        &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
+    impl Scheme {
+        fn algorithm(self) -> Result<Object, WebCryptoError> {
+            match self {
+                Self::Rs256 => object(&[("name", RSA), ("hash", "SHA-256")]),
+                Self::Es256 => object(&[("name", "ECDSA"), ("namedCurve", "P-256"), ("hash", "SHA-256")]),
+                Self::Ed25519 => object(&[("name", "Ed25519")]),
+            }
+        }
+
+        fn public_format(self) -> &'static str {
+            match self {
+                Self::Rs256 => "spki",
+                Self::Es256 | Self::Ed25519 => "raw",
+            }
+        }
+
+        /// As the host wants it.
+        fn pkcs8(self, private: &[u8]) -> Zeroizing<Vec<u8>> {
+            let before = match self {
+                Self::Rs256 => &[],
+                Self::Es256 => P256_PRIVATE,
+                Self::Ed25519 => ED25519_PRIVATE,
+            };
+            Zeroizing::new([before, private].concat())
+        }
+    }
+
+    /// Makes a key pair; one of RSA has 2048 bits.
     ///
     /// # Errors
     /// When the host refuses.
-    pub async fn generate() -> Result<KeyPair, WebCryptoError> {
+    pub async fn generate(scheme: Scheme) -> Result<KeyPair, WebCryptoError> {
         SendFuture::new(async {
-            let parameters = rsa()?;
-            set(&parameters, "modulusLength", &JsValue::from(2048))?;
-            set(&parameters, "publicExponent", &Uint8Array::from([1, 0, 1].as_slice()))?;
+            let parameters = scheme.algorithm()?;
+            if scheme == Scheme::Rs256 {
+                set(&parameters, "modulusLength", &JsValue::from(2048))?;
+                set(&parameters, "publicExponent", &Uint8Array::from([1, 0, 1].as_slice()))?;
+            }
             let usages = Array::of2(&"sign".into(), &"verify".into());
             let pair = settle(SUBTLE.with(|subtle| subtle.generate_key(&parameters, true, &usages))).await?;
-            Ok(KeyPair {
-                private: export("pkcs8", &get(&pair, "privateKey")?).await?,
-                public: export("spki", &get(&pair, "publicKey")?).await?,
-            })
+            let (private, public) = (get(&pair, "privateKey")?, get(&pair, "publicKey")?);
+            let private = match scheme {
+                Scheme::Rs256 => bytes(&exported("pkcs8", &private).await?),
+                // A JWK (RFC 7518 section 6.2.2, RFC 8037 section 2) has the number alone.
+                Scheme::Es256 | Scheme::Ed25519 => {
+                    let number = get(&exported("jwk", &private).await?, "d")?.as_string().unwrap_or_default();
+                    let refused = || WebCryptoError::Refused("the host exported no key".to_owned());
+                    from_base64url(&number).ok_or_else(refused)?
+                }
+            };
+            let public = bytes(&exported(scheme.public_format(), &public).await?);
+            Ok(KeyPair { private: Zeroizing::new(private), public })
         })
         .await
     }
 
-    /// Signs with RSASSA-PKCS1-v1_5 and SHA-256.
+    /// Signs.
     ///
     /// # Errors
     /// When the host refuses the key.
-    pub async fn sign(private: &[u8], message: &[u8]) -> Result<Vec<u8>, WebCryptoError> {
+    pub async fn sign(scheme: Scheme, private: &[u8], message: &[u8]) -> Result<Vec<u8>, WebCryptoError> {
         SendFuture::new(async {
-            let key = import("pkcs8", private, &rsa()?, "sign").await?;
+            let algorithm = scheme.algorithm()?;
+            let key = import("pkcs8", &scheme.pkcs8(private), &algorithm, "sign").await?;
             let message = Uint8Array::from(message);
-            let signature = settle(SUBTLE.with(|subtle| subtle.sign(ALGORITHM, &key, &message))).await?;
-            Ok(Uint8Array::new(&signature).to_vec())
+            let signature = settle(SUBTLE.with(|subtle| subtle.sign(&algorithm, &key, &message))).await?;
+            Ok(bytes(&signature))
         })
         .await
     }
@@ -187,14 +242,8 @@ mod subtle {
         signature: &[u8],
     ) -> Result<bool, WebCryptoError> {
         SendFuture::new(async {
-            let (format, algorithm) = match scheme {
-                Scheme::Rs256 => ("spki", rsa()?),
-                Scheme::Es256 => {
-                    ("raw", object(&[("name", "ECDSA"), ("namedCurve", "P-256"), ("hash", "SHA-256")])?)
-                }
-                Scheme::Ed25519 => ("raw", object(&[("name", "Ed25519")])?),
-            };
-            let key = import(format, public, &algorithm, "verify").await?;
+            let algorithm = scheme.algorithm()?;
+            let key = import(scheme.public_format(), public, &algorithm, "verify").await?;
             let (signature, message) = (Uint8Array::from(signature), Uint8Array::from(message));
             let verdict = SUBTLE.with(|subtle| subtle.verify(&algorithm, &key, &signature, &message));
             Ok(settle(verdict).await?.is_truthy())
@@ -213,13 +262,12 @@ mod subtle {
         settle(SUBTLE.with(|subtle| subtle.import_key(format, &key, algorithm, false, &usages))).await
     }
 
-    async fn export(format: &str, key: &JsValue) -> Result<Vec<u8>, WebCryptoError> {
-        let exported = settle(SUBTLE.with(|subtle| subtle.export_key(format, key))).await?;
-        Ok(Uint8Array::new(&ArrayBuffer::from(exported)).to_vec())
+    async fn exported(format: &str, key: &JsValue) -> Result<JsValue, WebCryptoError> {
+        settle(SUBTLE.with(|subtle| subtle.export_key(format, key))).await
     }
 
-    fn rsa() -> Result<Object, WebCryptoError> {
-        object(&[("name", ALGORITHM), ("hash", "SHA-256")])
+    fn bytes(buffer: &JsValue) -> Vec<u8> {
+        Uint8Array::new(buffer).to_vec()
     }
 
     fn object(members: &[(&str, &str)]) -> Result<Object, WebCryptoError> {

@@ -12,11 +12,11 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use iam_core::id::{OrganizationId, SigningKeyId, TokenId};
-use iam_core::jwt::{self, AccessClaims, Algorithm, Audience, PublicKey, TokenError, UnverifiedToken};
+use iam_core::jwt::{self, AccessClaims, Algorithm, Audience, Jws, PublicKey, TokenError, UnverifiedToken};
 use iam_core::keyring::{KEYS_LIFE, Place, StoredKey, signing_key};
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
-use iam_edge::web_crypto::Scheme;
+use iam_edge::web_crypto::{self, Scheme, WebCryptoError};
 use sha2::{Digest, Sha256};
 
 use crate::context::Context;
@@ -84,7 +84,7 @@ impl Keyring {
         };
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         if !self.is_verified(&digest, context.now) {
-            verify(token, &key).await.map_err(refused)?;
+            verify_signature(token.jws(), &key).await.map_err(refused)?;
             self.remember(digest, token.claims().exp, context.now);
         }
         match answers {
@@ -123,13 +123,11 @@ impl Keyring {
         let algorithm = key.public.algorithm;
         let private = key.open(organization, context.instance.master_key()?)?;
         let input = jwt::signing_input(key.key_id.as_str(), algorithm, claims).map_err(internal)?;
-        match algorithm {
-            Algorithm::Es256 | Algorithm::EdDsa => jwt::sign(&input, &private).map_err(internal),
-            Algorithm::Rs256 => {
-                let signature = iam_edge::web_crypto::sign(&private.bytes, input.as_bytes()).await;
-                Ok(jwt::attach(&input, &signature.map_err(|error| ApiError::internal(error.to_string()))?))
-            }
+        if !web_crypto::IS_SUPPORTED {
+            return jwt::sign(&input, &private).map_err(internal);
         }
+        let signature = web_crypto::sign(scheme(algorithm), &private.bytes, input.as_bytes()).await;
+        Ok(jwt::attach(&input, &signature.map_err(by_host)?))
     }
 
     /// The keys of an organization, read anew where what is at hand is older than [`KEYS_LIFE`]; empty where there is no
@@ -261,17 +259,12 @@ pub async fn new_key(
     place: Place,
 ) -> Result<StoredKey, ApiError> {
     let algorithm = context.configuration().jwt.algorithm;
-    let (private, public) = match algorithm {
-        Algorithm::Es256 | Algorithm::EdDsa => {
-            jwt::key_pair(algorithm, &context.entropy()?).map_err(internal)?
-        }
-        Algorithm::Rs256 => {
-            let pair = iam_edge::web_crypto::generate()
-                .await
-                .map_err(|error| ApiError::internal(error.to_string()))?;
-            let private = jwt::PrivateKey { algorithm, bytes: pair.private.into() };
-            (private, PublicKey { algorithm, bytes: pair.public })
-        }
+    let (private, public) = if web_crypto::IS_SUPPORTED {
+        let pair = web_crypto::generate(scheme(algorithm)).await.map_err(by_host)?;
+        let private = jwt::PrivateKey { algorithm, bytes: pair.private };
+        (private, PublicKey { algorithm, bytes: pair.public })
+    } else {
+        jwt::key_pair(algorithm, &context.entropy()?).map_err(internal)?
     };
     let key_id = context.new_id(SigningKeyId::new)?;
     let (master, nonce) = (context.instance.master_key()?, context.entropy()?);
@@ -283,21 +276,31 @@ fn public_key(keys: &[StoredKey], token: &UnverifiedToken<'_>, now: Timestamp) -
     named.phase(now).map(|_| named.public.clone())
 }
 
-/// Verifies by the host where it does so, in the module itself where not.
-async fn verify(token: &UnverifiedToken<'_>, key: &PublicKey) -> Result<(), TokenError> {
-    if !iam_edge::web_crypto::IS_SUPPORTED {
-        return token.verify(key);
+/// Verifies a signature by the host where it does so, in the module itself where not.
+///
+/// # Errors
+/// When another algorithm is named than the key's, or the signature is not this key's.
+pub async fn verify_signature(jws: &Jws<'_>, key: &PublicKey) -> Result<(), TokenError> {
+    if !web_crypto::IS_SUPPORTED {
+        return jws.verify(key);
     }
-    let scheme = match key.algorithm {
-        Algorithm::Es256 => Scheme::Es256,
-        Algorithm::EdDsa => Scheme::Ed25519,
-        Algorithm::Rs256 => Scheme::Rs256,
-    };
-    let (input, signature) = token.signed_parts(key.algorithm)?;
-    match iam_edge::web_crypto::verify(scheme, &key.bytes, input.as_bytes(), &signature).await {
+    let (input, signature) = jws.signed_parts(key.algorithm)?;
+    match web_crypto::verify(scheme(key.algorithm), &key.bytes, input.as_bytes(), &signature).await {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(TokenError::Signature),
     }
+}
+
+fn scheme(algorithm: Algorithm) -> Scheme {
+    match algorithm {
+        Algorithm::Es256 => Scheme::Es256,
+        Algorithm::EdDsa => Scheme::Ed25519,
+        Algorithm::Rs256 => Scheme::Rs256,
+    }
+}
+
+fn by_host(error: WebCryptoError) -> ApiError {
+    ApiError::internal(error.to_string())
 }
 
 fn internal(error: TokenError) -> ApiError {

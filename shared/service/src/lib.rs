@@ -46,7 +46,7 @@ pub use iam_core::config::Area;
 pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
 pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
-pub use keyring::{Keyring, access_claims, new_key};
+pub use keyring::{Keyring, access_claims, new_key, verify_signature};
 pub use notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
 pub use origin::check_origin;
 pub use rate_limit::{RateLimited, RateLimits};

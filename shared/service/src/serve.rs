@@ -2,7 +2,7 @@
 //! access check and handler, errors made into answers, security headers, one log line, telemetry.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::body::{Body, HttpBody as _};
 use axum::response::IntoResponse as _;
@@ -22,7 +22,7 @@ use crate::context::{Context, short_user_agent};
 use crate::cors;
 use crate::error::{ApiError, ErrorStyle};
 use crate::function::{Declaration, Function};
-use crate::instance::Instance;
+use crate::instance::{Instance, lock};
 
 /// The largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -41,6 +41,9 @@ const MAX_REQUEST_ID_BYTES: usize = 128;
 
 /// How long telemetry waits in an isolate for company before it is handed over.
 const HAND_OVER_DELAY_MS: u32 = 2_000;
+
+/// How much randomness for ids is drawn at once.
+const ENTROPY_POOL_BYTES: usize = 1024;
 
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -215,13 +218,24 @@ fn context(
     }
 }
 
-/// Randomness for ids that only tell requests apart: where the host has none to give, zeros do.
+/// Randomness for ids that only tell requests apart, drawn from the host for many at once: where it has none to give, zeros
+/// do. For nothing that must not be guessed.
 fn entropy<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    match iam_edge::random(&mut bytes) {
-        Ok(()) => bytes,
-        Err(_) => [0; N],
+    static POOL: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+    let mut pool = lock(&POOL);
+    if pool.len() < N {
+        pool.resize(ENTROPY_POOL_BYTES.max(N), 0);
+        if iam_edge::random(&mut pool).is_err() {
+            pool.clear();
+            return [0; N];
+        }
     }
+    let rest = pool.len() - N;
+    let mut bytes = [0; N];
+    for (to, from) in bytes.iter_mut().zip(pool.drain(rest..)) {
+        *to = from;
+    }
+    bytes
 }
 
 /// The caller's request id where it is a sane one, otherwise ours.

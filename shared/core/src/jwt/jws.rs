@@ -92,7 +92,7 @@ impl<'a> Jws<'a> {
         read_object(&self.payload)
     }
 
-    /// What was signed, and the signature, for a host that verifies RS256.
+    /// What was signed, and the signature, for a host that verifies.
     ///
     /// # Errors
     /// When the token names another algorithm than the key's, or the signature is not base64url.

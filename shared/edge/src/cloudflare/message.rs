@@ -103,7 +103,7 @@ pub(super) fn request_to_javascript(
 ) -> Result<Request, JsValue> {
     let init = RequestInit::new();
     init.set_method(parts.method.as_str());
-    init.set_headers_headers(&headers_to_javascript(&parts.headers)?);
+    init.set_headers(&headers_to_javascript(&parts.headers)?);
     init.set_redirect(RequestRedirect::Manual);
     init.set_signal(signal);
     if let Some(body) = body {
@@ -119,7 +119,7 @@ pub(super) fn response_to_javascript(
 ) -> Result<JsValue, JsValue> {
     let init = ResponseInit::new();
     init.set_status(parts.status.as_u16());
-    init.set_headers_headers(&headers_to_javascript(&parts.headers)?);
+    init.set_headers(&headers_to_javascript(&parts.headers)?);
     // web-sys has a constructor per kind of body; JavaScript has one, which takes the stream or the bytes.
     let body: Option<&js_sys::Object> = body.map(JsCast::unchecked_ref);
     web_sys::Response::new_with_opt_buffer_source_and_init(body, &init).map(JsValue::from)
@@ -150,13 +150,15 @@ fn headers_from_javascript(headers: &Headers) -> Option<HeaderMap> {
     Some(map)
 }
 
-fn headers_to_javascript(map: &HeaderMap) -> Result<Headers, JsValue> {
-    let headers = Headers::new()?;
+/// All headers cross in one string here too: a list of pairs, in JSON.
+fn headers_to_javascript(map: &HeaderMap) -> Result<JsValue, JsValue> {
+    let mut pairs = Vec::with_capacity(map.len());
     for (name, value) in map {
         let value = str::from_utf8(value.as_bytes()).map_err(|_| JsValue::from_str("header is not UTF-8"))?;
-        headers.append(name.as_str(), value)?;
+        pairs.push((name.as_str(), value));
     }
-    Ok(headers)
+    let pairs = serde_json::to_string(&pairs).map_err(|error| JsValue::from_str(&error.to_string()))?;
+    js_sys::JSON::parse(&pairs)
 }
 
 /// A body that takes hold of its message when somebody reads it, not before.
