@@ -59,9 +59,15 @@ pub fn check_url(text: &str, configuration: &OutboundConfiguration) -> Result<Ur
     }
     let uri: Uri = text.parse().map_err(|_| FORM.to_owned())?;
     let authority = uri.authority().ok_or(FORM)?;
-    // `host:` has a port to http::Uri that is none.
-    let has_bad_port = authority.as_str().ends_with(':') || authority.port_u16() == Some(0);
-    if authority.as_str().contains('@') || has_bad_port {
+    // What follows the host must be a port: http::Uri takes `host:` and `host:99999` as having none.
+    let has_port = |rest: &str| match rest.strip_prefix(':') {
+        None => rest.is_empty(),
+        Some(port) => {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        }
+    };
+    // A user and password stand before the host, so the authority does not begin with it.
+    if !authority.as_str().strip_prefix(authority.host()).is_some_and(has_port) || authority.as_str().contains('@') {
         return Err(FORM.to_owned());
     }
     check_host(authority.host(), configuration.allow_private_addresses)?;
