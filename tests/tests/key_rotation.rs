@@ -88,8 +88,14 @@ fn decrypt(jwe: &str) -> String {
     let ephemeral = p256::PublicKey::from_sec1_bytes(&point).unwrap();
     let private = p256::SecretKey::from_slice(&[7; 32]).unwrap();
     let shared = diffie_hellman(private.to_nonzero_scalar(), ephemeral.as_affine());
-    let input =
-        [&[0, 0, 0, 1], shared.raw_secret_bytes().as_slice(), &[0, 0, 0, 7], b"A256GCM", &[0; 8], &[0, 0, 1, 0]];
+    let input = [
+        &[0, 0, 0, 1],
+        shared.raw_secret_bytes().as_slice(),
+        &[0, 0, 0, 7],
+        b"A256GCM",
+        &[0; 8],
+        &[0, 0, 1, 0],
+    ];
     let key: [u8; 32] = Sha256::digest(input.concat()).into();
     let sealed = [from_base64url(text).unwrap(), from_base64url(tag).unwrap()].concat();
     let vector = from_base64url(vector).unwrap();
@@ -136,7 +142,24 @@ async fn deliveries(client: &Client) -> Vec<Value> {
 }
 
 fn recorded(deployment: &Deployment, action: &str) -> i64 {
-    deployment.count(&format!("SELECT COUNT(*) AS count FROM audit_events WHERE action = '{action}' AND actor = 'system'"))
+    deployment.count(&format!(
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = '{action}' AND actor = 'system'"
+    ))
+}
+
+/// Every statement of the job is on an index: what the scenarios never bring about runs here.
+fn assert_indexed(host: &TestHost) {
+    let wide = |step: &&String| {
+        let is_made = ["turns", "ways", "moments", "VIRTUAL TABLE", "CONSTANT ROW", "(subquery"];
+        let scans = step.starts_with("SCAN") && !is_made.iter().any(|made| step.contains(made));
+        let is_all = step.contains("SEARCH api_key") && step.ends_with("(org_id=?)");
+        scans || is_all
+    };
+    for (sql, steps) in host.plans().into_iter().filter(|(sql, _)| sql.contains("api_key_")) {
+        let ours = sql.contains("COUNT(") || sql.contains(" - ?1") || sql.contains("= 0");
+        let wide: Vec<&String> = steps.iter().filter(wide).collect();
+        assert!(ours || wide.is_empty(), "{sql}: {wide:?}");
+    }
 }
 
 #[tokio::test]
@@ -186,6 +209,7 @@ async fn a_key_turns_and_arrives() {
     assert_eq!(deployment.recorded("api_key.overlap_end", "success", old_id), 1);
     assert!(receiver.answers.lock().unwrap().is_empty());
     deployment.check().await;
+    assert_indexed(&host);
 }
 
 #[tokio::test]
@@ -275,6 +299,7 @@ async fn revoked_keys_stay_revoked() {
     assert!(!works(&deployment, old).await && works(&deployment, &new).await);
     assert_eq!((recorded(&deployment, "api_key.delivered"), receiver.count()), (1, 3));
     deployment.check().await;
+    assert_indexed(&host);
 }
 
 #[tokio::test]
@@ -305,7 +330,11 @@ async fn a_vault_gets_the_key() {
     run_job(&deployment).await;
     assert_eq!(deliveries(&admin).await[0]["last_error"], "the Vault did not take it: 503 vault_unavailable");
     assert!(works(&deployment, created.text_at("/api_key")).await);
-    host.request().db("").run(Statement::new("UPDATE api_key_deliveries SET next_attempt_at = 0")).await.unwrap();
+    host.request()
+        .db("")
+        .run(Statement::new("UPDATE api_key_deliveries SET next_attempt_at = 0"))
+        .await
+        .unwrap();
     run_job(&deployment).await;
     let written = written.lock().unwrap().clone();
     assert_eq!((written.len(), &written[0]), (2, &written[1]));
@@ -347,7 +376,8 @@ async fn the_only_copy_outlives_the_master_key() {
 async fn signing_keys_turn_by_the_same_clock() {
     let (deployment, host) = start();
     let _admin = deployment.administrator().await;
-    let age = Statement::new("UPDATE signing_keys SET created_at = created_at - ?1, signs_from = signs_from - ?1");
+    let age =
+        Statement::new("UPDATE signing_keys SET created_at = created_at - ?1, signs_from = signs_from - ?1");
     host.request().db("").run(age.bind(40 * 86_400_000_i64)).await.unwrap();
     run_job(&deployment).await;
     assert_eq!(recorded(&deployment, "signing_key.rotate"), 1);

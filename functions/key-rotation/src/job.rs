@@ -7,8 +7,8 @@
 //! it from nothing.
 
 use iam_core::api_key::{
-    DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, OpenDelivery, SealedBefore, Turn, delivery_purpose,
-    due_to_expire, expire, forget_windows,
+    DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, OpenDelivery, SealedBefore, Turn,
+    delivery_purpose, due_to_expire, expire, forget_windows,
 };
 use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::id::{KeyDeliveryId, KeyId, LogId};

@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 use iam_core::api_key::{
-    KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, Reach, SCHEDULE_EXISTS, Schedule, Target,
+    KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, Reach, SCHEDULE_EXISTS, Schedule,
+    Target,
 };
 use iam_core::id::KeyId;
 use iam_core::time::{Duration, Timestamp};
@@ -82,7 +83,11 @@ pub(crate) async fn set(
     };
     let seal = |secret: &Zeroizing<[u8; 32]>| {
         let purpose = target.signing_purpose(organization);
-        Ok::<_, ApiError>(context.instance.master_key()?.seal(&purpose, secret.as_slice(), context.entropy()?)?)
+        Ok::<_, ApiError>(context.instance.master_key()?.seal(
+            &purpose,
+            secret.as_slice(),
+            context.entropy()?,
+        )?)
     };
     let sealed = secret.as_ref().map(seal).transpose()?;
     let schedule = NewSchedule {
@@ -151,7 +156,11 @@ pub(crate) async fn end(
     let [stop, delete] = Schedule::end(&caller.organization, &key_id, reach);
     let batch = vec![event.record_if(condition, &key_id), stop, delete];
     let rows = context.db(&caller.organization).batch(batch).await?;
-    if rows.get(1).is_some_and(|rows| !rows.is_empty()) { Ok(StatusCode::NO_CONTENT) } else { Err(no_schedule()) }
+    if rows.get(1).is_some_and(|rows| !rows.is_empty()) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_schedule())
+    }
 }
 
 fn no_schedule() -> ApiError {

@@ -5,8 +5,8 @@ use http::{Request, header};
 use iam_core::api_key::{DueDelivery, Target, delivery_purpose, standard_signature};
 use iam_core::jwe::ReceiverKey;
 use iam_edge::FetchLimits;
-use iam_service::outbound::check_url;
 use iam_service::Context;
+use iam_service::outbound::check_url;
 use serde_json::json;
 use zeroize::Zeroizing;
 

@@ -25,7 +25,8 @@ pub(crate) fn checked(
             let mount_fits = is_path(&mount, 64)
                 && !mount.split('/').next().is_some_and(|first| VAULTS_OWN.contains(&first));
             if !mount_fits {
-                let allowed = "the mount of a KV engine: names of letters, digits, `_`, `-` and `.` between slashes";
+                let allowed =
+                    "the mount of a KV engine: names of letters, digits, `_`, `-` and `.` between slashes";
                 return Err(ApiError::field("/delivery/mount", allowed));
             }
             if !is_path(&path, MAX_PATH_BYTES) {
@@ -45,9 +46,7 @@ pub(crate) fn checked(
         Target::Webhook { url, public_key } => {
             check_url(&url, &configuration.outbound)
                 .map_err(|allowed| ApiError::field("/delivery/url", allowed))?;
-            public_key
-                .check()
-                .map_err(|error| ApiError::field("/delivery/public_key", error.to_string()))?;
+            public_key.check().map_err(|error| ApiError::field("/delivery/public_key", error.to_string()))?;
             Ok(Target::Webhook { url, public_key })
         }
     }
@@ -60,9 +59,8 @@ pub(crate) fn vault_root(configuration: &Configuration, organization: &Organizat
 
 fn is_path(text: &str, most: usize) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    let is_name = |name: &str| {
-        !name.is_empty() && name.bytes().all(known) && !name.bytes().all(|byte| byte == b'.')
-    };
+    let is_name =
+        |name: &str| !name.is_empty() && name.bytes().all(known) && !name.bytes().all(|byte| byte == b'.');
     text.len() <= most && text.split('/').all(is_name)
 }
 
@@ -77,8 +75,25 @@ mod tests {
         }
         let long = "a".repeat(201);
         for bad in [
-            "", "/", "/key", "key/", "a//b", "..", "../sys", "a/../b", "a/./b", ".", "a/...", "a b", "a?b", "a#b", "a%2e%2e/b",
-            "a\\b", "a\nb", "\u{e9}", long.as_str(),
+            "",
+            "/",
+            "/key",
+            "key/",
+            "a//b",
+            "..",
+            "../sys",
+            "a/../b",
+            "a/./b",
+            ".",
+            "a/...",
+            "a b",
+            "a?b",
+            "a#b",
+            "a%2e%2e/b",
+            "a\\b",
+            "a\nb",
+            "\u{e9}",
+            long.as_str(),
         ] {
             assert!(!is_path(bad, 200), "{bad}");
         }

@@ -152,7 +152,10 @@ mod tests {
         let parts: Vec<&str> = jwe.split('.').collect();
         let [header, "", vector, text, tag] = parts[..] else { panic!("{jwe}") };
         let json: serde_json::Value = serde_json::from_slice(&from_base64url(header).unwrap()).unwrap();
-        assert_eq!((&json["alg"], &json["enc"], &json["kid"]), (&"ECDH-ES".into(), &"A256GCM".into(), &"k1".into()));
+        assert_eq!(
+            (&json["alg"], &json["enc"], &json["kid"]),
+            (&"ECDH-ES".into(), &"A256GCM".into(), &"k1".into())
+        );
         let ephemeral: ReceiverKey = serde_json::from_value(json["epk"].clone()).unwrap();
         let private = SecretKey::from_slice(private).unwrap();
         let shared = diffie_hellman(private.to_nonzero_scalar(), ephemeral.point().unwrap().as_affine());

@@ -54,7 +54,8 @@ pub fn check_url(text: &str, configuration: &OutboundConfiguration) -> Result<Ur
     if text.len() > MAX_URL_BYTES || !text.bytes().all(plain) {
         return Err(FORM.to_owned());
     }
-    if !text.starts_with("https://") && !(configuration.allow_http && text.starts_with("http://")) {
+    let is_plain_http = text.starts_with("http://");
+    if !text.starts_with("https://") && (!is_plain_http || !configuration.allow_http) {
         return Err(FORM.to_owned());
     }
     let uri: Uri = text.parse().map_err(|_| FORM.to_owned())?;
@@ -67,7 +68,9 @@ pub fn check_url(text: &str, configuration: &OutboundConfiguration) -> Result<Ur
         }
     };
     // A user and password stand before the host, so the authority does not begin with it.
-    if !authority.as_str().strip_prefix(authority.host()).is_some_and(has_port) || authority.as_str().contains('@') {
+    if !authority.as_str().strip_prefix(authority.host()).is_some_and(has_port)
+        || authority.as_str().contains('@')
+    {
         return Err(FORM.to_owned());
     }
     check_host(authority.host(), configuration.allow_private_addresses)?;
@@ -150,18 +153,55 @@ mod tests {
     #[test]
     fn what_is_no_plain_address_is_never_taken() {
         for url in [
-            "", "https://", "https:///x", "https:example.com", "//example.com/", "ftp://example.com/", "HTTPS://example.com/",
-            "javascript:alert(1)", "file:///etc/passwd",
-            "https://user@example.com/", "https://user:password@example.com/", "https://example.com@127.0.0.1/",
-            "https://example.com#@127.0.0.1/", "https://example.com\\@127.0.0.1/", "https://example.com/#fragment",
-            "https://example.com/ ", " https://example.com/", "https://exam\tple.com/", "https://example.com/\r\nx: y",
-            "https://ex%61mple.com/", "https://\u{ff11}27.0.0.1/", "https://\u{2460}27.0.0.1/", "https://example\u{3002}com/",
-            "https://example.com:/", "https://example.com:0/", "https://example.com:99999/", "https://example.com:x/",
-            "https://example..com/", "https://.example.com/", "https://example.com../", "https://./",
-            "https://2130706433/", "https://0x7f000001/", "https://017700000001/", "https://0x7f.0.0.1/", "https://0177.0.0.1/",
-            "https://127.1/", "https://127.0.1/", "https://1.2.3.4.5/", "https://256.1.1.1/", "https://8.8.8.08/",
-            "https://8.8.8.0x8/", "https://example.1/", "https://example.0x/",
-            "https://[::1/", "https://[fe80::1%25eth0]/", "https://[fe80::1%eth0]/", "https://[]/", "https://[1.2.3.4]/",
+            "",
+            "https://",
+            "https:///x",
+            "https:example.com",
+            "//example.com/",
+            "ftp://example.com/",
+            "HTTPS://example.com/",
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "https://user@example.com/",
+            "https://user:password@example.com/",
+            "https://example.com@127.0.0.1/",
+            "https://example.com#@127.0.0.1/",
+            "https://example.com\\@127.0.0.1/",
+            "https://example.com/#fragment",
+            "https://example.com/ ",
+            " https://example.com/",
+            "https://exam\tple.com/",
+            "https://example.com/\r\nx: y",
+            "https://ex%61mple.com/",
+            "https://\u{ff11}27.0.0.1/",
+            "https://\u{2460}27.0.0.1/",
+            "https://example\u{3002}com/",
+            "https://example.com:/",
+            "https://example.com:0/",
+            "https://example.com:99999/",
+            "https://example.com:x/",
+            "https://example..com/",
+            "https://.example.com/",
+            "https://example.com../",
+            "https://./",
+            "https://2130706433/",
+            "https://0x7f000001/",
+            "https://017700000001/",
+            "https://0x7f.0.0.1/",
+            "https://0177.0.0.1/",
+            "https://127.1/",
+            "https://127.0.1/",
+            "https://1.2.3.4.5/",
+            "https://256.1.1.1/",
+            "https://8.8.8.08/",
+            "https://8.8.8.0x8/",
+            "https://example.1/",
+            "https://example.0x/",
+            "https://[::1/",
+            "https://[fe80::1%25eth0]/",
+            "https://[fe80::1%eth0]/",
+            "https://[]/",
+            "https://[1.2.3.4]/",
             "https://login.spin.internal/",
         ] {
             assert!(!is_taken(url, true, true), "{url:?}");
@@ -172,16 +212,44 @@ mod tests {
     #[test]
     fn private_addresses_are_taken_where_allowed_alone() {
         for url in [
-            "https://127.0.0.1/", "https://127.0.0.1./", "https://127.255.255.254:8443/", "https://0.0.0.0/",
-            "https://10.0.0.1/", "https://172.16.0.1/", "https://172.31.255.255/", "https://192.168.1.1/",
-            "https://100.64.0.1/", "https://169.254.169.254/latest/meta-data/", "https://192.0.0.192/",
-            "https://198.18.0.1/", "https://224.0.0.1/", "https://255.255.255.255/", "https://203.0.113.9/",
-            "https://[::1]/", "https://[::]/", "https://[::ffff:127.0.0.1]/", "https://[::ffff:7f00:1]/",
-            "https://[::127.0.0.1]/", "https://[fe80::1]/", "https://[fec0::1]/", "https://[fc00::1]/", "https://[fd00:ec2::254]/",
-            "https://[ff02::1]/", "https://[64:ff9b::7f00:1]/", "https://[2002:7f00:1::]/", "https://[2001::1]/",
-            "https://[2001:db8::1]/", "https://[100::1]/",
-            "https://localhost/", "https://LOCALHOST./", "https://a.localhost/", "https://printer.local/",
-            "https://metadata.google.internal/", "https://metadata/", "https://router.lan/", "https://x.home.arpa/",
+            "https://127.0.0.1/",
+            "https://127.0.0.1./",
+            "https://127.255.255.254:8443/",
+            "https://0.0.0.0/",
+            "https://10.0.0.1/",
+            "https://172.16.0.1/",
+            "https://172.31.255.255/",
+            "https://192.168.1.1/",
+            "https://100.64.0.1/",
+            "https://169.254.169.254/latest/meta-data/",
+            "https://192.0.0.192/",
+            "https://198.18.0.1/",
+            "https://224.0.0.1/",
+            "https://255.255.255.255/",
+            "https://203.0.113.9/",
+            "https://[::1]/",
+            "https://[::]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[::ffff:7f00:1]/",
+            "https://[::127.0.0.1]/",
+            "https://[fe80::1]/",
+            "https://[fec0::1]/",
+            "https://[fc00::1]/",
+            "https://[fd00:ec2::254]/",
+            "https://[ff02::1]/",
+            "https://[64:ff9b::7f00:1]/",
+            "https://[2002:7f00:1::]/",
+            "https://[2001::1]/",
+            "https://[2001:db8::1]/",
+            "https://[100::1]/",
+            "https://localhost/",
+            "https://LOCALHOST./",
+            "https://a.localhost/",
+            "https://printer.local/",
+            "https://metadata.google.internal/",
+            "https://metadata/",
+            "https://router.lan/",
+            "https://x.home.arpa/",
         ] {
             assert!(!is_taken(url, false, false), "{url}");
             assert!(is_taken(url, false, true), "{url}");

@@ -88,8 +88,14 @@ pub async fn targets_are_checked(deployment: &Deployment) {
     let created = new_key(&admin, "targets").await;
     let key_id = created.text_at("/key_id");
     for url in [
-        "ftp://example.com/", "https://user:password@example.com/", "https://2130706433/", "https://0x7f.1/",
-        "https://example.com/#x", "https://login.spin.internal/", "/relative", "",
+        "ftp://example.com/",
+        "https://user:password@example.com/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://example.com/#x",
+        "https://login.spin.internal/",
+        "/relative",
+        "",
     ] {
         let refused = put(&admin, key_id, &webhook(url)).await.expect_problem(422, "invalid_field");
         assert_eq!(refused.text_at("/errors/0/pointer"), "/delivery/url", "{url}");
@@ -101,12 +107,14 @@ pub async fn targets_are_checked(deployment: &Deployment) {
     off_curve["delivery"]["public_key"]["y"] = off_curve["delivery"]["public_key"]["x"].clone();
     let refused = put(&admin, key_id, &off_curve).await.expect_problem(422, "invalid_field");
     assert_eq!(refused.text_at("/errors/0/pointer"), "/delivery/public_key");
-    let vault = |mount: &str, path: &str| {
-        json!({"period_days": 1, "overlap_hours": 0, "delivery": {"kind": "vault", "mount": mount, "path": path}})
-    };
+    let vault = |mount: &str, path: &str| json!({"period_days": 1, "overlap_hours": 0, "delivery": {"kind": "vault", "mount": mount, "path": path}});
     for (mount, path, pointer) in [
-        ("sys", "a", "/delivery/mount"), ("auth/token", "a", "/delivery/mount"), ("", "a", "/delivery/mount"),
-        ("secret", "../sys", "/delivery/path"), ("secret", "/a", "/delivery/path"), ("secret", "a b", "/delivery/path"),
+        ("sys", "a", "/delivery/mount"),
+        ("auth/token", "a", "/delivery/mount"),
+        ("", "a", "/delivery/mount"),
+        ("secret", "../sys", "/delivery/path"),
+        ("secret", "/a", "/delivery/path"),
+        ("secret", "a b", "/delivery/path"),
     ] {
         let refused = put(&admin, key_id, &vault(mount, path)).await.expect_problem(422, "invalid_field");
         assert_eq!(refused.text_at("/errors/0/pointer"), pointer, "{mount} {path}");

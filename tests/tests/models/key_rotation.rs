@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use iam_core::api_key::{
-    DueDelivery, DueKey, DueRotation, ListedDelivery, NewKey, NewSchedule, OpenDelivery, Reach, Revocation, Rotation, Target,
-    Turn, due_to_expire, expire,
+    DueDelivery, DueKey, DueRotation, ListedDelivery, NewKey, NewSchedule, OpenDelivery, Reach, Revocation,
+    Rotation, Target, Turn, due_to_expire, expire,
 };
 use iam_core::credential::Credential;
 use iam_core::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
@@ -20,9 +20,15 @@ const LONGEST_OUTAGE: Duration = Duration::from_days(5);
 enum Step {
     AdvanceHours(u32),
     /// Dies after so many transactions; another run comes in between reading and writing.
-    Job { transactions: usize, races: bool, receiver_is_up: bool },
+    Job {
+        transactions: usize,
+        races: bool,
+        receiver_is_up: bool,
+    },
     RevokeUnreceived,
-    RevokeReceived { youngest: bool },
+    RevokeReceived {
+        youngest: bool,
+    },
     Retry,
     RotateByCall,
 }
@@ -123,8 +129,7 @@ impl World {
             Some(())
         };
         let rows = self.database.run(OpenDelivery::find(self.now));
-        let open: Vec<_> =
-            rows.iter().map(|row| OpenDelivery::read(row, self.log_id()).unwrap()).collect();
+        let open: Vec<_> = rows.iter().map(|row| OpenDelivery::read(row, self.log_id()).unwrap()).collect();
         self.interrupt(races, is_up);
         if !open.is_empty() {
             spend()?;
@@ -155,7 +160,8 @@ impl World {
             claimed.iter().map(|row| row.text("delivery_id").unwrap().to_owned()).collect();
         for due in due.iter().filter(|due| ids.iter().any(|id| id == due.delivery_id.as_str())) {
             if !due.works {
-                let open = [OpenDelivery::new(self.organization.clone(), due.delivery_id.clone(), self.log_id())];
+                let open =
+                    [OpenDelivery::new(self.organization.clone(), due.delivery_id.clone(), self.log_id())];
                 self.database.batch(OpenDelivery::keep(&open, self.now));
                 continue;
             }
@@ -198,8 +204,12 @@ impl World {
     }
 
     fn revoke(&mut self, key_id: &KeyId) {
-        let revocation =
-            Revocation { organization: &self.organization, reach: Reach::Organization, key_id, now: self.now };
+        let revocation = Revocation {
+            organization: &self.organization,
+            reach: Reach::Organization,
+            key_id,
+            now: self.now,
+        };
         let statement = revocation.revoke();
         self.database.run(statement);
     }
@@ -231,8 +241,12 @@ impl World {
                 let page = ListedDelivery::page(&self.organization, Reach::Organization, None, 10);
                 let open: Vec<ListedDelivery> = self.database.run(page).decode().unwrap();
                 for delivery in open {
-                    let retry =
-                        ListedDelivery::retry(&self.organization, Reach::Organization, &delivery.delivery_id, self.now);
+                    let retry = ListedDelivery::retry(
+                        &self.organization,
+                        Reach::Organization,
+                        &delivery.delivery_id,
+                        self.now,
+                    );
                     self.database.run(retry);
                 }
             }
@@ -271,8 +285,7 @@ impl World {
         let working = self.working();
         let held = working.iter().any(|key_id| self.received.contains(key_id));
         assert!(held || self.is_cut, "the owner has no key that works at {}", self.now);
-        let unreceived: Vec<_> =
-            working.iter().filter(|key_id| !self.received.contains(*key_id)).collect();
+        let unreceived: Vec<_> = working.iter().filter(|key_id| !self.received.contains(*key_id)).collect();
         assert!(unreceived.len() <= 1, "two successors: {unreceived:?}");
         for key_id in unreceived {
             let copies = format!(

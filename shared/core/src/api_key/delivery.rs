@@ -269,9 +269,8 @@ impl OpenDelivery {
         let list = serde_json::json!(open).to_string();
         let statements =
             [RECORD_CLOSING, RESTORE_SCHEDULE, END_NEW_SCHEDULE, RESTORE_OLD, CLOSE, HOLD_OLD, NOTE_HOLD];
-        let bind = |text: &'static str| {
-            Statement::new(text).bind(list.as_str()).bind(now).bind(now.after(HOLD))
-        };
+        let bind =
+            |text: &'static str| Statement::new(text).bind(list.as_str()).bind(now).bind(now.after(HOLD));
         statements.map(bind).into()
     }
 }
@@ -514,7 +513,8 @@ mod tests {
     /// The example of the Standard Webhooks specification and its libraries.
     #[test]
     fn the_signature_is_the_specifications() {
-        let secret = base64::engine::general_purpose::STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let secret =
+            base64::engine::general_purpose::STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let body = br#"{"test": 2432232314}"#;
         assert_eq!(
             standard_signature(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body),
@@ -524,7 +524,8 @@ mod tests {
 
     #[test]
     fn waits_grow_to_six_hours() {
-        let seconds: Vec<i64> = (1..=MAX_ATTEMPTS).map(|attempt| backoff(attempt, 255).as_seconds()).collect();
+        let seconds: Vec<i64> =
+            (1..=MAX_ATTEMPTS).map(|attempt| backoff(attempt, 255).as_seconds()).collect();
         assert_eq!(seconds, [60, 120, 240, 480, 960, 1920, 3840, 7680, 15360, 21600, 21600, 21600]);
         assert_eq!(backoff(1, 0).as_seconds(), 30);
         assert_eq!(backoff(u32::MAX, 0).as_seconds(), 10800);

@@ -75,9 +75,8 @@ impl Rotation<'_> {
             "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id = ?2 AND EXISTS \
              (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?3)",
         );
-        [give, end].map(|statement| {
-            statement.bind(self.organization).bind(self.old_key_id).bind(self.new_key_id)
-        })
+        [give, end]
+            .map(|statement| statement.bind(self.organization).bind(self.old_key_id).bind(self.new_key_id))
     }
 
     /// Both keys after the attempt: the old one where the caller may see it, the new one where it was made.

@@ -159,8 +159,7 @@ impl Schedule {
              api_keys WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?3)) AND NOT EXISTS (SELECT 1 FROM \
              api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', 'dead'))",
         );
-        [stop, delete]
-            .map(|statement| statement.bind(organization).bind(key_id).bind(reach.owner()))
+        [stop, delete].map(|statement| statement.bind(organization).bind(key_id).bind(reach.owner()))
     }
 }
 
@@ -268,9 +267,7 @@ impl Turn {
     #[must_use]
     pub fn batch(turns: &[Self], now: Timestamp) -> Vec<Statement> {
         let list = serde_json::json!(turns).to_string();
-        let statements = [
-            REPLACE_OLD, CREATE_NEW, HAND_SCHEDULE_ON, BEGIN_DELIVERY, RECORD, END_SCHEDULE,
-        ];
+        let statements = [REPLACE_OLD, CREATE_NEW, HAND_SCHEDULE_ON, BEGIN_DELIVERY, RECORD, END_SCHEDULE];
         let bind = |text: &'static str| {
             let statement = Statement::new(text).bind(list.as_str()).bind(now).bind(now.after(HOLD));
             statement.bind(now.after(LOOK_AGAIN))
