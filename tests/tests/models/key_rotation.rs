@@ -23,8 +23,9 @@ enum Step {
     Job {
         transactions: usize,
         races: bool,
-        receiver_is_up: bool,
     },
+    /// For a long time, mostly.
+    ReceiverGoesOrComes,
     RevokeUnreceived,
     RevokeReceived {
         youngest: bool,
@@ -35,12 +36,12 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (1_u32..100).prop_map(Step::AdvanceHours),
-        10 => (0_usize..9, any::<bool>(), any::<bool>())
-            .prop_map(|(transactions, races, receiver_is_up)| Step::Job { transactions, races, receiver_is_up }),
-        2 => Just(Step::RevokeUnreceived),
+        24 => (1_u32..140).prop_map(Step::AdvanceHours),
+        30 => (0_usize..9, any::<bool>()).prop_map(|(transactions, races)| Step::Job { transactions, races }),
+        2 => Just(Step::ReceiverGoesOrComes),
+        3 => Just(Step::RevokeUnreceived),
         1 => any::<bool>().prop_map(|youngest| Step::RevokeReceived { youngest }),
-        1 => Just(Step::Retry),
+        2 => Just(Step::Retry),
         1 => Just(Step::RotateByCall),
     ]
 }
@@ -56,6 +57,7 @@ struct World {
     received: BTreeSet<KeyId>,
     /// The owner revoked what it had: until it gets another it may have none.
     is_cut: bool,
+    receiver_is_up: bool,
 }
 
 impl World {
@@ -70,6 +72,7 @@ impl World {
             serial: 0,
             received: BTreeSet::new(),
             is_cut: false,
+            receiver_is_up: true,
         };
         let key_id = KeyId::new(start, world.entropy());
         let key = world.secret();
@@ -81,7 +84,7 @@ impl World {
             owner_id: &world.owner,
             permissions: &[],
             rate_limit: 1,
-            life: Duration::from_days(90),
+            life: Duration::from_days(40),
             now: start,
         };
         let create = new.create(10);
@@ -217,11 +220,12 @@ impl World {
     fn take(&mut self, step: &Step) {
         match step {
             Step::AdvanceHours(hours) => self.now = self.now.after(Duration::from_hours((*hours).into())),
-            Step::Job { transactions, races, receiver_is_up } => {
-                if self.job(*transactions, *races, *receiver_is_up) {
+            Step::Job { transactions, races } => {
+                if self.job(*transactions, *races, self.receiver_is_up) {
                     self.full_run = self.now;
                 }
             }
+            Step::ReceiverGoesOrComes => self.receiver_is_up = !self.receiver_is_up,
             Step::RevokeUnreceived => {
                 let unreceived = self.working().into_iter().find(|key_id| !self.received.contains(key_id));
                 if let Some(key_id) = unreceived {
@@ -255,7 +259,7 @@ impl World {
         if self.now > self.full_run.after(LONGEST_OUTAGE) {
             // The outage is over before it is too long.
             self.now = self.full_run.after(LONGEST_OUTAGE);
-            while !self.job(9, false, false) {}
+            while !self.job(9, false, self.receiver_is_up) {}
             self.full_run = self.now;
         }
     }
@@ -305,7 +309,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_owner_holds_a_working_key(steps in prop::collection::vec(step(), 1..200)) {
+    fn the_owner_holds_a_working_key(steps in prop::collection::vec(step(), 1..300)) {
         let mut world = World::new();
         for step in &steps {
             world.take(step);
