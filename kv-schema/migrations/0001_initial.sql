@@ -271,6 +271,7 @@ CREATE UNIQUE INDEX api_keys_by_hash ON api_keys (org_id, key_hash);
 CREATE INDEX api_keys_by_owner ON api_keys (org_id, owner_id, key_id);
 CREATE INDEX api_keys_active_by_owner ON api_keys (org_id, owner_id, expires_at) WHERE status = 'active';
 CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE status = 'active';
+CREATE INDEX api_keys_by_revocation ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
 
 -- Keys that turn by themselves.
 CREATE TABLE api_key_rotations (
@@ -290,6 +291,8 @@ CREATE TABLE api_key_rotations (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX api_key_rotations_due ON api_key_rotations (due_at, org_id, key_id) WHERE due_at IS NOT NULL;
+CREATE INDEX api_key_rotations_by_master_key ON api_key_rotations (substr(sealed_signing_secret, 4, 8), org_id, key_id)
+  WHERE sealed_signing_secret IS NOT NULL;
 
 -- New keys on their way to their owners. Until one arrives its sealed secret is the only copy, and the old key works on.
 CREATE TABLE api_key_deliveries (
@@ -299,21 +302,33 @@ CREATE TABLE api_key_deliveries (
   key_id TEXT NOT NULL,
   -- the key that it replaces
   old_key_id TEXT NOT NULL,
-  -- the new key itself, sealed; NULL once it was delivered
+  -- whose both are
+  owner_id TEXT NOT NULL,
+  -- the new key itself, sealed; NULL once it was delivered or closed
   sealed_key TEXT,
-  -- 'dead': given up until somebody asks for it again; the sealed key stays
-  state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
+  -- 'dead': given up until somebody asks for it again; the sealed key stays.
+  -- 'closed': the new key ended before it was delivered, and the old one took its place again
+  state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'closed')),
   attempts INTEGER NOT NULL DEFAULT 0,
   -- when it is tried next, moved on before each try so that two runs don't try at once; NULL where it is not
   next_attempt_at INTEGER,
   last_error TEXT,
+  -- until when the old key is known to live on; moved ahead as long as the delivery is open, NULL once it is not
+  held_until INTEGER,
   created_at INTEGER NOT NULL,
   finished_at INTEGER,
   PRIMARY KEY (org_id, delivery_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX api_key_deliveries_due ON api_key_deliveries (next_attempt_at, org_id, delivery_id) WHERE next_attempt_at IS NOT NULL;
-CREATE INDEX api_key_deliveries_open ON api_key_deliveries (org_id, delivery_id) WHERE state <> 'delivered';
+CREATE INDEX api_key_deliveries_held ON api_key_deliveries (held_until, org_id, delivery_id) WHERE held_until IS NOT NULL;
+CREATE INDEX api_key_deliveries_open ON api_key_deliveries (org_id, delivery_id) WHERE state IN ('pending', 'dead');
+CREATE INDEX api_key_deliveries_open_by_owner ON api_key_deliveries (org_id, owner_id, delivery_id) WHERE state IN ('pending', 'dead');
+-- A key is on its way once.
+CREATE UNIQUE INDEX api_key_deliveries_open_by_key ON api_key_deliveries (org_id, key_id) WHERE state IN ('pending', 'dead');
+-- Which master key they were sealed under.
+CREATE INDEX api_key_deliveries_by_master_key ON api_key_deliveries (substr(sealed_key, 4, 8), org_id, delivery_id)
+  WHERE sealed_key IS NOT NULL;
 
 -- How often a key was used, by day.
 CREATE TABLE api_key_usage (

@@ -1,7 +1,7 @@
 // Does with npm's `jose` what a list of requests on standard input asks, and prints the list of answers.
 
 import {
-  SignJWT, UnsecuredJWT, base64url, createLocalJWKSet, exportJWK, generateKeyPair, importJWK, jwtVerify,
+  SignJWT, UnsecuredJWT, base64url, compactDecrypt, createLocalJWKSet, exportJWK, generateKeyPair, importJWK, jwtVerify,
 } from 'jose';
 
 const commands = {
@@ -20,6 +20,11 @@ const commands = {
   },
   async unsigned({ claims }) {
     return new UnsecuredJWT(claims).encode();
+  },
+  async decrypt({ key, jwe }) {
+    const options = { keyManagementAlgorithms: ['ECDH-ES'], contentEncryptionAlgorithms: ['A256GCM'] };
+    const { plaintext, protectedHeader } = await compactDecrypt(jwe, await importJWK(key, 'ECDH-ES'), options);
+    return { text: new TextDecoder().decode(plaintext), kid: protectedHeader.kid };
   },
   async verify({ jwks, token, issuer, audience, alg }) {
     const options = { issuer, audience, typ: 'at+jwt', algorithms: [alg] };

@@ -43,6 +43,7 @@ macro_rules! scenarios {
             api_keys => live_and_die, are_listed_in_pages, never_exceed_their_owner, are_created_once, expire_by_schedule,
                 a_key_is_a_credential;
             limits => a_key_keeps_to_its_limit, a_revocation_is_seen_by_the_next, a_key_is_bound_to_addresses;
+            key_rotation => schedules_are_set, targets_are_checked, are_not_for_everybody;
             health => tells, details_need_a_permission;
             hostile => bad_bodies_are_problems, bad_requests_are_problems, secrets_stay_out_of_answers;
             passwords => are_changed, are_refused_with_every_rule, are_not_used_again, are_reset_by_an_administrator,

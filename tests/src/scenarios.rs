@@ -6,6 +6,7 @@ pub mod break_glass;
 pub mod directory;
 pub mod health;
 pub mod hostile;
+pub mod key_rotation;
 pub mod keyring;
 pub mod limits;
 pub mod lockout;
@@ -65,6 +66,7 @@ pub async fn run_all(deployment: &crate::Deployment) {
     api_keys::expire_by_schedule(deployment).await;
     api_keys::a_key_is_a_credential(deployment).await;
     limits::a_key_is_bound_to_addresses(deployment).await;
+    key_rotation::schedules_are_set(deployment).await;
     passwords::are_changed(deployment).await;
     passwords::are_not_used_again(deployment).await;
     passwords::are_reset_by_an_administrator(deployment).await;

@@ -162,3 +162,25 @@ async fn assertions_of_others_are_accepted_and_wrong_ones_are_not() {
     }
     deployment.check().await;
 }
+
+#[tokio::test]
+async fn others_decrypt_what_we_encrypt() {
+    let pair = || Library::Jose.ask_one(json!({"command": "generate", "alg": "ECDH-ES"})).unwrap();
+    let (receiver, other) = (pair(), pair());
+    let mut public = receiver["public"].clone();
+    public["kid"] = json!("receiver-1");
+    let key: iam_core::jwe::ReceiverKey = serde_json::from_value(public).unwrap();
+    let mut entropy = [0; iam_core::jwe::ENTROPY_BYTES];
+    getrandom::fill(&mut entropy).unwrap();
+    let jwe = key.encrypt(b"cronos_sk_live_x", &entropy).unwrap();
+    let flipped = if jwe.ends_with('A') { "B" } else { "A" };
+    let forged = format!("{}{flipped}", jwe.get(..jwe.len() - 2).unwrap());
+    let decrypt = |key: &Value, jwe: &str| json!({"command": "decrypt", "key": key, "jwe": jwe});
+    let answers = Library::Jose.ask(&json!([
+        decrypt(&receiver["private"], &jwe),
+        decrypt(&other["private"], &jwe),
+        decrypt(&receiver["private"], &forged),
+    ]));
+    assert_eq!(answers[0], Ok(json!({"text": "cronos_sk_live_x", "kid": "receiver-1"})));
+    assert!(answers[1..].iter().all(Result::is_err), "{answers:?}");
+}

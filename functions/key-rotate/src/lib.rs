@@ -1,10 +1,7 @@
-//! `POST /api/v1/auth/keys/{key_id}/rotate`: a new key in place of an old one, both working during the overlap;
-//! and the scheduled job that expires keys past their date and ends overlaps.
+//! `POST /api/v1/auth/keys/{key_id}/rotate`: a new key in place of an old one, both working during the overlap.
 
-use iam_core::api_key::{DueKey, KEY_EXISTS, KeyStatus, ListedKey, Reach, Rotation, due_to_expire, expire};
-use iam_core::credential::Credential;
-use iam_core::id::{KeyId, LogId};
-use iam_core::idempotency::forget_old;
+use iam_core::api_key::{KEY_EXISTS, KeyStatus, ListedKey, Reach, Rotation};
+use iam_core::id::KeyId;
 use iam_core::permission::Scope;
 use iam_core::sql::Rows;
 use iam_core::time::{Duration, Timestamp};
@@ -12,13 +9,10 @@ use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-iam_service::deploy!(function, scheduled);
+iam_service::deploy!(function);
 
 /// The longest overlap.
 const MAX_OVERLAP: Duration = Duration::from_days(90);
-
-/// How many batches one run of the job expires at most.
-const MAX_BATCHES: usize = 20;
 
 /// What this function is.
 #[must_use]
@@ -30,14 +24,14 @@ pub fn function() -> Function {
             Route::post("/api/v1/auth/keys/{key_id}/rotate", write_own, rotate)
                 .summary("Replaces an API key")
                 .description(
-                    "The new key has the old one's name, permissions, limits and life. Both work until the \
-                     overlap ends. Whoever holds `api_keys.write.organization` may rotate anybody's.",
+                    "The new key has all that the old one has but its secret: name, permissions, limits, address ranges, \
+                     metadata, life and schedule. Both work until the overlap ends. A key that is itself on its way to \
+                     its owner can't be replaced. Whoever holds `api_keys.write.organization` may rotate anybody's.",
                 )
                 .takes::<RotateKeyRequest>()
                 .gives::<RotateKeyResponse>(200, "Replaced")
                 .round_trips(2),
         )
-        .schedule("key-rotation", "/internal/scheduled/key-rotation", "*/5 * * * *", run_job)
 }
 
 /// How long the old key works on.
@@ -75,8 +69,7 @@ async fn rotate(
     let overlap = overlap(&request, context.configuration().api_keys.default_overlap)?;
     let organization = &caller.organization;
     let new_key_id = context.new_id(KeyId::new)?;
-    let secret =
-        Credential::new(&context.configuration().api_key_prefix(), organization, &context.entropy()?);
+    let secret = context.new_api_key(organization)?;
     let hash = secret.hash();
     let rotation = Rotation {
         organization,
@@ -92,9 +85,12 @@ async fn rotate(
         .on(old_key_id.as_str())
         .detail("new_key_id", new_key_id.as_str())
         .detail("overlap", overlap.to_string());
+    let [give_schedule, end_schedule] = rotation.hand_schedule_on();
     let batch = vec![
         rotation.replace_old(),
         rotation.create_new(),
+        give_schedule,
+        end_schedule,
         event.record_if(KEY_EXISTS, &new_key_id),
         rotation.result(),
     ];
@@ -149,26 +145,12 @@ fn not_rotatable(old: &ListedKey) -> ApiError {
     match (old.status, &old.replaced_by) {
         (KeyStatus::Revoked, _) => ApiError::conflict("key_revoked", "a revoked key can't be rotated"),
         (_, Some(_)) => ApiError::conflict("key_already_rotated", "this key was replaced already"),
-        (KeyStatus::Expired | KeyStatus::Active, None) => {
+        (KeyStatus::Expired, None) => {
             ApiError::conflict("key_expired", "an expired key can't be rotated; create a new one")
         }
-    }
-}
-
-/// Expires keys past their date and forgets old idempotent answers, in batches. Running it twice, or again after
-/// it died half-way, does no harm.
-async fn run_job(context: Context) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
-    for _ in 0..MAX_BATCHES {
-        let mut rows = db.batch(vec![due_to_expire(context.now), forget_old(context.now)]).await?.into_iter();
-        let mut due = Vec::new();
-        for row in &rows.next().unwrap_or_default() {
-            due.push(DueKey::read(row, context.new_id(LogId::new)?)?);
+        (KeyStatus::Active, None) => {
+            let detail = "this key is itself on its way to its owner, in the place of another";
+            ApiError::conflict("key_not_delivered", detail)
         }
-        if due.is_empty() {
-            break;
-        }
-        db.batch(expire(&due, context.now).into()).await?;
     }
-    Ok(())
 }

@@ -1,5 +1,5 @@
 //! `/api/v1/keyring`: the organization's signing keys, their rotation by call, and the job that rotates, destroys and
-//! deletes by schedule and seals anew after the master key was turned over.
+//! deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was turned over.
 
 mod job;
 
@@ -16,7 +16,7 @@ use iam_telemetry::instruments::SECURITY_EVENTS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-iam_service::deploy!(function, scheduled);
+iam_service::deploy!(function);
 
 /// The longest reason, in characters.
 const MAX_REASON_CHARACTERS: usize = 256;
@@ -47,7 +47,8 @@ pub fn function() -> Function {
                 .gives::<RotateAnswer>(200, "The new key")
                 .round_trips(3),
         )
-        .schedule("keyring-rotation", "/internal/scheduled/keyring-rotation", "*/10 * * * *", job::run)
+        // `key-rotation` has the clock, and calls this.
+        .job("/internal/scheduled/keyring-rotation", job::run)
 }
 
 /// The signing keys of the caller's organization.

@@ -12,18 +12,22 @@ use crate::sql::{Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{creation_condition, record_condition};
 
+mod delivery;
 mod expiry;
 mod listed;
 mod presented;
 mod revocation;
 mod rotation;
+mod schedule;
 mod usage;
 
-pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire};
+pub use delivery::*;
+pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire, forget_windows};
 pub use listed::ListedKey;
 pub use presented::{KeyRefusal, PresentedKey};
 pub use revocation::{KEY_REVOKED_NOW, Revocation};
 pub use rotation::Rotation;
+pub use schedule::*;
 pub use usage::KeyUsage;
 
 /// The longest name of a key, in characters.

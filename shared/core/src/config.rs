@@ -208,6 +208,10 @@ impl Configuration {
             "at most 90d".to_owned()
         })?;
         require("api_keys.secret_bytes", (32..=64).contains(&keys.secret_bytes), || "32 to 64".to_owned())?;
+        let prefix = &keys.vault_path_prefix;
+        require("api_keys.vault_path_prefix", is_path_prefix(prefix), || {
+            "up to 64 lower-case letters, digits, `_` and `-` between slashes, one at the end".to_owned()
+        })?;
         let minute = Duration::from_seconds(60);
         require("api_keys.verification_cache", keys.verification_cache <= minute, || {
             "at most 1m".to_owned()
@@ -256,6 +260,13 @@ fn require(field: &str, holds: bool, allowed: impl FnOnce() -> String) -> Result
         return Ok(());
     }
     Err(ConfigurationError { field: field.to_owned(), problem: format!("allowed is: {}", allowed()) })
+}
+
+/// Whether it is a path that others can be put below: `edge-iam/`.
+fn is_path_prefix(text: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(known);
+    text.len() <= 64 && text.strip_suffix('/').is_some_and(|path| path.split('/').all(is_name))
 }
 
 /// Puts a text at a JSON pointer, making the objects on the way.

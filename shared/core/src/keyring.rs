@@ -424,7 +424,11 @@ pub fn is_master_key_needed(master_key_id: &str) -> Statement {
     Statement::new(
         "SELECT EXISTS (SELECT 1 FROM signing_keys INDEXED BY signing_keys_by_master_key WHERE sealed_private_key IS NOT \
          NULL AND substr(sealed_private_key, 4, 8) = ?1) OR EXISTS (SELECT 1 FROM idempotent_answers INDEXED BY \
-         idempotent_answers_by_master_key WHERE substr(sealed_answer, 4, 8) = ?1) AS needed",
+         idempotent_answers_by_master_key WHERE substr(sealed_answer, 4, 8) = ?1) OR EXISTS (SELECT 1 FROM \
+         api_key_deliveries INDEXED BY api_key_deliveries_by_master_key WHERE sealed_key IS NOT NULL AND \
+         substr(sealed_key, 4, 8) = ?1) OR EXISTS (SELECT 1 FROM api_key_rotations INDEXED BY \
+         api_key_rotations_by_master_key WHERE sealed_signing_secret IS NOT NULL AND \
+         substr(sealed_signing_secret, 4, 8) = ?1) AS needed",
     )
     .bind(master_key_id)
 }

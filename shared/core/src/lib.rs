@@ -19,6 +19,7 @@ pub mod flags;
 pub mod group;
 pub mod id;
 pub mod idempotency;
+pub mod jwe;
 pub mod jwk;
 pub mod jwt;
 pub mod keyring;

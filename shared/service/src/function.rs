@@ -182,15 +182,26 @@ impl Function {
         Fut: Future<Output = Result<(), ApiError>> + Send + 'static,
     {
         let by_call = run.clone();
+        self.schedules.push(Schedule { job, cron, run: Arc::new(move |context| Box::pin(run(context))) });
+        self.job(path, by_call)
+    }
+
+    /// Adds a job that another function's schedule starts, or whoever calls `path` with the internal token. A job must
+    /// bear being run twice.
+    #[must_use]
+    pub fn job<F, Fut>(self, path: &'static str, run: F) -> Self
+    where
+        F: Fn(Context) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), ApiError>> + Send + 'static,
+    {
         let route = Route::new(Method::POST, path, Access::internal(), move |context: Context| {
-            let work = by_call(context);
+            let work = run(context);
             async move { work.await.map(|()| http::StatusCode::NO_CONTENT) }
         })
         .summary("Runs a scheduled job now")
         .description("For hosts without cron, and for schedulers of your own. Running it twice does no harm.")
         .answers(204, "The job ran")
         .round_trips(MAX_JOB_ROUND_TRIPS);
-        self.schedules.push(Schedule { job, cron, run: Arc::new(move |context| Box::pin(run(context))) });
         self.route(route)
     }
 }
@@ -262,6 +273,12 @@ impl Route {
     #[must_use]
     pub fn post<H: Handler<T, ()>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
         Self::new(Method::POST, path, access, handler)
+    }
+
+    /// A PUT route.
+    #[must_use]
+    pub fn put<H: Handler<T, ()>, T: 'static>(path: &'static str, access: Access, handler: H) -> Self {
+        Self::new(Method::PUT, path, access, handler)
     }
 
     /// A DELETE route.

@@ -9,5 +9,6 @@
     reason = "a model that can't go on has failed"
 )]
 
+mod key_rotation;
 mod keyring;
 mod refresh;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::id::{KeyId, LogId, OrganizationId};
 use crate::sql::{Row, RowError, Statement};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// How many keys one run of the scheduled job expires at most; the next run goes on.
 pub const EXPIRY_BATCH: u32 = 500;
@@ -20,10 +20,10 @@ pub fn due_to_expire(now: Timestamp) -> Statement {
     .bind(EXPIRY_BATCH)
 }
 
-/// Records and marks them, in one transaction. A key that another run marked meanwhile is neither recorded nor
-/// marked again, so a job that runs twice or dies half-way leaves one record a key.
+/// Records and marks them and forgets what was taken of their limits, in one transaction. A key that another run marked
+/// meanwhile is neither recorded nor marked again, so a job that runs twice or dies half-way leaves one record a key.
 #[must_use]
-pub fn expire(keys: &[DueKey], now: Timestamp) -> [Statement; 2] {
+pub fn expire(keys: &[DueKey], now: Timestamp) -> [Statement; 3] {
     let list = serde_json::json!(keys).to_string();
     let record = Statement::new(
         "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, result, \
@@ -36,7 +36,22 @@ pub fn expire(keys: &[DueKey], now: Timestamp) -> [Statement; 2] {
         "UPDATE api_keys SET status = 'expired' WHERE status = 'active' AND expires_at <= ?2 AND (org_id, key_id) IN \
          (SELECT due.value ->> 'organization', due.value ->> 'key_id' FROM json_each(?1) AS due)",
     );
-    [record, mark].map(|statement| statement.bind(list.as_str()).bind(now))
+    let forget = Statement::new(
+        "DELETE FROM rate_windows WHERE second < ?2 / 1000 AND (org_id, subject) IN (SELECT due.value ->> \
+         'organization', 'key:' || (due.value ->> 'key_id') FROM json_each(?1) AS due)",
+    );
+    [record, mark, forget].map(|statement| statement.bind(list.as_str()).bind(now))
+}
+
+/// Forgets what was taken of the limits of keys that were revoked within the last day.
+#[must_use]
+pub fn forget_windows(now: Timestamp) -> Statement {
+    Statement::new(
+        "DELETE FROM rate_windows WHERE (org_id, subject) IN (SELECT org_id, 'key:' || key_id FROM api_keys INDEXED BY \
+         api_keys_by_revocation WHERE revoked_at > ?1 ORDER BY revoked_at DESC LIMIT ?2)",
+    )
+    .bind(now.before(Duration::from_days(1)))
+    .bind(EXPIRY_BATCH)
 }
 
 /// A key that is due to expire.

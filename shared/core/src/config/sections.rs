@@ -181,6 +181,9 @@ section! {
         rate_limit_default: u32 = 1000,
         /// How long the old key works after a rotation where the caller does not say.
         default_overlap: Duration = Duration::from_hours(24),
+        /// Below which path rotated keys may be written to a Vault: lower-case letters, digits, `_` and `-` between
+        /// slashes, one at the end. The organization's id follows it.
+        vault_path_prefix: String = "edge-iam/".to_owned(),
         /// How much randomness a key has, in bytes. 32 to 64.
         secret_bytes: u32 = 32,
         /// How long an instance may remember that a key works: a revocation is seen that much later, and the answer says

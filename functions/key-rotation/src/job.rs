@@ -1,0 +1,207 @@
+//! The job `key-rotation`, for all organizations: holds the old keys of deliveries that are open, expires keys past their
+//! date, replaces keys whose time has come, delivers, seals anew what is under the previous master key, and has the
+//! signing keys turned.
+//!
+//! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may run twice at
+//! once, die anywhere and catch up later. What one run leaves over, the next one takes. What fails keeps the steps after
+//! it from nothing.
+
+use iam_core::api_key::{
+    DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, OpenDelivery, SealedBefore, Turn,
+    delivery_purpose, due_to_expire, expire, forget_windows,
+};
+use iam_core::audit::{Actor, AuditEvent, Outcome};
+use iam_core::id::{KeyDeliveryId, KeyId, LogId};
+use iam_core::idempotency::forget_old;
+use iam_core::sql::Statement;
+use iam_core::time::Timestamp;
+use iam_service::{ApiError, Context};
+use serde_json::json;
+
+use crate::send::send;
+
+/// How many batches of each kind one run takes at most; with two round trips a batch, three of deliveries, and the sealing.
+const MAX_KEEPING: usize = 3;
+const MAX_EXPIRIES: usize = 6;
+const MAX_TURNS: usize = 6;
+const MAX_DELIVERIES: usize = 10;
+const MAX_SEALINGS: usize = 2;
+
+pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
+    let results = [
+        keep(&context).await,
+        expire_keys(&context).await,
+        turn(&context).await,
+        deliver(&context).await,
+        seal_anew(&context).await,
+        turn_signing_keys(&context).await,
+    ];
+    let mut first = Ok(());
+    for result in results {
+        if let Err(error) = &result {
+            let cause = error.log_cause().unwrap_or_else(|| error.code());
+            context.instance.log_failure(&context, "a step of key-rotation failed", cause);
+        }
+        first = first.and(result);
+    }
+    first
+}
+
+/// Before anything expires: a run that comes late must find the old keys of open deliveries held.
+async fn keep(context: &Context) -> Result<(), ApiError> {
+    let db = context.db(&context.configuration().organization);
+    for _ in 0..MAX_KEEPING {
+        let rows = db.run(OpenDelivery::find(context.now)).await?;
+        let mut open = Vec::new();
+        for row in &rows {
+            open.push(OpenDelivery::read(row, context.new_id(LogId::new)?)?);
+        }
+        if open.is_empty() {
+            break;
+        }
+        db.batch(OpenDelivery::keep(&open, context.now)).await?;
+    }
+    Ok(())
+}
+
+async fn expire_keys(context: &Context) -> Result<(), ApiError> {
+    let db = context.db(&context.configuration().organization);
+    for _ in 0..MAX_EXPIRIES {
+        let batch = vec![due_to_expire(context.now), forget_old(context.now), forget_windows(context.now)];
+        let mut rows = db.batch(batch).await?.into_iter();
+        let mut due = Vec::new();
+        for row in &rows.next().unwrap_or_default() {
+            due.push(DueKey::read(row, context.new_id(LogId::new)?)?);
+        }
+        if due.is_empty() {
+            break;
+        }
+        db.batch(expire(&due, context.now).into()).await?;
+    }
+    Ok(())
+}
+
+async fn turn(context: &Context) -> Result<(), ApiError> {
+    let db = context.db(&context.configuration().organization);
+    for _ in 0..MAX_TURNS {
+        let due: Vec<DueRotation> = db.run(DueRotation::find(context.now)).await?.decode()?;
+        if due.is_empty() {
+            break;
+        }
+        let turns = due.into_iter().map(|due| successor(context, due)).collect::<Result<Vec<_>, _>>()?;
+        db.batch(Turn::batch(&turns, context.now)).await?;
+    }
+    Ok(())
+}
+
+fn successor(context: &Context, due: DueRotation) -> Result<Turn, ApiError> {
+    let key = context.new_api_key(&due.organization)?;
+    let delivery_id = context.new_id(KeyDeliveryId::new)?;
+    let purpose = delivery_purpose(&due.organization, &delivery_id);
+    let sealed =
+        context.instance.master_key()?.seal(&purpose, key.reveal().as_bytes(), context.entropy()?)?;
+    let (key_id, log_id) = (context.new_id(KeyId::new)?, context.new_id(LogId::new)?);
+    Ok(Turn::new(due, key_id, &key.hash(), delivery_id, sealed, log_id))
+}
+
+async fn deliver(context: &Context) -> Result<(), ApiError> {
+    let db = context.db(&context.configuration().organization);
+    for _ in 0..MAX_DELIVERIES {
+        // A batch may take a while: claims are made by the clock, not by when the run began.
+        let now = iam_edge::now();
+        let due: Vec<DueDelivery> = db.run(DueDelivery::find(now)).await?.decode()?;
+        if due.is_empty() {
+            break;
+        }
+        let claimed = db.run(DueDelivery::claim(&due, now)).await?;
+        let ids: Vec<KeyDeliveryId> = claimed
+            .iter()
+            .map(|row| KeyDeliveryId::from_column(row, "delivery_id"))
+            .collect::<Result<_, _>>()?;
+        let mut batch = Vec::new();
+        for due in due.iter().filter(|due| ids.contains(&due.delivery_id)) {
+            batch.extend(attempt(context, due).await?);
+        }
+        if !batch.is_empty() {
+            db.batch(batch).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tries a delivery that was claimed; what is to be noted.
+async fn attempt(context: &Context, due: &DueDelivery) -> Result<Vec<Statement>, ApiError> {
+    if !due.works {
+        let log_id = context.new_id(LogId::new)?;
+        let open = OpenDelivery::new(due.organization.clone(), due.delivery_id.clone(), log_id);
+        return Ok(OpenDelivery::keep(&[open], iam_edge::now()));
+    }
+    let sent = send(context, due).await;
+    let now = iam_edge::now();
+    match sent {
+        Ok(()) => {
+            let [release, finish] = due.confirm(now);
+            let delivered = event(context, due, "api_key.delivered", Outcome::Success, now)?;
+            Ok(vec![delivered.record_if(DELIVERY_OPEN, &due.delivery_id), release, finish])
+        }
+        Err(error) => {
+            let [jitter] = context.entropy()?;
+            let dead = event(context, due, "api_key.delivery_dead", Outcome::Failure, now)?;
+            Ok(vec![due.fail(&error, jitter, now), dead.record_if(DELIVERY_DIED_NOW, &due.delivery_id)])
+        }
+    }
+}
+
+fn event(
+    context: &Context,
+    due: &DueDelivery,
+    action: &'static str,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Result<AuditEvent, ApiError> {
+    let mut event = context
+        .audit(&due.organization, action, "api_key", outcome)?
+        .on(due.key_id.as_str())
+        .of_user(&due.owner_id)
+        .detail("delivery_id", due.delivery_id.as_str())
+        .detail("old_key_id", due.old_key_id.as_str());
+    (event.actor, event.timestamp) = (Actor::System, now);
+    Ok(event)
+}
+
+async fn seal_anew(context: &Context) -> Result<(), ApiError> {
+    let master = context.instance.master_key()?;
+    let Some(previous) = master.previous_id() else { return Ok(()) };
+    let db = context.db(&context.configuration().organization);
+    for _ in 0..MAX_SEALINGS {
+        let mut rows = db.batch(SealedBefore::find(previous).into()).await?.into_iter();
+        let (keys, secrets) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
+        let keys = keys.iter().map(SealedBefore::read_key);
+        let mut batch = Vec::new();
+        for sealed in keys.chain(secrets.iter().map(SealedBefore::read_secret)) {
+            match sealed?.seal_anew(master, context.entropy()?) {
+                Ok(statement) => batch.push(statement),
+                // One that does not open keeps nobody else's from being sealed.
+                Err(error) => {
+                    let message = "a rotated key or its signing secret can't be sealed anew";
+                    context.instance.log_failure(context, message, &error.to_string());
+                }
+            }
+        }
+        if batch.is_empty() {
+            break;
+        }
+        db.batch(batch).await?;
+    }
+    Ok(())
+}
+
+/// The keyring has no clock of its own.
+async fn turn_signing_keys(context: &Context) -> Result<(), ApiError> {
+    let answer = context.call("keyring", "/internal/scheduled/keyring-rotation", &json!({})).await;
+    match answer {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(ApiError::internal(format!("keyring answered {}", answer.status().as_u16()))),
+        Err(cause) => Err(ApiError::internal(format!("keyring was not reached: {cause}"))),
+    }
+}

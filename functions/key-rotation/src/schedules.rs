@@ -1,0 +1,168 @@
+//! Schedules: set, shown, ended.
+
+use http::StatusCode;
+use iam_core::api_key::{
+    KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, Reach, SCHEDULE_EXISTS, Schedule,
+    Target,
+};
+use iam_core::id::KeyId;
+use iam_core::time::{Duration, Timestamp};
+use iam_service::{ApiError, Caller, Context, Id, Json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{reach, target};
+
+/// What signing secrets begin with (Standard Webhooks).
+pub(crate) const SIGNING_SECRET_PREFIX: &str = "whsec_";
+
+/// When, and where to.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ScheduleRequest {
+    /// How old the key is when it is replaced, 1 to 366.
+    period_days: u32,
+    /// How long the old key works once the new one was delivered, 0 to 2160.
+    overlap_hours: u32,
+    /// Where the new key goes.
+    delivery: Target,
+}
+
+/// A schedule.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ScheduleAnswer {
+    /// The key.
+    key_id: KeyId,
+    /// How old it is when it is replaced.
+    period_days: i64,
+    /// How long it works once its successor was delivered.
+    overlap_hours: i64,
+    /// When it is replaced; null once it was, or the schedule was ended.
+    due_at: Option<Timestamp>,
+    /// Where the new key goes; in a Vault the whole path.
+    delivery: Target,
+    /// What deliveries are signed with: shown once, when a webhook is set that was not set before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_secret: Option<String>,
+}
+
+impl ScheduleAnswer {
+    fn new(schedule: Schedule, signing_secret: Option<String>) -> Self {
+        Self {
+            key_id: schedule.key_id,
+            period_days: schedule.period.as_seconds() / 86_400,
+            overlap_hours: schedule.overlap.as_seconds() / 3_600,
+            due_at: schedule.due_at,
+            delivery: schedule.target,
+            signing_secret,
+        }
+    }
+}
+
+/// One round trip beside the caller's authentication.
+pub(crate) async fn set(
+    context: Context,
+    caller: Caller,
+    Id(key_id): Id<KeyId>,
+    Json(request): Json<ScheduleRequest>,
+) -> Result<Json<ScheduleAnswer>, ApiError> {
+    if !(1..=366).contains(&request.period_days) {
+        return Err(ApiError::field("/period_days", "1 to 366"));
+    }
+    if request.overlap_hours > 2160 {
+        return Err(ApiError::field("/overlap_hours", "0 to 2160"));
+    }
+    let organization = &caller.organization;
+    let reach = reach(&caller, "write");
+    let is_own = matches!(reach, Reach::Own(_));
+    let target = target::checked(request.delivery, &caller, is_own, context.configuration())?;
+    let secret = match target {
+        Target::Webhook { .. } => Some(Zeroizing::new(context.entropy::<32>()?)),
+        Target::Vault { .. } => None,
+    };
+    let seal = |secret: &Zeroizing<[u8; 32]>| {
+        let purpose = target.signing_purpose(organization);
+        Ok::<_, ApiError>(context.instance.master_key()?.seal(
+            &purpose,
+            secret.as_slice(),
+            context.entropy()?,
+        )?)
+    };
+    let sealed = secret.as_ref().map(seal).transpose()?;
+    let schedule = NewSchedule {
+        organization,
+        reach,
+        key_id: &key_id,
+        period: Duration::from_days(request.period_days.into()),
+        overlap: Duration::from_hours(request.overlap_hours.into()),
+        target: &target,
+        sealed_signing_secret: sealed.as_deref(),
+        now: context.now,
+    };
+    let event = context
+        .audit_by(&caller, "api_key.rotation_set", "api_key")?
+        .on(key_id.as_str())
+        .detail("period", schedule.period.to_string())
+        .detail("overlap", schedule.overlap.to_string())
+        .detail("delivery", describe(&target));
+    let condition = if is_own { OWN_KEY_CAN_TURN } else { KEY_CAN_TURN };
+    let batch = vec![schedule.set(), event.record_if(condition, &key_id)];
+    let rows = context.db(organization).batch(batch).await?;
+    let Some(stored) = rows.first().map(|rows| rows.decode_first::<Schedule>()).transpose()?.flatten() else {
+        let detail = "there is no such API key that works and was not replaced";
+        return Err(ApiError::not_found(detail));
+    };
+    // The secret of a target that was set before stays, and was shown then.
+    let is_new = sealed.is_some() && stored.sealed_signing_secret == sealed;
+    let shown = secret.filter(|_| is_new).map(|secret| {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(secret.as_slice());
+        format!("{SIGNING_SECRET_PREFIX}{text}")
+    });
+    Ok(Json(ScheduleAnswer::new(stored, shown)))
+}
+
+/// For the audit: where to, without what an address may carry in its query.
+fn describe(target: &Target) -> String {
+    match target {
+        Target::Vault { mount, path } => format!("vault {mount} {path}"),
+        Target::Webhook { url, .. } => {
+            format!("webhook {}", url.split('?').next().unwrap_or_default())
+        }
+    }
+}
+
+/// One round trip beside the caller's authentication.
+pub(crate) async fn show(
+    context: Context,
+    caller: Caller,
+    Id(key_id): Id<KeyId>,
+) -> Result<Json<ScheduleAnswer>, ApiError> {
+    let find = Schedule::find(&caller.organization, &key_id, reach(&caller, "read"));
+    let found = context.db(&caller.organization).run(find).await?.decode_first::<Schedule>()?;
+    found.map(|schedule| Json(ScheduleAnswer::new(schedule, None))).ok_or_else(no_schedule)
+}
+
+/// One round trip beside the caller's authentication.
+pub(crate) async fn end(
+    context: Context,
+    caller: Caller,
+    Id(key_id): Id<KeyId>,
+) -> Result<StatusCode, ApiError> {
+    let reach = reach(&caller, "write");
+    let condition = if matches!(reach, Reach::Own(_)) { OWN_SCHEDULE_EXISTS } else { SCHEDULE_EXISTS };
+    let event = context.audit_by(&caller, "api_key.rotation_end", "api_key")?.on(key_id.as_str());
+    let [stop, delete] = Schedule::end(&caller.organization, &key_id, reach);
+    let batch = vec![event.record_if(condition, &key_id), stop, delete];
+    let rows = context.db(&caller.organization).batch(batch).await?;
+    if rows.get(1).is_some_and(|rows| !rows.is_empty()) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_schedule())
+    }
+}
+
+fn no_schedule() -> ApiError {
+    ApiError::not_found("this API key does not turn by itself")
+}

@@ -1,0 +1,147 @@
+//! Schedules of API keys that turn by themselves.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{Answer, Client, Deployment};
+
+const KEYS: &str = "/api/v1/auth/keys";
+
+/// The public half of the private key whose bytes are all 7.
+#[must_use]
+pub fn public_key() -> Value {
+    json!({
+        "kty": "EC", "crv": "P-256", "kid": "receiver-1",
+        "x": "HhhTL9R1TALzBB2cdc6zO4P_2BrHzk_ogsyxyYvFiW4", "y": "pGwxHE4v9A3ZajZT5uRURdMt_khuztdcepDGoYiBwKM",
+    })
+}
+
+/// A schedule that delivers to `url`.
+#[must_use]
+pub fn webhook(url: &str) -> Value {
+    json!({"period_days": 30, "overlap_hours": 24,
+        "delivery": {"kind": "webhook", "url": url, "public_key": public_key()}})
+}
+
+/// PUT with a JSON body.
+pub async fn put(client: &Client, key_id: &str, body: &Value) -> Answer {
+    client.send(client.request(Method::PUT, &format!("{KEYS}/{key_id}/rotation")).json(body)).await
+}
+
+/// A new key of the client's.
+pub async fn new_key(client: &Client, name: &str) -> Answer {
+    let body = json!({"name": name, "expires_in_days": 90,
+        "permissions": [{"resource": "profile", "action": "read", "scope": "own"}]});
+    client.post(KEYS, &body).await.expect(201)
+}
+
+/// Set, shown without its secret, set again, handed on by a rotation, ended.
+pub async fn schedules_are_set(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "turning").await;
+    let key_id = created.text_at("/key_id");
+    let path = format!("{KEYS}/{key_id}/rotation");
+    admin.get(&path).await.expect_problem(404, "not_found");
+
+    let schedule = webhook("https://hooks.example.com/keys");
+    let set = put(&admin, key_id, &schedule).await.expect(200);
+    assert!(set.text_at("/signing_secret").starts_with("whsec_"));
+    assert_eq!(set.json["delivery"], schedule["delivery"]);
+    assert!(!set.text_at("/due_at").is_empty());
+    let shown = admin.get(&path).await.expect(200);
+    assert!(!shown.text.contains("whsec_") && !shown.text.contains("secret"), "{}", shown.text);
+    assert_eq!((&shown.json["period_days"], &shown.json["overlap_hours"]), (&json!(30), &json!(24)));
+    // The same target keeps its secret; another has another.
+    let mut again = schedule.clone();
+    again["period_days"] = json!(60);
+    assert_eq!(put(&admin, key_id, &again).await.expect(200).json["signing_secret"], Value::Null);
+    let moved = put(&admin, key_id, &webhook("https://hooks.example.com/elsewhere")).await.expect(200);
+    assert_ne!(moved.text_at("/signing_secret"), set.text_at("/signing_secret"));
+
+    let rotated = admin.post(&format!("{KEYS}/{key_id}/rotate"), &json!({})).await.expect(200);
+    let new_key_id = rotated.text_at("/new_key_id");
+    assert_eq!(admin.get(&path).await.expect(200).json["due_at"], Value::Null);
+    put(&admin, key_id, &schedule).await.expect_problem(404, "not_found");
+    let path = format!("{KEYS}/{new_key_id}/rotation");
+    let handed = admin.get(&path).await.expect(200);
+    assert_eq!(handed.json["delivery"]["url"], "https://hooks.example.com/elsewhere");
+    assert!(!handed.text_at("/due_at").is_empty());
+
+    admin.delete(&path).await.expect(204);
+    admin.delete(&path).await.expect_problem(404, "not_found");
+    admin.get(&path).await.expect_problem(404, "not_found");
+    assert_eq!(deployment.recorded("api_key.rotation_set", "success", key_id), 3);
+    assert_eq!(deployment.recorded("api_key.rotation_end", "success", new_key_id), 1);
+    for id in [key_id, new_key_id] {
+        admin.delete(&format!("{KEYS}/{id}")).await.expect(200);
+    }
+    put(&admin, new_key_id, &schedule).await.expect_problem(404, "not_found");
+    admin.get(&format!("{KEYS}/deliveries?limit=5")).await.expect(200);
+    admin.get(&format!("{KEYS}/deliveries?limit=0")).await.expect_problem(400, "invalid_query");
+    let retry = format!("{KEYS}/deliveries/kdlv_00000000000000000000000000/retry");
+    admin.post(&retry, &json!({})).await.expect_problem(404, "not_found");
+}
+
+/// No address that leads inside, no path that leads out, no key that is none.
+pub async fn targets_are_checked(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "targets").await;
+    let key_id = created.text_at("/key_id");
+    for url in [
+        "ftp://example.com/",
+        "https://user:password@example.com/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://example.com/#x",
+        "https://login.spin.internal/",
+        "/relative",
+        "",
+    ] {
+        let refused = put(&admin, key_id, &webhook(url)).await.expect_problem(422, "invalid_field");
+        assert_eq!(refused.text_at("/errors/0/pointer"), "/delivery/url", "{url}");
+    }
+    let mut private = webhook("https://example.com/");
+    private["delivery"]["public_key"]["d"] = json!("AAAA");
+    put(&admin, key_id, &private).await.expect_problem(422, "invalid_field");
+    let mut off_curve = webhook("https://example.com/");
+    off_curve["delivery"]["public_key"]["y"] = off_curve["delivery"]["public_key"]["x"].clone();
+    let refused = put(&admin, key_id, &off_curve).await.expect_problem(422, "invalid_field");
+    assert_eq!(refused.text_at("/errors/0/pointer"), "/delivery/public_key");
+    let vault = |mount: &str, path: &str| json!({"period_days": 1, "overlap_hours": 0, "delivery": {"kind": "vault", "mount": mount, "path": path}});
+    for (mount, path, pointer) in [
+        ("sys", "a", "/delivery/mount"),
+        ("auth/token", "a", "/delivery/mount"),
+        ("", "a", "/delivery/mount"),
+        ("secret", "../sys", "/delivery/path"),
+        ("secret", "/a", "/delivery/path"),
+        ("secret", "a b", "/delivery/path"),
+    ] {
+        let refused = put(&admin, key_id, &vault(mount, path)).await.expect_problem(422, "invalid_field");
+        assert_eq!(refused.text_at("/errors/0/pointer"), pointer, "{mount} {path}");
+    }
+    let set = put(&admin, key_id, &vault("secret", "teams/payments/key")).await.expect(200);
+    assert_eq!(set.text_at("/delivery/path"), "edge-iam/org_000000001/teams/payments/key");
+    assert_eq!(set.json["signing_secret"], Value::Null);
+    for (field, value) in [("period_days", 0), ("period_days", 367), ("overlap_hours", 2161)] {
+        let mut bad = vault("secret", "a");
+        bad[field] = json!(value);
+        let refused = put(&admin, key_id, &bad).await.expect_problem(422, "invalid_field");
+        assert_eq!(refused.text_at("/errors/0/pointer"), format!("/{field}"));
+    }
+    admin.delete(&format!("{KEYS}/{key_id}")).await.expect(200);
+}
+
+/// Whoever may not change keys changes no schedule, and nobody's but its own without the right over all.
+pub async fn are_not_for_everybody(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "admins").await;
+    let key_id = created.text_at("/key_id");
+    let (username, password) = deployment.new_user().await;
+    let login = deployment.client().login(&username, &password).await.expect(200);
+    let nobody = deployment.client().with(login.text_at("/access_token"));
+    let schedule = webhook("https://hooks.example.com/keys");
+    put(&nobody, key_id, &schedule).await.expect_problem(403, "permission_denied");
+    nobody.get(&format!("{KEYS}/deliveries")).await.expect_problem(403, "permission_denied");
+    deployment.client().get(&format!("{KEYS}/deliveries")).await.expect_problem(401, "credential_missing");
+    admin.delete(&format!("{KEYS}/{key_id}")).await.expect(200);
+}

@@ -1,0 +1,389 @@
+//! Keys that turn by themselves, from end to end: a receiver of our own, and moments in the database that are moved.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails in a helper fails its test"
+)]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use aes_gcm::aead::{Aead as _, KeyInit as _, Nonce, Payload};
+use aes_gcm::{Aes256Gcm, Key};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode};
+use iam_core::api_key::standard_signature;
+use iam_core::encoding::from_base64url;
+use iam_core::sql::Statement;
+use iam_edge::native::TestHost;
+use iam_tests::deployment::Setup;
+use iam_tests::scenarios::key_rotation::{new_key, put, webhook};
+use iam_tests::{Client, Deployment};
+use p256::ecdh::diffie_hellman;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+const KEYS: &str = "/api/v1/auth/keys";
+const JOB: &str = "/internal/scheduled/key-rotation";
+
+struct Receiver {
+    url: String,
+    answers: Arc<Mutex<VecDeque<u16>>>,
+    got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+}
+
+impl Receiver {
+    /// Answers what it was told to, then 204.
+    fn start(answers: &[u16]) -> Self {
+        let (sender, started) = std::sync::mpsc::channel();
+        let answers = Arc::new(Mutex::new(answers.iter().copied().collect::<VecDeque<u16>>()));
+        let got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>> = Arc::default();
+        let (next, kept) = (Arc::clone(&answers), Arc::clone(&got));
+        std::thread::spawn(move || {
+            tokio::runtime::Runtime::new().unwrap().block_on(async move {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                sender.send(listener.local_addr().unwrap()).unwrap();
+                let handler = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
+                    kept.lock().unwrap().push((headers, body));
+                    let status = next.lock().unwrap().pop_front().unwrap_or(204);
+                    async move { StatusCode::from_u16(status).unwrap() }
+                });
+                axum::serve(listener, handler).await.unwrap();
+            });
+        });
+        Self { url: format!("http://{}/keys", started.recv().unwrap()), answers, got }
+    }
+
+    fn count(&self) -> usize {
+        self.got.lock().unwrap().len()
+    }
+
+    /// What came last: its id, its body and the key in it, the signature verified.
+    fn last(&self, signing_secret: &str) -> (String, Value, String) {
+        let (headers, body) = self.got.lock().unwrap().last().cloned().unwrap();
+        let text = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let (id, moment) = (text("webhook-id"), text("webhook-timestamp").parse::<i64>().unwrap());
+        assert!((iam_edge::now().as_seconds() - moment).abs() < 60);
+        let secret = base64_of(signing_secret.strip_prefix("whsec_").unwrap());
+        assert_eq!(secret.len(), 32);
+        assert_eq!(text("webhook-signature"), standard_signature(&secret, &id, moment, &body));
+        let json: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(json["type"], "api_key.rotated");
+        let key = decrypt(json["data"]["encrypted_key"].as_str().unwrap());
+        assert!(!String::from_utf8_lossy(&body).contains("cronos_sk_"), "a key in the clear");
+        (id, json, key)
+    }
+}
+
+/// Of padded base64 of 32 bytes.
+fn base64_of(text: &str) -> Vec<u8> {
+    from_base64url(&text.trim_end_matches('=').replace('+', "-").replace('/', "_")).unwrap()
+}
+
+/// As a receiver does it: RFC 7516 section 5.2, RFC 7518 section 4.6, written apart from what encrypts.
+fn decrypt(jwe: &str) -> String {
+    let parts: Vec<&str> = jwe.split('.').collect();
+    let [header, "", vector, text, tag] = parts[..] else { panic!("{jwe}") };
+    let json: Value = serde_json::from_slice(&from_base64url(header).unwrap()).unwrap();
+    assert_eq!(json["kid"], "receiver-1");
+    let coordinate = |name: &str| from_base64url(json["epk"][name].as_str().unwrap()).unwrap();
+    let point = [vec![4], coordinate("x"), coordinate("y")].concat();
+    let ephemeral = p256::PublicKey::from_sec1_bytes(&point).unwrap();
+    let private = p256::SecretKey::from_slice(&[7; 32]).unwrap();
+    let shared = diffie_hellman(private.to_nonzero_scalar(), ephemeral.as_affine());
+    let input = [
+        &[0, 0, 0, 1],
+        shared.raw_secret_bytes().as_slice(),
+        &[0, 0, 0, 7],
+        b"A256GCM",
+        &[0; 8],
+        &[0, 0, 1, 0],
+    ];
+    let key: [u8; 32] = Sha256::digest(input.concat()).into();
+    let sealed = [from_base64url(text).unwrap(), from_base64url(tag).unwrap()].concat();
+    let vector = from_base64url(vector).unwrap();
+    let plain = Aes256Gcm::new(&Key::<Aes256Gcm>::from(key))
+        .decrypt(
+            &Nonce::<Aes256Gcm>::try_from(vector.as_slice()).unwrap(),
+            Payload { msg: &sealed, aad: header.as_bytes() },
+        )
+        .unwrap();
+    String::from_utf8(plain).unwrap()
+}
+
+fn start() -> (Deployment, TestHost) {
+    let mut configuration = iam_tests::scenarios::configuration();
+    configuration["outbound"] = json!({"allow_http": true, "allow_private_addresses": true});
+    iam_tests::native::start(Setup::new(&configuration))
+}
+
+/// As if everything about keys had happened this many days earlier.
+async fn let_pass(host: &TestHost, days: i64) {
+    let milliseconds = days * 86_400_000;
+    for sql in [
+        "UPDATE api_keys SET created_at = created_at - ?1, expires_at = expires_at - ?1",
+        "UPDATE api_key_rotations SET due_at = due_at - ?1",
+        "UPDATE api_key_deliveries SET next_attempt_at = next_attempt_at - ?1, held_until = held_until - ?1",
+    ] {
+        host.request().db("").run(Statement::new(sql).bind(milliseconds)).await.unwrap();
+    }
+}
+
+async fn run_job(deployment: &Deployment) {
+    deployment.internal().post(JOB, &json!({})).await.expect(204);
+}
+
+async fn works(deployment: &Deployment, key: &str) -> bool {
+    let answer = deployment.client().post(&format!("{KEYS}/verify"), &json!({"api_key": key})).await;
+    answer.json["valid"] == true
+}
+
+async fn deliveries(client: &Client) -> Vec<Value> {
+    let page = client.get(&format!("{KEYS}/deliveries")).await.expect(200);
+    assert!(!page.text.contains("cronos_sk_") && !page.text.contains("sealed"));
+    page.json["deliveries"].as_array().unwrap().clone()
+}
+
+fn recorded(deployment: &Deployment, action: &str) -> i64 {
+    deployment.count(&format!(
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = '{action}' AND actor = 'system'"
+    ))
+}
+
+/// Every statement of the job is on an index: what the scenarios never bring about runs here.
+fn assert_indexed(host: &TestHost) {
+    let wide = |step: &&String| {
+        let is_made = ["turns", "ways", "moments", "VIRTUAL TABLE", "CONSTANT ROW", "(subquery"];
+        let scans = step.starts_with("SCAN") && !is_made.iter().any(|made| step.contains(made));
+        let is_all = step.contains("SEARCH api_key") && step.ends_with("(org_id=?)");
+        scans || is_all
+    };
+    for (sql, steps) in host.plans().into_iter().filter(|(sql, _)| sql.contains("api_key_")) {
+        let ours = sql.contains("COUNT(") || sql.contains(" - ?1") || sql.contains("= 0");
+        let wide: Vec<&String> = steps.iter().filter(wide).collect();
+        assert!(ours || wide.is_empty(), "{sql}: {wide:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_turns_and_arrives() {
+    let (deployment, host) = start();
+    let receiver = Receiver::start(&[500, 500]);
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "payments").await;
+    let (old_id, old) = (created.text_at("/key_id"), created.text_at("/api_key"));
+    let set = put(&admin, old_id, &webhook(&receiver.url)).await.expect(200);
+    let secret = set.text_at("/signing_secret");
+    run_job(&deployment).await;
+    assert_eq!(receiver.count(), 0);
+
+    // Much too late, and by several runs at once: one successor, one try.
+    let_pass(&host, 45).await;
+    tokio::join!(run_job(&deployment), run_job(&deployment), run_job(&deployment), run_job(&deployment));
+    assert_eq!((receiver.count(), recorded(&deployment, "api_key.rotate")), (1, 1));
+    assert_eq!(deployment.count("SELECT COUNT(*) AS count FROM api_keys"), 2);
+    let open = deliveries(&admin).await;
+    assert_eq!((open.len(), &open[0]["state"], &open[0]["attempts"]), (1, &json!("pending"), &json!(1)));
+    assert_eq!(open[0]["last_error"], "the receiver answered 500");
+    let (id, _, new) = receiver.last(secret);
+    assert!(works(&deployment, old).await && works(&deployment, &new).await);
+    // Its successor can't be replaced before it arrived.
+    let new_id = open[0]["key_id"].as_str().unwrap();
+    admin.post(&format!("{KEYS}/{new_id}/rotate"), &json!({})).await.expect_problem(409, "key_not_delivered");
+
+    // The receiver is away for longer than the old key would have lived.
+    for _ in 0..2 {
+        let_pass(&host, 30).await;
+        run_job(&deployment).await;
+        assert!(works(&deployment, old).await);
+        assert_eq!(receiver.count(), 2 + usize::from(deliveries(&admin).await.is_empty()));
+    }
+    let (again, json, same) = receiver.last(secret);
+    assert_eq!((again, same.as_str()), (id, new.as_str()));
+    assert_eq!((&json["data"]["key_id"], &json["data"]["old_key_id"]), (&json!(new_id), &json!(old_id)));
+    assert_eq!(json["data"]["name"], "payments");
+    assert!(deliveries(&admin).await.is_empty());
+    assert_eq!(deployment.count("SELECT COUNT(sealed_key) AS count FROM api_key_deliveries"), 0);
+    assert_eq!(recorded(&deployment, "api_key.delivered"), 1);
+    assert!(works(&deployment, old).await && works(&deployment, &new).await);
+    let_pass(&host, 2).await;
+    run_job(&deployment).await;
+    assert!(!works(&deployment, old).await && works(&deployment, &new).await);
+    assert_eq!(deployment.recorded("api_key.overlap_end", "success", old_id), 1);
+    assert!(receiver.answers.lock().unwrap().is_empty());
+    deployment.check().await;
+    assert_indexed(&host);
+}
+
+#[tokio::test]
+async fn a_dead_delivery_keeps_the_key() {
+    let (deployment, host) = start();
+    let receiver = Receiver::start(&[410; 12]);
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "dead").await;
+    let (old_id, old) = (created.text_at("/key_id"), created.text_at("/api_key"));
+    put(&admin, old_id, &webhook(&receiver.url)).await.expect(200);
+    let_pass(&host, 31).await;
+    for _ in 0..14 {
+        run_job(&deployment).await;
+        let_pass(&host, 1).await;
+    }
+    assert_eq!((receiver.count(), recorded(&deployment, "api_key.delivery_dead")), (12, 1));
+    let open = deliveries(&admin).await;
+    assert_eq!((&open[0]["state"], &open[0]["next_attempt_at"]), (&json!("dead"), &Value::Null));
+    // Nobody ran the job for a while: the next run holds the old key before it expires anything.
+    let_pass(&host, 20).await;
+    run_job(&deployment).await;
+    assert!(works(&deployment, old).await);
+
+    // Another target, and once more.
+    let second = Receiver::start(&[]);
+    let new_id = open[0]["key_id"].as_str().unwrap();
+    let set = put(&admin, new_id, &webhook(&second.url)).await.expect(200);
+    let retry = format!("{KEYS}/deliveries/{}/retry", open[0]["delivery_id"].as_str().unwrap());
+    assert_eq!(admin.post(&retry, &json!({})).await.expect(200).json["attempts"], 0);
+    run_job(&deployment).await;
+    let (id, _, new) = second.last(set.text_at("/signing_secret"));
+    assert_eq!(open[0]["delivery_id"], id.as_str());
+    assert!(works(&deployment, &new).await && works(&deployment, old).await);
+    admin.post(&retry, &json!({})).await.expect_problem(404, "not_found");
+    assert_eq!(deployment.recorded("api_key.delivery_retry", "success", &id), 1);
+    deployment.check().await;
+}
+
+#[tokio::test]
+async fn a_confirmation_that_was_lost_is_a_second_delivery_with_the_same_id() {
+    let (deployment, host) = start();
+    let receiver = Receiver::start(&[]);
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "twice").await;
+    let set = put(&admin, created.text_at("/key_id"), &webhook(&receiver.url)).await.expect(200);
+    let_pass(&host, 31).await;
+    // The note of the delivery fails, as if the run had died before it.
+    let refuse = "CREATE TRIGGER died BEFORE UPDATE OF state ON api_key_deliveries WHEN new.state = 'delivered' BEGIN \
+                  SELECT RAISE(ABORT, 'died'); END";
+    host.apply(refuse).unwrap();
+    deployment.internal().post(JOB, &json!({})).await.expect(500);
+    host.apply("DROP TRIGGER died").unwrap();
+    let first = receiver.last(set.text_at("/signing_secret"));
+    run_job(&deployment).await;
+    assert_eq!(receiver.count(), 1, "the claim still holds");
+    let_pass(&host, 1).await;
+    run_job(&deployment).await;
+    let second = receiver.last(set.text_at("/signing_secret"));
+    assert_eq!((receiver.count(), &first.0, &first.2), (2, &second.0, &second.2));
+    assert_eq!(recorded(&deployment, "api_key.delivered"), 1);
+}
+
+#[tokio::test]
+async fn revoked_keys_stay_revoked() {
+    let (deployment, host) = start();
+    let receiver = Receiver::start(&[500, 500, 204]);
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "revoked").await;
+    let (old_id, old) = (created.text_at("/key_id"), created.text_at("/api_key"));
+    let set = put(&admin, old_id, &webhook(&receiver.url)).await.expect(200);
+    let_pass(&host, 31).await;
+    run_job(&deployment).await;
+    let (_, first, unseen) = receiver.last(set.text_at("/signing_secret"));
+    // The new key ends before it arrives: the old one takes its place again and is turned anew.
+    admin.delete(&format!("{KEYS}/{}", first["data"]["key_id"].as_str().unwrap())).await.expect(200);
+    let_pass(&host, 1).await;
+    run_job(&deployment).await;
+    run_job(&deployment).await;
+    assert!(works(&deployment, old).await && !works(&deployment, &unseen).await);
+    assert_eq!(recorded(&deployment, "api_key.delivery_close"), 1);
+    let (_, second, new) = receiver.last(set.text_at("/signing_secret"));
+    assert_ne!(second["data"]["key_id"], first["data"]["key_id"]);
+    // The old key ends: the new one is delivered nevertheless, and the old one stays ended.
+    admin.delete(&format!("{KEYS}/{old_id}")).await.expect(200);
+    let_pass(&host, 1).await;
+    run_job(&deployment).await;
+    assert!(!works(&deployment, old).await && works(&deployment, &new).await);
+    assert_eq!((recorded(&deployment, "api_key.delivered"), receiver.count()), (1, 3));
+    deployment.check().await;
+    assert_indexed(&host);
+}
+
+#[tokio::test]
+async fn a_vault_gets_the_key() {
+    let (deployment, host) = start();
+    let written: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let kept = Arc::clone(&written);
+    host.bind_function("secrets", move |_, request: axum::http::Request<Body>| {
+        let kept = Arc::clone(&kept);
+        async move {
+            assert_eq!(request.uri().path(), "/internal/secrets/write");
+            let body = axum::body::to_bytes(request.into_body(), 1 << 16).await.unwrap();
+            let mut kept = kept.lock().unwrap();
+            kept.push(serde_json::from_slice(&body).unwrap());
+            let (status, body) = match kept.len() {
+                1 => (503, r#"{"code": "vault_unavailable"}"#),
+                _ => (200, r#"{"version": 3}"#),
+            };
+            axum::http::Response::builder().status(status).body(Body::from(body)).unwrap()
+        }
+    });
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "vault").await;
+    let schedule = json!({"period_days": 1, "overlap_hours": 0,
+        "delivery": {"kind": "vault", "mount": "secret", "path": "teams/payments/key"}});
+    put(&admin, created.text_at("/key_id"), &schedule).await.expect(200);
+    let_pass(&host, 2).await;
+    run_job(&deployment).await;
+    assert_eq!(deliveries(&admin).await[0]["last_error"], "the Vault did not take it: 503 vault_unavailable");
+    assert!(works(&deployment, created.text_at("/api_key")).await);
+    host.request()
+        .db("")
+        .run(Statement::new("UPDATE api_key_deliveries SET next_attempt_at = 0"))
+        .await
+        .unwrap();
+    run_job(&deployment).await;
+    let written = written.lock().unwrap().clone();
+    assert_eq!((written.len(), &written[0]), (2, &written[1]));
+    assert_eq!(written[1]["path"], "edge-iam/org_000000001/teams/payments/key");
+    assert_eq!(written[1]["mount"], "secret");
+    assert!(works(&deployment, written[1]["data"]["api_key"].as_str().unwrap()).await);
+    assert!(!works(&deployment, created.text_at("/api_key")).await);
+    deployment.check().await;
+}
+
+/// What is sealed is sealed anew while the master key is turned over, so nothing is lost when the previous one goes.
+#[tokio::test]
+async fn the_only_copy_outlives_the_master_key() {
+    let (deployment, host) = start();
+    let receiver = Receiver::start(&[500]);
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "sealed").await;
+    let set = put(&admin, created.text_at("/key_id"), &webhook(&receiver.url)).await.expect(200);
+    let_pass(&host, 31).await;
+    run_job(&deployment).await;
+    let second = iam_core::encoding::base64url(&[5; 32]);
+    let first = deployment.setup.master_key.clone();
+    let variables = [("IAM_MASTER_KEY", second.as_str()), ("IAM_MASTER_KEY_PREVIOUS", first.as_str())];
+    iam_tests::native::restart(&host, &[], &variables);
+    let keyring = "/api/v1/keyring";
+    assert_eq!(admin.get(keyring).await.expect(200).text_at("/previous_master_key"), "needed");
+    run_job(&deployment).await;
+    assert_eq!(admin.get(keyring).await.expect(200).text_at("/previous_master_key"), "unneeded");
+    iam_tests::native::restart(&host, &[], &[("IAM_MASTER_KEY_PREVIOUS", "")]);
+    let_pass(&host, 1).await;
+    run_job(&deployment).await;
+    let (_, _, new) = receiver.last(set.text_at("/signing_secret"));
+    assert!(works(&deployment, &new).await);
+    assert_eq!(recorded(&deployment, "api_key.delivered"), 1);
+}
+
+/// The job has the signing keys turned.
+#[tokio::test]
+async fn signing_keys_turn_by_the_same_clock() {
+    let (deployment, host) = start();
+    let _admin = deployment.administrator().await;
+    let age =
+        Statement::new("UPDATE signing_keys SET created_at = created_at - ?1, signs_from = signs_from - ?1");
+    host.request().db("").run(age.bind(40 * 86_400_000_i64)).await.unwrap();
+    run_job(&deployment).await;
+    assert_eq!(recorded(&deployment, "signing_key.rotate"), 1);
+}
