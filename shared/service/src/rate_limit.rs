@@ -35,10 +35,12 @@ pub(crate) struct RateLimiter(Mutex<HashMap<String, Budget>>);
 struct Budget {
     /// What is left of each lease, and until when.
     leases: VecDeque<(u32, Timestamp)>,
-    /// How much the last lease gave, when, and what was spent since.
+    /// How much the last slice gave, when, and what was spent since.
     granted: u32,
     leased_at: Timestamp,
     spent: u32,
+    /// A slice is on its way; by then it is given up.
+    awaited_until: Option<Timestamp>,
     refused_until: Option<Timestamp>,
     limit: u32,
     usage: Option<Usage>,
@@ -51,8 +53,22 @@ enum Plan {
     Spent,
     /// Nothing is left, as far as this instance knows.
     Refused,
-    /// So much has to be leased.
-    Lease(u32),
+    /// A slice of so much has to be leased.
+    Slice(u32),
+    /// A slice is on its way, for which this request needn't wait: it leases for itself alone. If each of the requests
+    /// that are in flight leased a slice, most of them would never be spent.
+    Single,
+}
+
+impl Plan {
+    /// How much has to be leased.
+    fn wanted(self) -> Option<u32> {
+        match self {
+            Self::Spent | Self::Refused => None,
+            Self::Slice(wanted) => Some(wanted),
+            Self::Single => Some(1),
+        }
+    }
 }
 
 /// One limit as callers are told of it (draft-ietf-httpapi-ratelimit-headers).
@@ -86,7 +102,11 @@ impl Budget {
         if self.refused_until.is_some_and(|until| now < until) {
             return Plan::Refused;
         }
-        Plan::Lease(self.next_size(now))
+        if self.awaited_until.is_some_and(|until| now < until) {
+            return Plan::Single;
+        }
+        self.awaited_until = Some(now.after(LEASE_LIFE));
+        Plan::Slice(self.next_size(now))
     }
 
     /// As much as will be spent while a lease is meant to last, if requests go on coming as they did; growing
@@ -116,12 +136,20 @@ impl RateLimiter {
     fn plan(&self, subject: &str, now: Timestamp) -> Plan {
         match lock(&self.0).get_mut(subject) {
             Some(budget) => budget.plan(now),
-            None => Plan::Lease(1),
+            None => Plan::Slice(1),
         }
     }
 
-    /// Takes in what the database gave, and pays for one request out of it.
-    fn receive(&self, subject: &str, limit: u32, lease: Option<Lease>, usage: Usage, now: Timestamp) -> bool {
+    /// Takes in what the database gave for a plan, and pays for one request out of it.
+    fn receive(
+        &self,
+        subject: &str,
+        limit: u32,
+        plan: Plan,
+        given: (Option<Lease>, Usage),
+        now: Timestamp,
+    ) -> bool {
+        let (lease, usage) = given;
         let mut budgets = lock(&self.0);
         if budgets.len() >= MAX_SUBJECTS && !budgets.contains_key(subject) {
             let holds = |budget: &Budget| budget.leases.iter().any(|(left, until)| *left > 0 && now < *until);
@@ -135,18 +163,26 @@ impl RateLimiter {
             granted: 1,
             leased_at: now,
             spent: 0,
+            awaited_until: None,
             refused_until: None,
             limit,
             usage: None,
         });
         budget.limit = limit;
         budget.usage = Some(usage);
+        let is_slice = matches!(plan, Plan::Slice(_));
+        if is_slice {
+            budget.awaited_until = None;
+        }
         if let Some(Lease(granted)) = lease.filter(|Lease(granted)| *granted > 0) {
             budget.refused_until = None;
-            budget.granted = granted;
-            budget.leased_at = now;
-            budget.spent = 1;
-            budget.leases.push_back((granted - 1, now.after(LEASE_LIFE)));
+            if is_slice {
+                budget.granted = granted;
+                budget.leased_at = now;
+                budget.spent = 0;
+                budget.leases.push_back((granted - 1, now.after(LEASE_LIFE)));
+            }
+            budget.spent = budget.spent.saturating_add(1);
             return true;
         }
         // Another request may have leased meanwhile.
@@ -209,11 +245,15 @@ impl<'a> Charge<'a> {
     pub(crate) fn statements(&self) -> Vec<Statement> {
         let (organization, now) = (self.organization, self.context.now);
         let mut statements = Vec::new();
-        if let Some((hash, Plan::Lease(wanted))) = self.key {
+        if let Some((hash, plan)) = self.key
+            && let Some(wanted) = plan.wanted()
+        {
             statements.push(Lease::of_key(organization, hash, wanted, now));
             statements.push(Usage::of_key(organization, hash, now));
         }
-        if let Some((limit, Plan::Lease(wanted))) = self.whole {
+        if let Some((limit, plan)) = self.whole
+            && let Some(wanted) = plan.wanted()
+        {
             let hash = self.key.map(|(hash, _)| hash);
             statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, hash, now));
             statements.push(Usage::of_subject(organization, ORGANIZATION, now));
@@ -238,11 +278,11 @@ impl<'a> Charge<'a> {
             is_within &= match plan {
                 Plan::Spent => true,
                 Plan::Refused => false,
-                Plan::Lease(_) => {
+                Plan::Slice(_) | Plan::Single => {
                     let lease = rows.next().unwrap_or_default().decode_first()?;
                     let usage = rows.next().unwrap_or_default().decode_first()?;
                     let usage = usage.ok_or_else(|| RowError::unreadable("taken"))?;
-                    limiter.receive(subject, limit, lease, usage, now)
+                    limiter.receive(subject, limit, plan, (lease, usage), now)
                 }
             };
             limits.0.extend(limiter.told(subject, policy, now));
@@ -359,10 +399,10 @@ mod tests {
         fn request(&mut self, instance: usize, at: i64, skew: i64) {
             let now = Timestamp::from_millis(at + skew);
             let limiter = &self.limiters[instance];
-            let is_accepted = match limiter.plan("subject", now) {
-                Plan::Spent => true,
-                Plan::Refused => false,
-                Plan::Lease(wanted) => {
+            let plan = limiter.plan("subject", now);
+            let is_accepted = match plan.wanted() {
+                None => plan == Plan::Spent,
+                Some(wanted) => {
                     self.writes += 1;
                     let organization = &self.organization;
                     let lease = Lease::of_subject(organization, "subject", self.limit, wanted, None, now);
@@ -370,7 +410,7 @@ mod tests {
                     let rows = futures_executor(self.database.batch(vec![lease, usage]));
                     let lease = rows[0].decode_first().unwrap();
                     let usage = rows[1].decode_first().unwrap().unwrap();
-                    limiter.receive("subject", self.limit, lease, usage, now)
+                    limiter.receive("subject", self.limit, plan, (lease, usage), now)
                 }
             };
             if is_accepted {
@@ -457,7 +497,7 @@ mod tests {
         let now = Timestamp::from_millis(1_800_000_000_000);
         let mut instances = Instances::new(1, 2);
         instances.request(0, now.as_millis(), 0);
-        assert_eq!(limiter.plan("nobody", now), Plan::Lease(1));
+        assert_eq!(limiter.plan("nobody", now), Plan::Slice(1));
         instances.limiters[0].give_back("subject", now);
         instances.request(0, now.as_millis() + 1, 0);
         instances.request(0, now.as_millis() + 2, 0);

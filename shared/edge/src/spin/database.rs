@@ -10,6 +10,10 @@ use crate::database::{check_integer, error_from_message, unsupported_column};
 /// The label of the database in `spin.toml`.
 const DATABASE: &str = "default";
 
+/// How often a transaction is begun. SQLite's own waiting (seconds) prefers whoever came last, since it looks ever less
+/// often; whoever begins to wait anew is as quick as the others again.
+const BEGINNINGS: usize = 3;
+
 /// The database of one organization.
 #[derive(Clone)]
 pub struct Db {
@@ -52,7 +56,7 @@ impl Db {
         // A connection of its own: other statements of this request must not slip into the transaction,
         // and a request that is broken off drops it, which rolls back.
         let connection = open().await?;
-        execute(&connection, &Statement::new("BEGIN IMMEDIATE")).await?;
+        begin(&connection).await?;
         match execute_all(&connection, &statements).await {
             Ok(rows) => {
                 execute(&connection, &Statement::new("COMMIT")).await?;
@@ -68,6 +72,17 @@ impl Db {
 
 async fn open() -> Result<Connection, DbError> {
     Connection::open(DATABASE).await.map_err(error)
+}
+
+async fn begin(connection: &Connection) -> Result<(), DbError> {
+    let mut begun = Err(DbError::Busy(String::new()));
+    for _ in 0..BEGINNINGS {
+        begun = execute(connection, &Statement::new("BEGIN IMMEDIATE")).await.map(|_| ());
+        if !matches!(begun, Err(DbError::Busy(_))) {
+            break;
+        }
+    }
+    begun
 }
 
 async fn execute_all(connection: &Connection, statements: &[Statement]) -> Result<Vec<Rows>, DbError> {
