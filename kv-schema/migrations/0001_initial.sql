@@ -342,6 +342,8 @@ CREATE TABLE api_key_usage (
   PRIMARY KEY (org_id, key_id, day)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX api_key_usage_by_day ON api_key_usage (day);
+
 -- What was taken of a limit a minute, second by second. A subject has 64 rows at most: a second's row is
 -- the one that held the second 64 before it.
 CREATE TABLE rate_windows (

@@ -65,6 +65,8 @@ pub async fn run_all(deployment: &crate::Deployment) {
     api_keys::are_created_once(deployment).await;
     api_keys::expire_by_schedule(deployment).await;
     api_keys::a_key_is_a_credential(deployment).await;
+    api_keys::carry_ranges_and_notes(deployment).await;
+    api_keys::are_found_by_filters(deployment).await;
     limits::a_key_is_bound_to_addresses(deployment).await;
     key_rotation::schedules_are_set(deployment).await;
     passwords::are_changed(deployment).await;

@@ -1,24 +1,21 @@
 //! `POST /api/v1/auth/keys`: a new API key, shown once.
 
 use http::HeaderMap;
-use iam_core::api_key::{KEY_CREATED, KEY_EXISTS, MAX_NAME_CHARACTERS, MAX_PERMISSIONS, NewKey};
+use iam_core::api_key::{KEY_CREATED, KEY_EXISTS, KeyMetadata, NewKey};
 use iam_core::config::Configuration;
-use iam_core::credential::Credential;
 use iam_core::id::KeyId;
 use iam_core::permission::{Permission, Scope};
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{
-    Access, ApiError, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,
+    Access, ApiError, Caller, Context, Created, Creation, CreationResult, Function, Json, Route, key_fields,
 };
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 iam_service::deploy!(function);
 
 const PATH: &str = "/api/v1/auth/keys";
-
-/// The highest rate limit, in requests per minute.
-const MAX_RATE_LIMIT: u32 = 1_000_000;
 
 /// What this function is.
 #[must_use]
@@ -49,6 +46,11 @@ pub struct CreateKeyRequest {
     pub rate_limit: Option<u32>,
     /// In how many days it ends.
     pub expires_in_days: Option<u32>,
+    /// The addresses and address ranges that it may be used from, IPv4 and IPv6, 1 to 32; from anywhere without.
+    pub allowed_addresses: Option<Vec<String>>,
+    /// Notes about it: at most 16, of at most 256 characters.
+    #[serde(default)]
+    pub metadata: KeyMetadata,
 }
 
 /// The key, and what it is.
@@ -64,6 +66,11 @@ pub struct CreateKeyResponse {
     pub permissions: Vec<Permission>,
     /// Requests per minute.
     pub rate_limit: u32,
+    /// The address ranges that it may be used from; absent where it may be used from anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed_addresses: Option<Vec<String>>,
+    /// Notes about it.
+    pub metadata: KeyMetadata,
     /// When it ends.
     pub expires_at: Timestamp,
     /// When it was created.
@@ -78,20 +85,29 @@ async fn create(
     Json(request): Json<CreateKeyRequest>,
 ) -> Result<Created<CreateKeyResponse>, ApiError> {
     let configuration = context.configuration();
-    let life = check(&request, &caller, configuration)?;
+    let name = key_fields::name(&request.name)?;
+    key_fields::permissions(&caller, &request.permissions)?;
+    let rate_limit =
+        key_fields::rate_limit(request.rate_limit.unwrap_or(configuration.api_keys.rate_limit_default))?;
+    let ranges = request.allowed_addresses.as_deref().map(key_fields::allowed_addresses).transpose()?;
+    let ranges = ranges.unwrap_or_default();
+    key_fields::metadata(&request.metadata)?;
+    let life = life(request.expires_in_days, configuration)?;
     let organization = &caller.organization;
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), PATH, &request)?;
     let key_id = context.new_id(KeyId::new)?;
-    let secret = Credential::new(&configuration.api_key_prefix(), organization, &context.entropy()?);
+    let secret = context.new_api_key(organization)?;
     let hash = secret.hash();
     let key = NewKey {
         organization,
         key_id: &key_id,
         hash: &hash,
-        name: request.name.trim(),
+        name,
         owner_id: &caller.user_id,
         permissions: &request.permissions,
-        rate_limit: request.rate_limit.unwrap_or(configuration.api_keys.rate_limit_default),
+        rate_limit,
+        allowed_addresses: &ranges,
+        metadata: &request.metadata,
         life,
         now: context.now,
     };
@@ -104,6 +120,8 @@ async fn create(
         name: key.name.to_owned(),
         permissions: request.permissions.clone(),
         rate_limit: key.rate_limit,
+        allowed_addresses: request.allowed_addresses.is_some().then(|| texts(&ranges)),
+        metadata: request.metadata.clone(),
         expires_at: key.expires_at(),
         created_at: key.now,
         key_id: key_id.clone(),
@@ -118,34 +136,17 @@ async fn create(
     }
 }
 
-/// Checks every field and gives the key's life.
-fn check(
-    request: &CreateKeyRequest,
-    caller: &Caller,
-    configuration: &Configuration,
-) -> Result<Duration, ApiError> {
-    let name = request.name.trim().chars().count();
-    if name == 0 || name > MAX_NAME_CHARACTERS {
-        return Err(ApiError::field("/name", format!("1 to {MAX_NAME_CHARACTERS} characters")));
-    }
-    if request.permissions.is_empty() || request.permissions.len() > MAX_PERMISSIONS {
-        return Err(ApiError::field("/permissions", format!("1 to {MAX_PERMISSIONS} permissions")));
-    }
-    if request.rate_limit.is_some_and(|limit| limit == 0 || limit > MAX_RATE_LIMIT) {
-        return Err(ApiError::field("/rate_limit", format!("1 to {MAX_RATE_LIMIT} requests per minute")));
-    }
-    let life = request
-        .expires_in_days
+fn texts(ranges: &[IpNet]) -> Vec<String> {
+    ranges.iter().map(IpNet::to_string).collect()
+}
+
+/// How long it lives.
+fn life(expires_in_days: Option<u32>, configuration: &Configuration) -> Result<Duration, ApiError> {
+    let life = expires_in_days
         .map_or(configuration.api_keys.default_expiry, |days| Duration::from_days(days.into()));
-    if request.expires_in_days == Some(0) || life > configuration.api_keys.max_expiry {
+    if expires_in_days == Some(0) || life > configuration.api_keys.max_expiry {
         let longest = configuration.api_keys.max_expiry;
         return Err(ApiError::field("/expires_in_days", format!("at least 1 day, at most {longest}")));
-    }
-    for (index, permission) in request.permissions.iter().enumerate() {
-        if !caller.grants.allow(permission) {
-            return Err(ApiError::forbidden(permission)
-                .and_field(format!("/permissions/{index}"), "you don't hold this permission yourself"));
-        }
     }
     Ok(life)
 }

@@ -1,10 +1,13 @@
-//! `GET /api/v1/auth/keys`: a user's API keys, without their secrets.
+//! API keys as people see them, without their secrets: `GET /api/v1/auth/keys`, one of them, and how often it was used.
 
-use iam_core::api_key::{ListedKey, MAX_PAGE};
+mod usage;
+
+use iam_core::api_key::{KeyFilter, KeyStatus, ListedKey, MAX_NAME_CHARACTERS, MAX_PAGE, Reach};
 use iam_core::id::{KeyId, UserId};
 use iam_core::permission::{Permission, Scope};
+use iam_core::time::Timestamp;
 use iam_service::page::page_limit;
-use iam_service::{Access, ApiError, Caller, Context, Function, Json, Query, Route};
+use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Query, Route, field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +16,37 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let read_own = Access::permission("api_keys", "read", Scope::Own);
-    Function::new("key-list", "Lists API keys").uses_database().route(
-        Route::get("/api/v1/auth/keys", read_own, list)
-            .summary("Lists a user's API keys, oldest first")
-            .takes_query::<ListKeysQuery>()
-            .gives::<ListKeysResponse>(200, "A page of keys")
-            .round_trips(2),
-    )
+    let read_own = || Access::permission("api_keys", "read", Scope::Own);
+    Function::new("key-list", "Shows API keys and their use")
+        .uses_database()
+        .route(
+            Route::get("/api/v1/auth/keys", read_own(), list)
+                .summary("Lists API keys, oldest first")
+                .description(
+                    "All filters hold at once. A page of a filtered list may be short or empty and still have a \
+                     `next_cursor`: it looks at 500 keys at most.",
+                )
+                .takes_query::<ListKeysQuery>()
+                .gives::<ListKeysResponse>(200, "A page of keys")
+                .round_trips(2),
+        )
+        .route(
+            Route::get("/api/v1/auth/keys/{key_id}", read_own(), show)
+                .summary("Shows an API key")
+                .gives::<ListedKey>(200, "The key")
+                .round_trips(2),
+        )
+        .route(
+            Route::get("/api/v1/auth/keys/{key_id}/usage", read_own(), usage::usage)
+                .summary("Shows how often an API key was used, by day")
+                .description(
+                    "Counts are written down every ten seconds and after the answer; an instance that is stopped \
+                     loses what it had not written. Days without use are left out.",
+                )
+                .takes_query::<usage::UsageQuery>()
+                .gives::<usage::UsageResponse>(200, "Days, oldest first")
+                .round_trips(2),
+        )
 }
 
 /// Which keys.
@@ -29,6 +55,16 @@ pub fn function() -> Function {
 pub struct ListKeysQuery {
     /// Whose, where not the caller's own: needs `api_keys.read.organization`.
     pub owner_id: Option<UserId>,
+    /// Whether everybody's in the organization: needs `api_keys.read.organization`.
+    pub all: Option<bool>,
+    /// With which status.
+    pub status: Option<KeyStatus>,
+    /// With this in its name.
+    pub name: Option<String>,
+    /// That end before this.
+    pub expires_before: Option<Timestamp>,
+    /// Neither used nor created since.
+    pub unused_since: Option<Timestamp>,
     /// How many at most, 1 to 100.
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
@@ -51,19 +87,58 @@ async fn list(
     Query(query): Query<ListKeysQuery>,
 ) -> Result<Json<ListKeysResponse>, ApiError> {
     let limit = page_limit(query.limit, MAX_PAGE)?;
+    let is_all = query.all == Some(true);
+    if is_all && query.owner_id.is_some() {
+        return Err(ApiError::bad_request("invalid_query", "`all` or `owner_id`, not both"));
+    }
     let owner = query.owner_id.as_ref().unwrap_or(&caller.user_id);
     let others = Permission::new("api_keys", "read", Scope::Organization);
-    if *owner != caller.user_id && !caller.grants.allow(&others) {
+    if (is_all || *owner != caller.user_id) && !caller.grants.allow(&others) {
         return Err(ApiError::forbidden(&others));
     }
-    let page = ListedKey::page(&caller.organization, owner, query.cursor.as_ref(), limit);
-    let rows = context.db(&caller.organization).run(page).await?;
+    let name =
+        query.name.as_deref().map(|name| field::query("name", name, MAX_NAME_CHARACTERS)).transpose()?;
+    let filter = KeyFilter {
+        organization: &caller.organization,
+        owner_id: (!is_all).then_some(owner),
+        status: query.status,
+        name,
+        expires_before: query.expires_before,
+        unused_since: query.unused_since,
+        now: context.now,
+    };
+    let batch = filter.page(query.cursor.as_ref(), limit);
+    let mut rows = context.db(&caller.organization).batch(batch.into()).await?.into_iter();
+    let (found, end) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let keys = rows
+    let keys = found
         .iter()
         .take(wanted)
         .map(|row| ListedKey::read(row, context.now))
         .collect::<Result<Vec<_>, _>>()?;
-    let next_cursor = if rows.len() > wanted { keys.last().map(|key| key.key_id.clone()) } else { None };
+    let next_cursor = if found.len() > wanted {
+        keys.last().map(|key| key.key_id.clone())
+    } else {
+        end.first().map(|row| KeyId::from_column(row, "key_id")).transpose()?
+    };
     Ok(Json(ListKeysResponse { keys, next_cursor }))
+}
+
+/// Whose keys a caller may see.
+fn reach(caller: &Caller) -> Reach<'_> {
+    if caller.may("api_keys", "read", Scope::Organization) {
+        Reach::Organization
+    } else {
+        Reach::Own(&caller.user_id)
+    }
+}
+
+fn no_such_key() -> ApiError {
+    ApiError::not_found("there is no such API key")
+}
+
+async fn show(context: Context, caller: Caller, Id(key_id): Id<KeyId>) -> Result<Json<ListedKey>, ApiError> {
+    let find = ListedKey::find(&caller.organization, &key_id, reach(&caller));
+    let rows = context.db(&caller.organization).run(find).await?;
+    Ok(Json(ListedKey::read(rows.first().ok_or_else(no_such_key)?, context.now)?))
 }

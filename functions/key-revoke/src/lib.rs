@@ -1,12 +1,12 @@
 //! `DELETE /api/v1/auth/keys/{key_id}`: an API key that works no longer, from the moment of the answer, anywhere.
 
-use iam_core::api_key::{KEY_REVOKED_NOW, Reach, Revocation};
+use iam_core::api_key::{KEY_REVOKED_NOW, MAX_REASON_CHARACTERS, Reach, Revocation, RevokedKey};
 use iam_core::id::KeyId;
 use iam_core::permission::Scope;
 use iam_core::time::Timestamp;
-use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route};
+use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Query, Route, field};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 iam_service::deploy!(function);
 
@@ -21,9 +21,18 @@ pub fn function() -> Function {
                 "The next verification anywhere fails. Revoking twice answers the first moment again. Whoever \
                  holds `api_keys.delete.organization` may revoke anybody's.",
             )
+            .takes_query::<RevokeKeyQuery>()
             .gives::<RevokeKeyResponse>(200, "Revoked")
             .round_trips(2),
     )
+}
+
+/// Why.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeKeyQuery {
+    /// For whoever reads the list or the audit: 1 to 200 characters.
+    pub reason: Option<String>,
 }
 
 /// The revoked key.
@@ -35,24 +44,37 @@ pub struct RevokeKeyResponse {
     pub status: &'static str,
     /// Since when.
     pub revoked_at: Timestamp,
+    /// Why: `leaked`, or the words of whoever did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_because: Option<String>,
 }
 
 async fn revoke(
     context: Context,
     caller: Caller,
     Id(key_id): Id<KeyId>,
+    Query(query): Query<RevokeKeyQuery>,
 ) -> Result<Json<RevokeKeyResponse>, ApiError> {
+    let reason = query
+        .reason
+        .as_deref()
+        .map(|text| field::query("reason", text, MAX_REASON_CHARACTERS))
+        .transpose()?;
     let organization = &caller.organization;
     let reach = if caller.may("api_keys", "delete", Scope::Organization) {
         Reach::Organization
     } else {
         Reach::Own(&caller.user_id)
     };
-    let revocation = Revocation { organization, reach, key_id: &key_id, now: context.now };
-    let event = context.audit_by(&caller, "api_key.revoke", "api_key")?.on(key_id.as_str());
+    let revocation = Revocation { organization, reach, key_id: &key_id, reason, now: context.now };
+    let mut event = context.audit_by(&caller, "api_key.revoke", "api_key")?.on(key_id.as_str());
+    if let Some(reason) = reason {
+        event = event.detail("reason", reason);
+    }
     let batch = vec![revocation.revoke(), event.record_if(KEY_REVOKED_NOW, &key_id), revocation.result()];
     let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
-    let row = rows.first().ok_or_else(|| ApiError::not_found("there is no such API key"))?;
-    let revoked_at = Timestamp::from_millis(row.integer("revoked_at")?);
-    Ok(Json(RevokeKeyResponse { key_id, status: "revoked", revoked_at }))
+    let revoked = rows.decode_first::<RevokedKey>()?;
+    let RevokedKey { revoked_at, revoked_because } =
+        revoked.ok_or_else(|| ApiError::not_found("there is no such API key"))?;
+    Ok(Json(RevokeKeyResponse { key_id, status: "revoked", revoked_at, revoked_because }))
 }

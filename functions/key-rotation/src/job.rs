@@ -7,8 +7,8 @@
 //! it from nothing.
 
 use iam_core::api_key::{
-    DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, OpenDelivery, SealedBefore, Turn,
-    delivery_purpose, due_to_expire, expire, forget_windows,
+    DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery, SealedBefore,
+    Turn, delivery_purpose, due_to_expire, expire, forget_windows,
 };
 use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::id::{KeyDeliveryId, KeyId, LogId};
@@ -67,7 +67,12 @@ async fn keep(context: &Context) -> Result<(), ApiError> {
 async fn expire_keys(context: &Context) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
     for _ in 0..MAX_EXPIRIES {
-        let batch = vec![due_to_expire(context.now), forget_old(context.now), forget_windows(context.now)];
+        let batch = vec![
+            due_to_expire(context.now),
+            forget_old(context.now),
+            forget_windows(context.now),
+            KeyUsage::forget_old(context.now),
+        ];
         let mut rows = db.batch(batch).await?.into_iter();
         let mut due = Vec::new();
         for row in &rows.next().unwrap_or_default() {

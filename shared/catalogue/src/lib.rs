@@ -14,6 +14,7 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_key_revoke::function(),
         iam_key_rotate::function(),
         iam_key_rotation::function(),
+        iam_key_update::function(),
         iam_key_verify::function(),
         iam_keyring::function(),
         iam_login::function(),

@@ -1,7 +1,8 @@
 //! API keys: created, verified, rotated with an overlap, revoked at once.
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::audit::RecordCondition;
 use crate::credential::CredentialHash;
@@ -12,8 +13,11 @@ use crate::sql::{Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{creation_condition, record_condition};
 
+mod attributes;
+mod change;
 mod delivery;
 mod expiry;
+mod leak;
 mod listed;
 mod presented;
 mod revocation;
@@ -21,14 +25,17 @@ mod rotation;
 mod schedule;
 mod usage;
 
+pub use attributes::*;
+pub use change::*;
 pub use delivery::*;
 pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire, forget_windows};
-pub use listed::ListedKey;
+pub use leak::{Leak, LeakedKey};
+pub use listed::{CANDIDATES, KeyFilter, ListedKey};
 pub use presented::{KeyRefusal, PresentedKey};
-pub use revocation::{KEY_REVOKED_NOW, Revocation};
+pub use revocation::{KEY_REVOKED_NOW, MAX_REASON_CHARACTERS, Revocation, RevokedKey};
 pub use rotation::Rotation;
 pub use schedule::*;
-pub use usage::KeyUsage;
+pub use usage::{KeyUsage, USAGE_DAYS};
 
 /// The longest name of a key, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 128;
@@ -41,7 +48,7 @@ pub const MAX_PAGE: u32 = 100;
 
 /// Whether a key works. Time decides before the stored word: a key past its date is expired even before the
 /// scheduled job has said so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
     /// It works.
@@ -53,6 +60,15 @@ pub enum KeyStatus {
 }
 
 impl KeyStatus {
+    /// Its word in the database.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
     fn read(row: &Row, expires_at: Timestamp, now: Timestamp) -> Result<Self, RowError> {
         match row.text("status")? {
             "revoked" => Ok(Self::Revoked),
@@ -80,6 +96,10 @@ pub struct NewKey<'a> {
     pub permissions: &'a [Permission],
     /// Requests per minute.
     pub rate_limit: u32,
+    /// The address ranges that it may be used from; from anywhere where there are none.
+    pub allowed_addresses: &'a [IpNet],
+    /// Notes about it.
+    pub metadata: &'a KeyMetadata,
     /// How long it lives.
     pub life: Duration,
     /// Now.
@@ -98,7 +118,8 @@ impl NewKey<'_> {
     pub fn create(&self, max_per_user: u32) -> Statement {
         Statement::new(
             "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, \
-             life_ms, created_at, expires_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', ?8, ?9, ?10 WHERE \
+             life_ms, created_at, expires_at, allowed_addresses, metadata) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', \
+             ?8, ?9, ?10, ?12, ?13 WHERE \
              (SELECT COUNT(*) FROM api_keys WHERE org_id = ?1 AND owner_id = ?5 AND status = 'active' AND \
              expires_at > ?9) < ?11 RETURNING key_id",
         )
@@ -113,7 +134,16 @@ impl NewKey<'_> {
         .bind(self.now)
         .bind(self.expires_at())
         .bind(max_per_user)
+        .bind(ranges_column(self.allowed_addresses))
+        .bind(serde_json::json!(self.metadata).to_string())
     }
+}
+
+/// Address ranges as they are stored: none where a key may be used from anywhere.
+#[must_use]
+pub fn ranges_column(ranges: &[IpNet]) -> Option<String> {
+    let texts: Vec<String> = ranges.iter().map(IpNet::to_string).collect();
+    (!texts.is_empty()).then(|| serde_json::json!(texts).to_string())
 }
 
 /// The audit condition "the key `?14` exists".

@@ -1,14 +1,14 @@
 //! Opaque credentials: API keys, refresh tokens and SCIM tokens.
 //!
-//! One form for all: `<prefix><organization hint, 9><secret, 43><checksum, 6>`, the last three in base 62.
+//! One form for all: `<prefix><organization hint, 9><secret, 43 to 86><checksum, 6>`, the last three in base 62.
 //!
 //! - The prefix tells people and secret scanners what it is.
 //! - The hint tells which organization's database to ask, so that no look-up needs a global index.
-//! - The secret is 256 bits from the host's generator.
+//! - The secret is 256 to 512 bits from the host's generator.
 //! - The checksum (32 bits of SHA-256 over all before it) tells a typo from a revoked credential without a
 //!   look-up, and gives secret scanners next to no false positives.
 //!
-//! Only the SHA-256 of the whole text is stored. With 256 random bits there is nothing to guess, so a slow
+//! Only the SHA-256 of the whole text is stored. With 256 random bits and more there is nothing to guess, so a slow
 //! hash would cost time and protect nothing.
 
 use std::fmt;
@@ -24,7 +24,15 @@ use crate::sql::Value;
 /// How much randomness a credential takes: 256 bits.
 pub const SECRET_BYTES: usize = 32;
 
-const SECRET_LENGTH: usize = 43;
+/// The most that one can be configured to take: 512 bits.
+pub const MAX_SECRET_BYTES: usize = 64;
+
+/// How many digits of base 62 so many bytes fill: the least that holds them all.
+const fn secret_length(bytes: usize) -> usize {
+    // A digit holds log2(62) = 5.9541… bits.
+    (bytes * 8 * 10_000).div_ceil(59_541)
+}
+
 const CHECKSUM_LENGTH: usize = 6;
 
 /// The prefix of refresh tokens.
@@ -52,11 +60,27 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Makes a new credential.
+    /// Makes a new credential of 256 bits.
     #[must_use]
     pub fn new(prefix: &str, organization: &OrganizationId, entropy: &[u8; SECRET_BYTES]) -> Self {
-        let secret = Zeroizing::new(base62(entropy, SECRET_LENGTH));
-        let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 64));
+        Self::of_entropy(prefix, organization, entropy)
+    }
+
+    /// Makes a new credential of the first `secret_bytes` of `entropy`, 256 bits at least.
+    #[must_use]
+    pub fn with_length(
+        prefix: &str,
+        organization: &OrganizationId,
+        entropy: &[u8; MAX_SECRET_BYTES],
+        secret_bytes: u32,
+    ) -> Self {
+        let length = usize::try_from(secret_bytes).unwrap_or(SECRET_BYTES).max(SECRET_BYTES);
+        Self::of_entropy(prefix, organization, entropy.get(..length).unwrap_or(entropy))
+    }
+
+    fn of_entropy(prefix: &str, organization: &OrganizationId, entropy: &[u8]) -> Self {
+        let secret = Zeroizing::new(base62(entropy, secret_length(entropy.len())));
+        let mut text = Zeroizing::new(String::with_capacity(prefix.len() + 128));
         text.push_str(prefix);
         text.push_str(organization.hint());
         text.push_str(&secret);
@@ -70,7 +94,9 @@ impl Credential {
     #[must_use]
     pub fn parse(prefix: &str, text: &str) -> Option<Self> {
         let body = text.strip_prefix(prefix)?;
-        if body.len() != ORGANIZATION_HINT_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH || !is_base62(body) {
+        let secret = body.len().checked_sub(ORGANIZATION_HINT_LENGTH + CHECKSUM_LENGTH)?;
+        let lengths = secret_length(SECRET_BYTES)..=secret_length(MAX_SECRET_BYTES);
+        if !lengths.contains(&secret) || !is_base62(body) {
             return None;
         }
         let (signed, given) = text.split_at_checked(text.len().checked_sub(CHECKSUM_LENGTH)?)?;
@@ -145,6 +171,21 @@ mod tests {
         assert_eq!(read.organization(), &organization());
         assert_eq!(read.hash(), made.hash());
         assert!(Credential::parse("cronos_rt_", made.reveal()).is_none());
+    }
+
+    #[test]
+    fn longer_ones_are_read_back() {
+        let made = Credential::with_length("p_", &organization(), &[0xff; MAX_SECRET_BYTES], 64);
+        assert_eq!(made.reveal().len(), 2 + 9 + 86 + 6);
+        assert_eq!(Credential::parse("p_", made.reveal()).unwrap().hash(), made.hash());
+        let shortest = Credential::with_length("p_", &organization(), &[7; MAX_SECRET_BYTES], 0);
+        assert_eq!(shortest.reveal(), Credential::new("p_", &organization(), &[7; SECRET_BYTES]).reveal());
+        // No digit is lost: of the highest number of so many bytes, the first digit is not the one that would be cut.
+        for bytes in SECRET_BYTES..=MAX_SECRET_BYTES {
+            let length = secret_length(bytes);
+            assert_eq!(base62(&[0xff; MAX_SECRET_BYTES][..bytes], length + 1).as_bytes()[0], b'0', "{bytes}");
+            assert_ne!(base62(&[0xff; MAX_SECRET_BYTES][..bytes], length).as_bytes()[0], b'0', "{bytes}");
+        }
     }
 
     #[test]

@@ -23,10 +23,23 @@ where
 /// # Errors
 /// 422 at `pointer` otherwise.
 pub fn name<'a>(pointer: &str, text: &'a str, most: usize) -> Result<&'a str, ApiError> {
+    plain(text, most).map_err(|allowed| ApiError::field(pointer, allowed))
+}
+
+/// The same as a parameter of a query.
+///
+/// # Errors
+/// 400 that names the parameter otherwise.
+pub fn query<'a>(parameter: &str, text: &'a str, most: usize) -> Result<&'a str, ApiError> {
+    plain(text, most)
+        .map_err(|allowed| ApiError::bad_request("invalid_query", format!("`{parameter}` is of {allowed}")))
+}
+
+fn plain(text: &str, most: usize) -> Result<&str, String> {
     let text = text.trim();
     let is_plain = |character: char| !character.is_control() && character != char::MAX;
     if text.is_empty() || text.chars().count() > most || !text.chars().all(is_plain) {
-        return Err(ApiError::field(pointer, format!("1 to {most} characters, no control characters")));
+        return Err(format!("1 to {most} characters, no control characters"));
     }
     Ok(text)
 }

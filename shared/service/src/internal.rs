@@ -5,6 +5,7 @@ use http::{Request, Response, header};
 use iam_core::credential::Credential;
 use iam_core::id::OrganizationId;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::error::ApiError;
@@ -36,6 +37,9 @@ impl Context {
     /// # Errors
     /// When the host has no randomness to give.
     pub fn new_api_key(&self, organization: &OrganizationId) -> Result<Credential, ApiError> {
-        Ok(Credential::new(&self.configuration().api_key_prefix(), organization, &self.entropy()?))
+        let configuration = self.configuration();
+        let prefix = configuration.api_key_prefix();
+        let entropy = Zeroizing::new(self.entropy()?);
+        Ok(Credential::with_length(&prefix, organization, &entropy, configuration.api_keys.secret_bytes))
     }
 }

@@ -24,6 +24,7 @@ mod idempotency;
 mod instance;
 mod internal;
 mod json;
+pub mod key_fields;
 mod keyring;
 mod lockout;
 mod notification;

@@ -186,3 +186,146 @@ pub async fn expire_by_cron(deployment: &Deployment) {
     assert_eq!(deployment.recorded("api_key.overlap_end", "success", key_id), 1);
     admin.delete(&format!("{KEYS}/{}", rotated.text_at("/new_key_id"))).await.expect(200);
 }
+
+/// What a key carries beside its permissions is checked, shown, changed and found again.
+pub async fn carry_ranges_and_notes(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let mut body = request("carrier-Ä1");
+    body["allowed_addresses"] = json!(["192.0.2.77/24", "::ffff:192.0.2.1/120", "2001:DB8::1"]);
+    body["metadata"] = json!({"team": "payments", "ticket.id": "4711"});
+    let created = admin.post(KEYS, &body).await.expect(201);
+    let key_id = created.text_at("/key_id");
+    let path = format!("{KEYS}/{key_id}");
+    assert_eq!(created.json["allowed_addresses"], json!(["192.0.2.0/24", "2001:db8::1/128"]));
+    let shown = admin.get(&path).await.expect(200);
+    for field in ["name", "permissions", "rate_limit", "allowed_addresses", "metadata", "expires_at"] {
+        assert_eq!(shown.json[field], created.json[field], "{field}");
+    }
+    assert!(!shown.text.contains("cronos_sk_"), "a secret is shown");
+
+    let changed = json!({"name": "carried", "rate_limit": 7, "allowed_addresses": null, "metadata": {},
+        "permissions": [{"resource": "api_keys", "action": "read", "scope": "own"}]});
+    let changed = admin.patch(&path, &changed).await.expect(200);
+    assert_eq!((&changed.json["name"], &changed.json["rate_limit"]), (&json!("carried"), &json!(7)));
+    assert_eq!((&changed.json["metadata"], changed.json.get("allowed_addresses")), (&json!({}), None));
+    let verified = verify(deployment, created.text_at("/api_key")).await;
+    assert_eq!(verified.json["permissions"], changed.json["permissions"]);
+    let unchanged = admin.patch(&path, &json!({})).await.expect(200);
+    for field in ["name", "permissions", "rate_limit", "metadata", "allowed_addresses"] {
+        assert_eq!(unchanged.json.get(field), changed.json.get(field), "what is absent stays");
+    }
+
+    let wrong = [
+        ("/allowed_addresses", json!({"allowed_addresses": []})),
+        ("/allowed_addresses/1", json!({"allowed_addresses": ["192.0.2.1", "192.0.2.0/33"]})),
+        ("/allowed_addresses", json!({"allowed_addresses": vec!["192.0.2.1"; 33]})),
+        ("/metadata", json!({"metadata": {"a b": "x"}})),
+        ("/metadata/a", json!({"metadata": {"a": "x".repeat(257)}})),
+        ("/name", json!({"name": " "})),
+        ("/rate_limit", json!({"rate_limit": 0})),
+        ("/permissions", json!({"permissions": []})),
+    ];
+    for (pointer, change) in wrong {
+        let refused = admin.patch(&path, &change).await.expect_problem(422, "invalid_field");
+        assert_eq!(refused.text_at("/errors/0/pointer"), pointer, "{change}");
+    }
+    let refused = admin.delete(&format!("{path}?reason=%20")).await;
+    refused.expect_problem(400, "invalid_query");
+    let revoked = admin.delete(&format!("{path}?reason=laptop%20lost")).await.expect(200);
+    assert_eq!(revoked.json["revoked_because"], "laptop lost");
+    assert_eq!(admin.delete(&path).await.expect(200).json, revoked.json, "the first reason stays");
+    admin.patch(&path, &json!({"name": "late"})).await.expect_problem(409, "key_revoked");
+    let shown = admin.get(&path).await.expect(200);
+    assert_eq!((&shown.json["status"], &shown.json["name"]), (&json!("revoked"), &json!("carried")));
+    assert_eq!(deployment.recorded("api_key.update", "success", key_id), 2);
+    assert_eq!(deployment.recorded("api_key.revoke", "success", key_id), 1);
+}
+
+/// Filters narrow the list, and nobody sees or changes what is another's without the permission.
+pub async fn are_found_by_filters(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, "Needle-in-filters").await;
+    let key_id = created.text_at("/key_id").to_owned();
+    let found = async |query: &str| {
+        let mut path = format!("{KEYS}?{query}");
+        let mut found = false;
+        loop {
+            let page = admin.get(&path).await.expect(200);
+            found |= page.json["keys"].as_array().unwrap().iter().any(|key| key["key_id"] == key_id.as_str());
+            match page.json["next_cursor"].as_str() {
+                Some(cursor) => path = format!("{KEYS}?{query}&cursor={cursor}"),
+                None => return found,
+            }
+        }
+    };
+    for (query, expected) in [
+        ("name=needle-IN", true),
+        ("name=haystack", false),
+        ("name=%25", false),
+        ("status=active", true),
+        ("status=revoked", false),
+        ("status=expired", false),
+        ("expires_before=2126-01-01T00:00:00Z", true),
+        ("expires_before=2026-01-01T00:00:00Z", false),
+        ("unused_since=2126-01-01T00:00:00Z", true),
+        ("unused_since=2026-01-01T00:00:00Z", false),
+        ("all=true&name=needle-in-f&status=active&limit=1", true),
+    ] {
+        assert_eq!(found(query).await, expected, "{query}");
+    }
+    for query in [
+        "status=asleep",
+        "all=yes",
+        "expires_before=tomorrow",
+        "name=",
+        "all=true&owner_id=usr_00000000000000000000000000",
+    ] {
+        admin.get(&format!("{KEYS}?{query}")).await.expect_problem(400, "invalid_query");
+    }
+
+    verify(deployment, created.text_at("/api_key")).await;
+    let path = format!("{KEYS}/{key_id}/usage");
+    let today = iam_edge::now().to_string();
+    for attempt in 0.. {
+        let usage = admin.get(&format!("{path}?days=1")).await.expect(200);
+        if usage.json["usage"] != json!([]) {
+            let day = &usage.json["usage"][0];
+            assert_eq!((&day["accepted"], &day["refused"]), (&json!(1), &json!(0)));
+            assert!(today.starts_with(day["date"].as_str().unwrap()), "{day}");
+            break;
+        }
+        assert!(attempt < 100, "the use is never written down");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for query in ["days=0", "days=91", "days=x"] {
+        admin.get(&format!("{path}?{query}")).await.expect_problem(400, "invalid_query");
+    }
+
+    // A key of the administrator's that may read and write its own keys alone, in another's hands.
+    let (username, password) = deployment.new_user().await;
+    let login = deployment.client().login(&username, &password).await.expect(200);
+    let stranger = deployment.client().with(login.text_at("/access_token"));
+    stranger.get(&format!("{KEYS}/{key_id}")).await.expect_problem(403, "permission_denied");
+    let own = json!({"name": "own", "permissions": [
+        {"resource": "api_keys", "action": "read", "scope": "own"},
+        {"resource": "api_keys", "action": "write", "scope": "own"},
+    ]});
+    let own = admin.post(KEYS, &own).await.expect(201);
+    let narrow = deployment.client().with(own.text_at("/api_key"));
+    narrow.get(&format!("{KEYS}?all=true")).await.expect_problem(403, "permission_denied");
+    narrow.get(&format!("{KEYS}/{key_id}")).await.expect(200);
+    let wider = json!({"permissions": [{"resource": "protocols", "action": "read", "scope": "all"}]});
+    let refused = narrow.patch(&format!("{KEYS}/{key_id}"), &wider).await;
+    assert_eq!(
+        refused.expect_problem(403, "permission_denied").text_at("/errors/0/pointer"),
+        "/permissions/0"
+    );
+    let none = "key_00000000000000000000000000";
+    for path in [format!("{KEYS}/{none}"), format!("{KEYS}/{none}/usage")] {
+        admin.get(&path).await.expect_problem(404, "not_found");
+    }
+    admin.patch(&format!("{KEYS}/{none}"), &json!({"name": "x"})).await.expect_problem(404, "not_found");
+    for id in [key_id.as_str(), own.text_at("/key_id")] {
+        admin.delete(&format!("{KEYS}/{id}")).await.expect(200);
+    }
+}

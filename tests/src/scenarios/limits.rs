@@ -193,6 +193,6 @@ pub async fn a_key_is_bound_to_addresses(deployment: &Deployment) {
     let elsewhere = deployment.client().from_address("198.51.100.1").with(key).get(KEYS).await;
     elsewhere.expect_problem(403, "address_not_allowed");
     let body = json!({"api_key": key, "ip_address": "somewhere"});
-    deployment.client().post(VERIFY, &body).await.expect(400);
+    deployment.client().post(VERIFY, &body).await.expect_problem(422, "invalid_field");
     admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
 }

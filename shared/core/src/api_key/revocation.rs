@@ -4,8 +4,11 @@ use super::Reach;
 use crate::audit::RecordCondition;
 use crate::id::{KeyId, OrganizationId};
 use crate::record_condition;
-use crate::sql::Statement;
+use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
+
+/// The longest reason of a revocation, in characters.
+pub const MAX_REASON_CHARACTERS: usize = 200;
 
 /// One revocation.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub struct Revocation<'a> {
     pub reach: Reach<'a>,
     /// The key.
     pub key_id: &'a KeyId,
+    /// Why, in the words of whoever does it.
+    pub reason: Option<&'a str>,
     /// Now.
     pub now: Timestamp,
 }
@@ -26,25 +31,44 @@ impl Revocation<'_> {
     #[must_use]
     pub fn revoke(&self) -> Statement {
         Statement::new(
-            "UPDATE api_keys SET status = 'revoked', revoked_at = ?3 WHERE org_id = ?1 AND key_id = ?2 AND \
-             status <> 'revoked' AND (?4 IS NULL OR owner_id = ?4) RETURNING key_id",
+            "UPDATE api_keys SET status = 'revoked', revoked_at = ?3, revoked_because = ?5 WHERE org_id = ?1 AND \
+             key_id = ?2 AND status <> 'revoked' AND (?4 IS NULL OR owner_id = ?4) RETURNING key_id",
         )
         .bind(self.organization)
         .bind(self.key_id)
         .bind(self.now)
         .bind(self.reach.owner())
+        .bind(self.reason)
     }
 
-    /// When it was revoked: now or before.
+    /// The [`RevokedKey`]: now or before.
     #[must_use]
     pub fn result(&self) -> Statement {
         Statement::new(
-            "SELECT key_id, revoked_at FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND \
+            "SELECT revoked_at, revoked_because FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND \
              (?3 IS NULL OR owner_id = ?3)",
         )
         .bind(self.organization)
         .bind(self.key_id)
         .bind(self.reach.owner())
+    }
+}
+
+/// When a key was revoked, and why.
+#[derive(Debug)]
+pub struct RevokedKey {
+    /// When.
+    pub revoked_at: Timestamp,
+    /// Why: `leaked`, or the words of whoever did it.
+    pub revoked_because: Option<String>,
+}
+
+impl FromRow for RevokedKey {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            revoked_at: Timestamp::from_millis(row.integer("revoked_at")?),
+            revoked_because: row.optional_text("revoked_because")?.map(str::to_owned),
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Replacing a key, by call.
 
 use super::Reach;
+use super::listed::listed_columns;
 use crate::credential::CredentialHash;
 use crate::id::{KeyId, OrganizationId};
 use crate::sql::Statement;
@@ -82,10 +83,11 @@ impl Rotation<'_> {
     /// Both keys after the attempt: the old one where the caller may see it, the new one where it was made.
     #[must_use]
     pub fn result(&self) -> Statement {
-        Statement::new(
-            "SELECT key_id, name, owner_id, permissions, rate_limit, created_at, expires_at, last_used, status, \
-             replaced_by FROM api_keys WHERE org_id = ?1 AND key_id IN (?2, ?3) AND (?4 IS NULL OR owner_id = ?4)",
-        )
+        Statement::new(concat!(
+            "SELECT ",
+            listed_columns!(),
+            " FROM api_keys AS listed WHERE org_id = ?1 AND key_id IN (?2, ?3) AND (?4 IS NULL OR owner_id = ?4)"
+        ))
         .bind(self.organization)
         .bind(self.old_key_id)
         .bind(self.new_key_id)

@@ -1,12 +1,34 @@
 //! How often a key was used, by day.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::id::{KeyId, OrganizationId};
-use crate::sql::Statement;
+use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 
+/// How many days are kept, and shown at most.
+pub const USAGE_DAYS: u32 = 90;
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// How many days of keys one run of the scheduled job forgets at most.
+const FORGET_BATCH: u32 = 1000;
+
 /// One day of a key.
-#[derive(Debug)]
-pub struct KeyUsage;
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KeyUsage {
+    /// The day, UTC: `2026-11-22`.
+    pub date: String,
+    /// How often it was accepted.
+    pub accepted: u64,
+    /// How often it was refused because it was over its limit or used from an address it may not be used from.
+    pub refused: u64,
+}
+
+fn day_of(now: Timestamp) -> i64 {
+    now.as_seconds().div_euclid(DAY_SECONDS)
+}
 
 impl KeyUsage {
     /// Adds to the day of `now`.
@@ -25,8 +47,44 @@ impl KeyUsage {
         )
         .bind(organization)
         .bind(key_id)
-        .bind(now.as_seconds().div_euclid(86_400))
+        .bind(day_of(now))
         .bind(accepted)
         .bind(refused)
+    }
+
+    /// The last `days` days on which a key was used, today included, oldest first.
+    #[must_use]
+    pub fn of_key(organization: &OrganizationId, key_id: &KeyId, days: u32, now: Timestamp) -> Statement {
+        Statement::new(
+            "SELECT day, accepted, refused FROM api_key_usage WHERE org_id = ?1 AND key_id = ?2 AND day > ?3 ORDER BY day \
+             LIMIT ?4",
+        )
+        .bind(organization)
+        .bind(key_id)
+        .bind(day_of(now).saturating_sub(days.into()))
+        .bind(days)
+    }
+
+    /// Forgets days that are no longer shown.
+    #[must_use]
+    pub fn forget_old(now: Timestamp) -> Statement {
+        Statement::new(
+            "DELETE FROM api_key_usage WHERE (org_id, key_id, day) IN (SELECT org_id, key_id, day FROM api_key_usage \
+             INDEXED BY api_key_usage_by_day WHERE day <= ?1 ORDER BY day LIMIT ?2)",
+        )
+        .bind(day_of(now).saturating_sub(USAGE_DAYS.into()))
+        .bind(FORGET_BATCH)
+    }
+}
+
+impl FromRow for KeyUsage {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        let moment = Timestamp::from_seconds(row.integer("day")?.saturating_mul(DAY_SECONDS)).to_string();
+        let count = |name| u64::try_from(row.integer(name)?).map_err(|_| RowError::unreadable(name));
+        Ok(Self {
+            date: moment.split('T').next().unwrap_or_default().to_owned(),
+            accepted: count("accepted")?,
+            refused: count("refused")?,
+        })
     }
 }

@@ -1,0 +1,108 @@
+//! `PATCH /api/v1/auth/keys/{key_id}`: an API key that goes on working, with other limits or another name.
+
+use iam_core::api_key::{
+    KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE, Reach, ranges_column,
+};
+use iam_core::id::KeyId;
+use iam_core::permission::{Permission, Scope};
+use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route, field, key_fields};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+iam_service::deploy!(function);
+
+/// What this function is.
+#[must_use]
+pub fn function() -> Function {
+    let write_own = Access::permission("api_keys", "write", Scope::Own);
+    Function::new("key-update", "Changes API keys").uses_database().route(
+        Route::patch("/api/v1/auth/keys/{key_id}", write_own, change)
+            .summary("Changes an API key")
+            .description(
+                "What is absent stays. The next verification anywhere sees it. No permission can be given that the \
+                 caller lacks. Whoever holds `api_keys.write.organization` may change anybody's.",
+            )
+            .takes::<ChangeKeyRequest>()
+            .gives::<ListedKey>(200, "The key as it is now")
+            .round_trips(2),
+    )
+}
+
+/// What changes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeKeyRequest {
+    /// What people call it: 1 to 128 characters.
+    pub name: Option<String>,
+    /// All that it may do from now on: 1 to 64 permissions that the caller holds.
+    pub permissions: Option<Vec<Permission>>,
+    /// Requests per minute, 1 to 1000000.
+    pub rate_limit: Option<u32>,
+    /// All addresses and address ranges that it may be used from, 1 to 32; `null` for anywhere.
+    #[serde(default, deserialize_with = "field::present")]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub allowed_addresses: Option<Option<Vec<String>>>,
+    /// All notes about it.
+    pub metadata: Option<KeyMetadata>,
+}
+
+async fn change(
+    context: Context,
+    caller: Caller,
+    Id(key_id): Id<KeyId>,
+    Json(request): Json<ChangeKeyRequest>,
+) -> Result<Json<ListedKey>, ApiError> {
+    let name = request.name.as_deref().map(key_fields::name).transpose()?;
+    request.permissions.iter().try_for_each(|permissions| key_fields::permissions(&caller, permissions))?;
+    request.rate_limit.map(key_fields::rate_limit).transpose()?;
+    request.metadata.iter().try_for_each(key_fields::metadata)?;
+    let addresses = match &request.allowed_addresses {
+        None => None,
+        Some(None) => Some(None),
+        Some(Some(texts)) => Some(ranges_column(&key_fields::allowed_addresses(texts)?)),
+    };
+    let organization = &caller.organization;
+    let (reach, is_recorded) = if caller.may("api_keys", "write", Scope::Organization) {
+        (Reach::Organization, KEY_CAN_CHANGE)
+    } else {
+        (Reach::Own(&caller.user_id), OWN_KEY_CAN_CHANGE)
+    };
+    let event = context
+        .audit_by(&caller, "api_key.update", "api_key")?
+        .on(key_id.as_str())
+        .detail("attributes", attributes(&request));
+    let change = KeyChange {
+        organization,
+        reach,
+        key_id: &key_id,
+        name,
+        permissions: request.permissions.as_ref().map(|list| serde_json::json!(list).to_string()),
+        rate_limit: request.rate_limit,
+        allowed_addresses: addresses,
+        metadata: request.metadata.as_ref().map(|notes| serde_json::json!(notes).to_string()),
+    };
+    let batch = vec![
+        change.apply(),
+        event.record_if(is_recorded, &key_id),
+        ListedKey::find(organization, &key_id, reach),
+    ];
+    let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
+    let row = rows.first().ok_or_else(|| ApiError::not_found("there is no such API key"))?;
+    let key = ListedKey::read(row, context.now)?;
+    if key.status == KeyStatus::Revoked {
+        return Err(ApiError::conflict("key_revoked", "this API key was revoked: it can't be changed"));
+    }
+    Ok(Json(key))
+}
+
+/// The names of what changes.
+fn attributes(request: &ChangeKeyRequest) -> Vec<&'static str> {
+    let given = [
+        (request.name.is_some(), "name"),
+        (request.permissions.is_some(), "permissions"),
+        (request.rate_limit.is_some(), "rate_limit"),
+        (request.allowed_addresses.is_some(), "allowed_addresses"),
+        (request.metadata.is_some(), "metadata"),
+    ];
+    given.into_iter().filter_map(|(is_given, name)| is_given.then_some(name)).collect()
+}
