@@ -25,6 +25,7 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/api/v1/auth/keys/deliveries/{delivery_id}/retry",
         function: "key-rotation",
     },
+    Route { method: "POST", path: "/api/v1/auth/keys/leaked", function: "key-leaks" },
     Route { method: "POST", path: "/api/v1/auth/keys/verify", function: "key-verify" },
     Route { method: "DELETE", path: "/api/v1/auth/keys/{key_id}", function: "key-revoke" },
     Route { method: "GET", path: "/api/v1/auth/keys/{key_id}", function: "key-list" },

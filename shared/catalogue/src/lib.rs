@@ -10,6 +10,7 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_groups::function(),
         iam_health::function(),
         iam_key_create::function(),
+        iam_key_leaks::function(),
         iam_key_list::function(),
         iam_key_revoke::function(),
         iam_key_rotate::function(),

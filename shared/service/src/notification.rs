@@ -29,6 +29,8 @@ pub enum Template {
     PasswordReset,
     /// An emergency credential was used.
     BreakGlassUsed,
+    /// An API key was found where anybody can read it, and was revoked; `reason` tells which and where.
+    ApiKeyLeaked,
 }
 
 impl Template {
@@ -36,6 +38,7 @@ impl Template {
         match self {
             Self::PasswordReset => "password_reset",
             Self::BreakGlassUsed => "break_glass_used",
+            Self::ApiKeyLeaked => "api_key_leaked",
         }
     }
 }

@@ -186,6 +186,9 @@ section! {
         vault_path_prefix: String = "edge-iam/".to_owned(),
         /// How much randomness a key has, in bytes. 32 to 64.
         secret_bytes: u32 = 32,
+        /// Where the public keys are published that sign reports of leaked keys, in the format of GitHub's secret
+        /// scanning partners. No reports are taken where it is empty.
+        leak_reports_keys: String = "https://api.github.com/meta/public_keys/secret_scanning".to_owned(),
         /// How long an instance may remember that a key works: a revocation is seen that much later, and the answer says
         /// when the key was looked up. `0s`, the default: every verification looks. At most 60 s.
         verification_cache: Duration = Duration::from_seconds(0),
