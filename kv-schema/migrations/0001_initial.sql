@@ -253,7 +253,7 @@ CREATE TABLE api_keys (
   life_ms INTEGER NOT NULL,
   created_at INTEGER NOT NULL,
   expires_at INTEGER NOT NULL,
-  -- to the minute
+  -- to ten seconds
   last_used INTEGER,
   revoked_at INTEGER,
   -- why, in a word or in the words of whoever did it: 'leaked', …
