@@ -92,7 +92,7 @@ fn token(token: &str) -> Value {
 
 #[tokio::test]
 async fn a_reported_key_works_no_longer() {
-    let (deployment, _, publisher) = start().await;
+    let (deployment, host, publisher) = start().await;
     let (leaked, kept) = (new_key(&deployment).await, new_key(&deployment).await);
     let (key, key_id) = (leaked.text_at("/api_key"), leaked.text_at("/key_id"));
     // A key whose form is right, but that nobody ever had.
@@ -126,6 +126,14 @@ async fn a_reported_key_works_no_longer() {
     assert_eq!(deployment.recorded("api_key.leak", "success", key_id), 2);
     assert_eq!(publisher.asked(), 1, "the published keys are kept");
     deployment.check().await;
+    let plans = host.plans();
+    let scans: Vec<_> = plans
+        .iter()
+        .filter(|(sql, steps)| {
+            sql.contains("json_each") && steps.iter().any(|step| step.starts_with("SCAN api_keys"))
+        })
+        .collect();
+    assert!(scans.is_empty(), "{scans:#?}");
 }
 
 #[tokio::test]

@@ -41,10 +41,7 @@ pub(crate) async fn list(
     let limit = page_limit(query.limit, MAX_PAGE)?;
     let reach = reach(&caller, "read");
     let page = ListedDelivery::page(&caller.organization, reach, query.cursor.as_ref(), limit);
-    let event = context.audit_by(&caller, "api_key.deliveries_list", "api_key")?;
-    let rows = context.db(&caller.organization).batch(vec![page, event.record()]).await?;
-    let mut deliveries: Vec<ListedDelivery> =
-        rows.first().map(|rows| rows.decode()).transpose()?.unwrap_or_default();
+    let mut deliveries: Vec<ListedDelivery> = context.db(&caller.organization).run(page).await?.decode()?;
     let next_cursor = cut(&mut deliveries, limit, |delivery| delivery.delivery_id.clone());
     Ok(Json(ListDeliveriesResponse { deliveries, next_cursor }))
 }
