@@ -33,6 +33,7 @@ pub mod page;
 pub mod password;
 mod rate_limit;
 mod refresh;
+mod secrets;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};
