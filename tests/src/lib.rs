@@ -21,6 +21,7 @@ pub mod native;
 pub mod process;
 pub mod scenarios;
 pub mod stage;
+pub mod vault;
 
 pub use client::{Answer, Client};
 pub use deployment::Deployment;
