@@ -42,6 +42,8 @@ pub struct Function {
 pub(crate) struct Uses {
     pub(crate) database: bool,
     pub(crate) key_value: bool,
+    /// Whether it seals or opens: an instance looks the master keys up then.
+    pub(crate) master_key: bool,
     pub(crate) secrets: Vec<&'static str>,
     pub(crate) outbound: Vec<&'static str>,
     pub(crate) calls: Vec<&'static str>,
@@ -120,7 +122,8 @@ impl Function {
     /// It seals or opens what is sealed: it needs the master key, and while that is turned over
     /// the previous one.
     #[must_use]
-    pub fn uses_master_key(self) -> Self {
+    pub fn uses_master_key(mut self) -> Self {
+        self.uses.master_key = true;
         self.uses_secret(MASTER_KEY).uses_secret(MASTER_KEY_PREVIOUS)
     }
 

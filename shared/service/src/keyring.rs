@@ -206,6 +206,11 @@ impl Keyring {
         keys
     }
 
+    /// Reads everything anew when it is next needed: what is held was sealed under master keys that were replaced.
+    pub(crate) fn forget_keys(&self) {
+        lock(&self.keys).clear();
+    }
+
     fn is_verified(&self, digest: &[u8; 32], now: Timestamp) -> bool {
         lock(&self.verified).get(digest).is_some_and(|exp| now.as_seconds() < *exp)
     }

@@ -139,6 +139,9 @@ impl Context {
             master.due_at = Some(fresh_until);
             match read {
                 Ok(Ok(keys)) => {
+                    if ids(master.keys.as_deref()) != ids(keys.as_ref()) {
+                        self.instance.keyring.forget_keys();
+                    }
                     (master.keys, master.refusal) = (keys.map(Arc::new), None);
                     None
                 }
@@ -336,6 +339,11 @@ fn unavailable(cause: &str) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "secrets_unavailable", detail)
         .header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_seconds()))
         .cause(cause)
+}
+
+/// Which keys they are.
+fn ids(keys: Option<&MasterKeys>) -> Option<(&str, Option<&str>)> {
+    keys.map(|keys| (keys.current_id(), keys.previous_id()))
 }
 
 /// From the current and the previous one, as they are stored.

@@ -22,7 +22,7 @@ use crate::context::{Context, short_user_agent};
 use crate::cors;
 use crate::error::{ApiError, ErrorStyle};
 use crate::function::{Declaration, Function};
-use crate::instance::{Instance, MASTER_KEY, lock};
+use crate::instance::{Instance, lock};
 
 /// The largest request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -159,7 +159,7 @@ impl Service {
 
     /// Before a handler or a job: what it asks of the instance without waiting is there.
     async fn prepare(&self, context: &Context) {
-        if self.function.uses.secrets.contains(&MASTER_KEY) {
+        if self.function.uses.master_key {
             context.learn_master_keys().await;
         }
     }

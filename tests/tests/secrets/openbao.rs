@@ -146,8 +146,12 @@ async fn a_service_account_logs_in() {
         axum::serve(listener, axum::Router::new().fallback(review)).await.unwrap();
     });
     vault.write("sys/auth/cluster", &json!({"type": "kubernetes"})).await;
-    let config =
-        json!({"kubernetes_host": kubernetes, "disable_local_ca_jwt": true, "disable_iss_validation": true});
+    // Any authority does: what it would vouch for is not encrypted here.
+    vault.write("sys/mounts/cluster-ca", &json!({"type": "pki"})).await;
+    let authority = json!({"common_name": "Cluster", "key_type": "ec"});
+    let authority = vault.write("cluster-ca/root/generate/internal", &authority).await;
+    let config = json!({"kubernetes_host": kubernetes, "disable_local_ca_jwt": true, "disable_iss_validation": true,
+        "kubernetes_ca_cert": authority["data"]["certificate"]});
     vault.write("auth/cluster/config", &config).await;
     let policy = r#"path "secret/data/kubernetes" { capabilities = ["read"] }"#;
     vault.write("sys/policies/acl/kubernetes", &json!({"policy": policy})).await;
