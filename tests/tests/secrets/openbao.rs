@@ -161,7 +161,7 @@ async fn a_service_account_logs_in() {
     vault.put("kubernetes", &json!({"A": "b"})).await;
 
     let part = |value: Value| iam_core::encoding::base64url(value.to_string().as_bytes());
-    let claims = json!({"iss": "https://kubernetes.default.svc", "exp": 4_000_000_000_u64, "sub": "system:serviceaccount:iam:edge",
+    let claims = json!({"iss": "https://kubernetes.default.svc", "iat": 1, "nbf": 1, "exp": 4_000_000_000_u64, "sub": "system:serviceaccount:iam:edge",
         "kubernetes.io": {"namespace": "iam", "serviceaccount": {"name": "edge", "uid": "u-1"}}});
     let jwt = format!("{}.{}.c2lnbmF0dXJl", part(json!({"alg": "RS256", "typ": "JWT"})), part(claims));
     let secrets = json!({"vault": {"address": vault.address, "auth": "kubernetes", "auth_mount": "cluster",
