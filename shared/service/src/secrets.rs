@@ -52,6 +52,9 @@ struct KnownMasterKeys {
     due_at: Option<Timestamp>,
 }
 
+/// What a store gave for a name: the secret, and as it is stored where that was sealed.
+type Opened = Result<Option<(Secret, Option<String>)>, String>;
+
 /// What was found, and until when it need not be looked up again.
 struct Found {
     values: Vec<Option<Secret>>,
@@ -197,40 +200,34 @@ impl Context {
             };
             let asked = match asked {
                 Ok(values) => self.open_sealed(&open, values, now).await,
-                Err(cause) => Err(cause),
+                Err(cause) => open.iter().map(|_| Err(cause.clone())).collect(),
             };
+            let life = if failure.is_none() { rules.max_age } else { RETRY_AFTER };
             let mut left = Vec::new();
-            match asked {
-                Ok(values) => {
-                    let life = if failure.is_none() { rules.max_age } else { RETRY_AFTER };
-                    for (name, value) in open.into_iter().zip(values) {
-                        let Some((value, sealed)) = value else {
-                            left.push(name);
-                            continue;
-                        };
+            let mut failed_now: Option<String> = None;
+            for (name, asked) in open.into_iter().zip(asked) {
+                match asked {
+                    Ok(Some((value, sealed))) => {
                         let (value, store) = (Some(value), Some(store));
-                        known.keep(
-                            name,
-                            Known { value, sealed, store, read_at: now, fresh_until: now.after(life) },
-                        );
+                        let fresh_until = now.after(life);
+                        known.keep(name, Known { value, sealed, store, read_at: now, fresh_until });
                     }
-                }
-                Err(cause) => {
-                    self.instance.log_failure(
-                        self,
-                        &format!("the secret store {} failed", store.as_str()),
-                        &cause,
-                    );
-                    for name in open {
+                    Ok(None) => left.push(name),
+                    Err(cause) => {
                         match known.stale(name, store, now, rules) {
                             Some(stale) => {
-                                known.keep(name, Known { fresh_until: now.after(RETRY_AFTER), ..stale })
+                                known.keep(name, Known { fresh_until: now.after(RETRY_AFTER), ..stale });
                             }
                             None => left.push(name),
                         }
+                        failed_now = Some(cause);
                     }
-                    failure = Some(cause);
                 }
+            }
+            if let Some(cause) = failed_now {
+                let message = format!("the secret store {} failed", store.as_str());
+                self.instance.log_failure(self, &message, &cause);
+                failure = Some(cause);
             }
             open = left;
         }
@@ -276,26 +273,22 @@ impl Context {
     }
 
     /// Opens what the Vault's transit engine sealed. What was opened before is not asked for again.
-    async fn open_sealed(
-        &self,
-        names: &[&str],
-        values: Vec<Option<Secret>>,
-        now: Timestamp,
-    ) -> Result<Vec<Option<(Secret, Option<String>)>>, String> {
+    async fn open_sealed(&self, names: &[&str], values: Vec<Option<Secret>>, now: Timestamp) -> Vec<Opened> {
         let mut opened = Vec::new();
         for (name, value) in names.iter().zip(values) {
-            let sealed = value.as_ref().map(Secret::expose).filter(|text| text.starts_with(TRANSIT_PREFIX));
-            let Some(sealed) = sealed.map(str::to_owned) else {
-                opened.push(value.map(|value| (value, None)));
+            let sealed = value.as_ref().map(|value| value.expose().trim());
+            let Some(sealed) = sealed.filter(|text| text.starts_with(TRANSIT_PREFIX)).map(str::to_owned)
+            else {
+                opened.push(Ok(value.map(|value| (value, None))));
                 continue;
             };
             let plain = match self.instance.secrets.opened(name, &sealed) {
-                Some(plain) => plain,
-                None => self.decrypt(&sealed, now).await?,
+                Some(plain) => Ok(plain),
+                None => self.decrypt(&sealed, now).await,
             };
-            opened.push(Some((plain, Some(sealed))));
+            opened.push(plain.map(|plain| Some((plain, Some(sealed)))));
         }
-        Ok(opened)
+        opened
     }
 
     async fn decrypt(&self, sealed: &str, now: Timestamp) -> Result<Secret, String> {
@@ -305,7 +298,7 @@ impl Context {
                 "a secret is sealed by a Vault, and secrets.vault.transit_key is not configured".to_owned()
             );
         }
-        let body = json!({"ciphertext": sealed.trim()});
+        let body = json!({"ciphertext": sealed});
         let mut answer = self.ask_secrets("/internal/secrets/decrypt", &body, now).await?;
         match answer.get_mut("plaintext").map(Value::take) {
             Some(Value::String(text)) => Ok(Secret::new(text)),
