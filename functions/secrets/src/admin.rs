@@ -103,7 +103,11 @@ pub(crate) struct RewrapAnswer {
 }
 
 /// `all` means all of one's own organization everywhere but in the deployment's own.
-fn check_operator(context: &Context, caller: &Caller, action: &'static str) -> Result<(), ApiError> {
+pub(crate) fn check_operator(
+    context: &Context,
+    caller: &Caller,
+    action: &'static str,
+) -> Result<(), ApiError> {
     if caller.organization == context.configuration().organization {
         return Ok(());
     }

@@ -5,6 +5,7 @@
 mod admin;
 mod answer;
 mod internal;
+mod turn;
 mod vault;
 
 use std::sync::Arc;
@@ -100,7 +101,7 @@ fn with_internal(function: Function, vault: &Arc<Vault>) -> Function {
 
 fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
     let all = |action| Access::permission("secrets", action, Scope::All);
-    let (list, rewrap) = (Arc::clone(vault), Arc::clone(vault));
+    let (list, rewrap, turn) = (Arc::clone(vault), Arc::clone(vault), Arc::clone(vault));
     function
         .route(
             Route::get("/api/v1/admin/secrets", all("read"), move |context: Context, caller| {
@@ -128,5 +129,22 @@ fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
             )
             .gives::<admin::RewrapAnswer>(200, "Sealed anew")
             .round_trips(2),
+        )
+        .route(
+            Route::post(
+                "/api/v1/admin/secrets/master-key/turn",
+                all("manage"),
+                move |context: Context, caller, Json(request)| {
+                    turn::turn(Arc::clone(&turn), context, caller, request)
+                },
+            )
+            .summary("Turns over the master key that is kept in the Vault, one step of three")
+            .description(
+                "For members of the deployment's own organization. `announce`, `switch`, `finish`; each is refused until \
+                 every instance has seen the one before, and `finish` while anything stored needs the old key.",
+            )
+            .takes::<turn::TurnRequest>()
+            .gives::<turn::TurnAnswer>(200, "Done")
+            .round_trips(3),
         )
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{ADMIN, READ, ask, master_key, sign_in, start};
 
 /// What it does with a request: status, body, and after how long.
-type Say = dyn Fn(&str) -> (u16, String, Duration) + Send + Sync;
+type Say = dyn Fn(&str, &Value) -> (u16, String, Duration) + Send + Sync;
 
 /// A Vault of ours.
 struct Stand {
@@ -21,6 +21,11 @@ struct Stand {
 
 impl Stand {
     fn start(say: impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static) -> Self {
+        Self::reading(move |path, _| say(path))
+    }
+
+    /// One that reads what it is sent.
+    fn reading(say: impl Fn(&str, &Value) -> (u16, String, Duration) + Send + Sync + 'static) -> Self {
         let (sender, started) = std::sync::mpsc::channel();
         let say: Arc<Mutex<Arc<Say>>> = Arc::new(Mutex::new(Arc::new(say)));
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -31,9 +36,12 @@ impl Stand {
                 sender.send(listener.local_addr().unwrap()).unwrap();
                 let handler = axum::Router::new().fallback(move |request: Request<Body>| {
                     let path = request.uri().path().to_owned();
-                    let (status, body, pause) = said.lock().unwrap().clone()(&path);
-                    noted.lock().unwrap().push(path);
+                    noted.lock().unwrap().push(path.clone());
+                    let say = said.lock().unwrap().clone();
                     async move {
+                        let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+                        let body = serde_json::from_slice(&body).unwrap_or_default();
+                        let (status, body, pause) = say(&path, &body);
                         tokio::time::sleep(pause).await;
                         Response::builder().status(status).body(Body::from(body)).unwrap()
                     }
@@ -45,7 +53,7 @@ impl Stand {
     }
 
     fn now_says(&self, say: impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static) {
-        *self.say.lock().unwrap() = Arc::new(say);
+        *self.say.lock().unwrap() = Arc::new(move |path: &str, _: &Value| say(path));
     }
 
     fn asked(&self) -> usize {
@@ -281,4 +289,71 @@ async fn only_good_questions_are_asked() {
     assert_eq!(stand.asked(), 0);
     let (status, answer, _) = ask(&deployment, &host, READ, &json!({"names": ["A", "B"]})).await;
     assert_eq!((status, answer), (200, json!({"secrets": {"A": "b"}})));
+}
+
+/// The steps, in front of a Vault whose versions are all old: nobody has to wait for instances to follow.
+#[tokio::test]
+async fn a_master_key_is_turned_over_by_call() {
+    let key = master_key();
+    let versions: Arc<Mutex<Vec<Value>>> =
+        Arc::new(Mutex::new(vec![json!({"IAM_MASTER_KEY": key, "OTHER": "stays"})]));
+    let kept = Arc::clone(&versions);
+    let stand = Stand::reading(move |path, body| {
+        let mut versions = kept.lock().unwrap();
+        if let Some(data) = body.get("data") {
+            if body["options"]["cas"] != versions.len() {
+                let mismatch = "check-and-set parameter did not match the current version";
+                return now(400, &json!({"errors": [mismatch]}));
+            }
+            versions.push(data.clone());
+        }
+        let metadata = json!({"version": versions.len(), "created_time": "2026-11-01T00:00:00Z", "deletion_time": "",
+            "destroyed": false});
+        now(
+            200,
+            &match (path, body.get("data")) {
+                ("/v1/auth/token/lookup-self", _) => json!({"data": {"ttl": 0, "renewable": false}}),
+                (_, Some(_)) => json!({"data": metadata}),
+                (_, None) => json!({"data": {"data": versions.last(), "metadata": metadata}}),
+            },
+        )
+    });
+    let (deployment, host) = start(&secrets(&stand.address, &["vault", "host"]), &[TOKEN]);
+    let signed_in = sign_in(&deployment).await.expect(200);
+    let admin = deployment.client().with(signed_in.text_at("/access_token"));
+    let turn = |step: &str, version: u64| {
+        let (admin, body) = (admin.clone(), json!({"step": step, "version": version}));
+        async move { admin.post(&format!("{ADMIN}/master-key/turn"), &body).await }
+    };
+    let newest = || versions.lock().unwrap().last().cloned().unwrap();
+    let follow = || tokio::time::sleep(Duration::from_millis(1_100));
+    turn("switch", 1).await.expect_problem(409, "nothing_announced");
+    assert_eq!(turn("announce", 1).await.expect(200).json["version"], 2);
+    let announced = newest();
+    assert_eq!((&announced["IAM_MASTER_KEY"], &announced["OTHER"]), (&json!(key), &json!("stays")));
+    follow().await;
+    sign_in(&deployment).await.expect(200);
+
+    // Asked for twice, done once: a second exchange would put the old key back.
+    let (one, two) = tokio::join!(turn("switch", 2), turn("switch", 2));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{} {}", one.text, two.text);
+    turn("switch", 2).await.expect_problem(409, "version_conflict");
+    assert_eq!(newest()["IAM_MASTER_KEY"], announced["IAM_MASTER_KEY_PREVIOUS"]);
+    assert_eq!(newest()["IAM_MASTER_KEY_PREVIOUS"], json!(key));
+    follow().await;
+    sign_in(&deployment).await.expect(200);
+
+    // The signing key opens under the old one alone, until the job has sealed it anew.
+    turn("finish", 3).await.expect_problem(409, "still_needed");
+    deployment.internal().post("/internal/scheduled/keyring-rotation", &json!({})).await.expect(204);
+    assert_eq!(turn("finish", 3).await.expect(200).json["version"], 4);
+    assert_eq!(newest().as_object().unwrap().len(), 2);
+    follow().await;
+    iam_tests::native::restart(&host, &[], &[]);
+    sign_in(&deployment).await.expect(200);
+    assert_eq!(admin.get("/api/v1/keyring").await.expect(200).text_at("/previous_master_key"), "absent");
+    assert!(!host.take_log().join("\n").contains(&key));
+    deployment.check().await;
 }

@@ -347,3 +347,46 @@ async fn a_turned_key_is_delivered() {
     );
     deployment.check().await;
 }
+
+#[tokio::test]
+#[ignore = "needs OpenBao"]
+async fn the_master_key_is_turned_over_by_call() {
+    let vault = Vault::shared().await;
+    vault.write("sys/mounts/transit-turn", &json!({"type": "transit"})).await;
+    vault.write("transit-turn/keys/edge-iam", &json!({})).await;
+    let key = master_key();
+    let plain = base64::engine::Engine::encode(&base64::engine::general_purpose::STANDARD, &key);
+    let sealed = vault.write("transit-turn/encrypt/edge-iam", &json!({"plaintext": plain})).await;
+    vault
+        .put("turn/secrets", &json!({"IAM_MASTER_KEY": sealed["data"]["ciphertext"], "OTHER": "stays"}))
+        .await;
+    let secrets = json!({"order": ["vault", "host"], "max_age": "1s", "vault": {"address": vault.address,
+        "auth": "token", "path": "turn/secrets", "transit_mount": "transit-turn", "transit_key": "edge-iam",
+        "timeout": "4s"}});
+    let (deployment, host) = start(&secrets, &[TOKEN]);
+    let signed_in = sign_in(&deployment).await.expect(200);
+    let token = signed_in.text_at("/access_token");
+    let admin = deployment.client().with(token);
+    let turn = |step: &str, version: u64| {
+        let (admin, body) = (admin.clone(), json!({"step": step, "version": version}));
+        async move { admin.post(&format!("{ADMIN}/master-key/turn"), &body).await }
+    };
+    turn("switch", 1).await.expect_problem(409, "nothing_announced");
+    turn("announce", 2).await.expect_problem(409, "version_conflict");
+    let (one, two) = tokio::join!(turn("announce", 1), turn("announce", 1));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{} {}", one.text, two.text);
+    turn("announce", 2).await.expect_problem(409, "turn_pending");
+    turn("switch", 2).await.expect_problem(409, "too_early");
+    turn("finish", 2).await.expect_problem(409, "too_early");
+    let kept = || async { vault.read("secret/data/turn/secrets").await["data"]["data"].clone() };
+    let announced = kept().await;
+    assert!(announced["IAM_MASTER_KEY_PREVIOUS"].as_str().unwrap().starts_with("vault:v1:"));
+    assert_eq!((&announced["OTHER"], announced.as_object().unwrap().len()), (&json!("stays"), 3));
+
+    // The host's is not asked first, so the Vault's is the one.
+    host.set_variable("IAM_MASTER_KEY", &key);
+    turn("announce", 2).await.expect_problem(409, "turn_pending");
+    deployment.check().await;
+}
