@@ -51,7 +51,9 @@ impl fmt::Display for VaultError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(allowed) => write!(formatter, "not asked; allowed is: {allowed}"),
-            Self::NoCredential(name) => write!(formatter, "nothing to log in with, for the host secret {name} is not set"),
+            Self::NoCredential(name) => {
+                write!(formatter, "nothing to log in with, for the host secret {name} is not set")
+            }
             Self::Refused(status) => write!(formatter, "the Vault refused the request: {status}"),
             Self::OutOfDate => formatter.write_str("the secret has another version"),
             Self::Denied => formatter.write_str("the Vault denied it"),

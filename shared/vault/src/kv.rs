@@ -56,10 +56,7 @@ struct Metadata {
 impl Metadata {
     fn read(self) -> Result<Version, VaultError> {
         const TIME: VaultError = VaultError::Lying("a time that is none");
-        let moment = |text: &str| -> Result<Timestamp, VaultError> {
-            let parsed: jiff::Timestamp = text.parse().map_err(|_| TIME)?;
-            Ok(Timestamp::from_millis(parsed.as_millisecond()))
-        };
+        let moment = |text: &str| -> Result<Timestamp, VaultError> { text.parse().map_err(|_| TIME) };
         if self.version == 0 || self.version > u64::from(u32::MAX) {
             return Err(VaultError::Lying("a version that is none"));
         }
