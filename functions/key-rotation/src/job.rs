@@ -184,7 +184,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
         let keys = keys.iter().map(SealedBefore::read_key);
         let mut batch = Vec::new();
         for sealed in keys.chain(secrets.iter().map(SealedBefore::read_secret)) {
-            match sealed?.seal_anew(master, context.entropy()?) {
+            match sealed?.seal_anew(&master, context.entropy()?) {
                 Ok(statement) => batch.push(statement),
                 // One that does not open keeps nobody else's from being sealed.
                 Err(error) => {

@@ -76,7 +76,7 @@ pub fn function() -> Function {
 }
 
 /// Which functions it calls.
-const CALLS: &[&str] = &["metrics-push", "keyring"];
+const CALLS: &[&str] = &["metrics-push", "keyring", "secrets"];
 
 fn reach<'a>(caller: &'a Caller, action: &'static str) -> Reach<'a> {
     if caller.may("api_keys", action, Scope::Organization) {

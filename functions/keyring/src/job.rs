@@ -87,7 +87,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
             db.run(SealedElsewhere::find(previous, last.as_ref())).await?.decode()?;
         let mut batch = Vec::new();
         for sealed in &found {
-            match sealed.seal_anew(master, context.entropy()?) {
+            match sealed.seal_anew(&master, context.entropy()?) {
                 Ok(statement) => batch.push(statement),
                 // One that does not open keeps nobody else's from being sealed.
                 Err(error) => {

@@ -9,7 +9,7 @@ use crate::delivery::Destination;
 use crate::push::{Delivery, FailedDelivery, push};
 
 /// The host secret with headers for the collector, as `OTEL_EXPORTER_OTLP_HEADERS` has them:
-/// `api-key=…,tenant=…`.
+/// `api-key=…,tenant=…`. Of the host alone: whoever asks a Vault hands its telemetry to this function.
 pub const HEADERS: &str = "IAM_OTLP_HEADERS";
 
 /// What this function is.
@@ -18,7 +18,7 @@ pub fn function() -> Function {
     Function::new("metrics-push", "Delivers traces, metrics and logs to a collector")
         .always_open()
         .calls_only(&[])
-        .uses_secret(HEADERS)
+        .uses_host_secret(HEADERS)
         .connects_to(&["http://*:*", "https://*:*"])
         .route(
             Route::post("/internal/telemetry", Access::internal(), take)

@@ -49,12 +49,14 @@ pub enum Tls {
     On,
 }
 
-/// A secret from the host. It is wiped when dropped and never printed.
+/// A secret. It is wiped when dropped and never printed.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    pub(crate) fn new(text: String) -> Self {
+    /// Takes a text that a store other than the host gave.
+    #[must_use]
+    pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 

@@ -42,6 +42,8 @@ pub struct Function {
 pub(crate) struct Uses {
     pub(crate) database: bool,
     pub(crate) key_value: bool,
+    /// Whether it seals or opens: an instance looks the master keys up then.
+    pub(crate) master_key: bool,
     pub(crate) secrets: Vec<&'static str>,
     pub(crate) outbound: Vec<&'static str>,
     pub(crate) calls: Vec<&'static str>,
@@ -120,14 +122,30 @@ impl Function {
     /// It seals or opens what is sealed: it needs the master key, and while that is turned over
     /// the previous one.
     #[must_use]
-    pub fn uses_master_key(self) -> Self {
+    pub fn uses_master_key(mut self) -> Self {
+        self.uses.master_key = true;
         self.uses_secret(MASTER_KEY).uses_secret(MASTER_KEY_PREVIOUS)
     }
 
-    /// It needs a secret of the host by this name.
+    /// It needs a secret by this name ([`Context::secret`]), from whichever store has it: the host, or a Vault through the
+    /// function `secrets`.
     #[must_use]
-    pub fn uses_secret(mut self, name: &'static str) -> Self {
+    pub fn uses_secret(self, name: &'static str) -> Self {
+        self.uses_host_secret(name).calls("secrets")
+    }
+
+    /// It needs a secret by this name, and of the host alone.
+    #[must_use]
+    pub fn uses_host_secret(mut self, name: &'static str) -> Self {
         self.uses.secrets.push(name);
+        self
+    }
+
+    /// It calls another function over the host's internal call, beside those it calls anyway.
+    fn calls(mut self, function: &'static str) -> Self {
+        if !self.uses.calls.contains(&function) {
+            self.uses.calls.push(function);
+        }
         self
     }
 

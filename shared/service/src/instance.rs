@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use iam_core::config::{Configuration, DOCUMENT_VARIABLE, FIELD_VARIABLES, LogLevel};
 use iam_core::flags::StoredFlags;
 use iam_core::jwt::Algorithm;
-use iam_core::seal::{MasterKey, MasterKeys};
+use iam_core::seal::MasterKeys;
 use iam_core::time::Timestamp;
 use iam_edge::{Host, Secret};
 use iam_telemetry::{Attribute, Collector, LogRecord, Redaction, Resource, Settings, Severity};
@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::flags::KnownFlags;
 use crate::keyring::Keyring;
 use crate::rate_limit::RateLimiter;
+use crate::secrets::KnownSecrets;
 
 /// The host secret that seals stored secrets: 32 bytes, base64url.
 pub const MASTER_KEY: &str = "IAM_MASTER_KEY";
@@ -47,7 +48,8 @@ pub struct Instance {
     pub(crate) api_keys: KnownKeys,
     /// When it started.
     pub started_at: Timestamp,
-    master_keys: Option<MasterKeys>,
+    /// Secrets that were looked up, the master keys among them.
+    pub(crate) secrets: KnownSecrets,
     internal_token: Option<Secret>,
 }
 
@@ -70,8 +72,6 @@ impl Instance {
                     .to_owned(),
             );
         }
-        let previous = master_key(host, MASTER_KEY_PREVIOUS).await?;
-        let current = master_key(host, MASTER_KEY).await?;
         let internal_token = secret(host, INTERNAL_TOKEN).await?;
         if internal_token.as_ref().is_some_and(|token| token.expose().len() < MIN_INTERNAL_TOKEN_BYTES) {
             return Err(format!(
@@ -86,7 +86,7 @@ impl Instance {
             api_keys: KnownKeys::default(),
             configuration,
             started_at: iam_edge::now(),
-            master_keys: current.map(|current| MasterKeys::new(current, previous)),
+            secrets: KnownSecrets::default(),
             internal_token,
         })
     }
@@ -94,11 +94,9 @@ impl Instance {
     /// The master key, and the previous one while it is turned over.
     ///
     /// # Errors
-    /// 500 where the host has none.
-    pub fn master_key(&self) -> Result<&MasterKeys, ApiError> {
-        self.master_keys
-            .as_ref()
-            .ok_or_else(|| ApiError::internal(format!("the secret {MASTER_KEY} is not set")))
+    /// 500 where no store has one, 503 `secrets_unavailable` where the store that may have it is down.
+    pub fn master_key(&self) -> Result<Arc<MasterKeys>, ApiError> {
+        self.secrets.master_keys()
     }
 
     /// Whether a text is the internal token. Without one nobody is internal.
@@ -188,11 +186,6 @@ async fn variable(host: &Host, name: &str) -> Result<String, String> {
 async fn secret(host: &Host, name: &str) -> Result<Option<Secret>, String> {
     let secret = host.secret(name).await.map_err(|error| error.to_string())?;
     Ok(secret.filter(|secret| !secret.expose().is_empty()))
-}
-
-async fn master_key(host: &Host, name: &str) -> Result<Option<MasterKey>, String> {
-    let Some(text) = secret(host, name).await? else { return Ok(None) };
-    MasterKey::parse(text.expose()).map(Some).map_err(|error| format!("{name}: {error}"))
 }
 
 /// Locks; a panic elsewhere left the data as whole as ever, since no lock is held across a computation.

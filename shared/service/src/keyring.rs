@@ -121,7 +121,7 @@ impl Keyring {
         let key = signing_key(&keys, context.now)
             .ok_or_else(|| ApiError::internal(format!("no key of {organization} can sign")))?;
         let algorithm = key.public.algorithm;
-        let private = key.open(organization, context.instance.master_key()?)?;
+        let private = key.open(organization, &*context.instance.master_key()?)?;
         let input = jwt::signing_input(key.key_id.as_str(), algorithm, claims).map_err(internal)?;
         if !web_crypto::IS_SUPPORTED {
             return jwt::sign(&input, &private).map_err(internal);
@@ -206,6 +206,11 @@ impl Keyring {
         keys
     }
 
+    /// Reads everything anew when it is next needed: what is held was sealed under master keys that were replaced.
+    pub(crate) fn forget_keys(&self) {
+        lock(&self.keys).clear();
+    }
+
     fn is_verified(&self, digest: &[u8; 32], now: Timestamp) -> bool {
         lock(&self.verified).get(digest).is_some_and(|exp| now.as_seconds() < *exp)
     }
@@ -268,7 +273,7 @@ pub async fn new_key(
     };
     let key_id = context.new_id(SigningKeyId::new)?;
     let (master, nonce) = (context.instance.master_key()?, context.entropy()?);
-    Ok(StoredKey::new(organization, key_id, &private, public, place, master, nonce)?)
+    Ok(StoredKey::new(organization, key_id, &private, public, place, &master, nonce)?)
 }
 
 fn public_key(keys: &[StoredKey], token: &UnverifiedToken<'_>, now: Timestamp) -> Option<PublicKey> {

@@ -34,6 +34,7 @@ pub mod page;
 pub mod password;
 mod rate_limit;
 mod refresh;
+mod secrets;
 mod serve;
 
 pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::function::Function;
 
-/// The host secret that the messages carry as bearer token, where it is set.
+/// The secret that the messages carry as bearer token, where it is set.
 pub const NOTIFICATION_TOKEN: &str = "IAM_NOTIFICATION_TOKEN";
 
 /// A service that doesn't answer in this time is asked once more.
@@ -110,7 +110,8 @@ impl Context {
 async fn send(context: &Context, notification: &Notification) -> Result<(), String> {
     let endpoint = context.configuration().notification.endpoint.as_deref();
     let endpoint = endpoint.ok_or("notification.endpoint is not configured")?;
-    let token = context.host.secret(NOTIFICATION_TOKEN).await.map_err(|error| error.to_string())?;
+    let token = context.secret(NOTIFICATION_TOKEN).await;
+    let token = token.map_err(|error| error.log_cause().unwrap_or(error.code()).to_owned())?;
     let body = Bytes::from(serde_json::to_vec(notification).map_err(|error| error.to_string())?);
     let request = || {
         let mut request = Request::post(endpoint).header(header::CONTENT_TYPE, "application/json");

@@ -99,6 +99,7 @@ impl Service {
         };
         let request_id = RequestId::new(iam_edge::now(), entropy());
         let context = context(host, instance, request_id.as_str(), &HeaderMap::new(), None);
+        self.prepare(&context).await;
         for schedule in self.function.schedules.iter().filter(|schedule| schedule.cron == cron) {
             if let Err(error) = (schedule.run)(context.clone()).await {
                 let cause = error.log_cause().unwrap_or(error.code());
@@ -147,11 +148,19 @@ impl Service {
             Ok(body) => body,
             Err(error) => return error.into_response(),
         };
+        self.prepare(context).await;
         let mut request = Request::from_parts(parts, Body::from(body));
         request.extensions_mut().insert(context.clone());
         match self.function.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
+        }
+    }
+
+    /// Before a handler or a job: what it asks of the instance without waiting is there.
+    async fn prepare(&self, context: &Context) {
+        if self.function.uses.master_key {
+            context.learn_master_keys().await;
         }
     }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::{Area, ConfigurationError, Environment, LogLevel};
+use super::{Area, ConfigurationError, Environment, LogLevel, SecretStore, VaultAuth};
 use crate::id::OrganizationId;
 use crate::jwt::Algorithm;
 use crate::password::PasswordCost;
@@ -164,6 +164,19 @@ impl Field for Environment {
 impl Field for Area {
     fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
         word(value, path, [("health", Self::Health), ("admin", Self::Admin), ("webhooks", Self::Webhooks)])
+    }
+}
+
+impl Field for SecretStore {
+    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
+        word(value, path, [Self::Host, Self::Vault, Self::Configuration].map(|store| (store.as_str(), store)))
+    }
+}
+
+impl Field for VaultAuth {
+    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
+        let words = [("token", Self::Token), ("approle", Self::AppRole), ("kubernetes", Self::Kubernetes)];
+        word(value, path, words)
     }
 }
 

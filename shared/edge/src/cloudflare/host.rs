@@ -13,7 +13,7 @@ use worker::send::{SendFuture, SendWrapper};
 use worker::web_sys::console;
 
 use super::javascript::{ExecutionContext, Fetcher, describe, property};
-use super::{Db, Kv, Socket, fetch};
+use super::{Db, Kv, Socket, fetch, secret};
 use crate::{ConnectError, FetchError, FetchLimits, HostKind, Secret, Tls, VariableError};
 
 /// The host of one request. Clones belong to the same request.
@@ -97,12 +97,17 @@ impl Host {
         Socket::open(host, port, tls).await
     }
 
-    /// A secret by its name (`IAM_MASTER_KEY`), `None` where the host has none.
+    /// A secret by its name (`IAM_MASTER_KEY`), the Worker's own or bound from a Secrets Store; `None` where the host has
+    /// none.
     ///
     /// # Errors
     /// When it exists but cannot be read.
     pub async fn secret(&self, name: &str) -> Result<Option<Secret>, VariableError> {
-        Ok(self.variable(name).await?.map(Secret::new))
+        let Some(value) = property(&self.0.environment.0, name) else { return Ok(None) };
+        match value.as_string() {
+            Some(text) => Ok(Some(Secret::new(text))),
+            None => SendFuture::new(secret::stored(name, value)).await.map(Some),
+        }
     }
 
     /// A variable by its name (`IAM_CONFIG`), `None` where the host has none.

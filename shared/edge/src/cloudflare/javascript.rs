@@ -54,6 +54,13 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub(super) fn delete(this: &KvNamespace, key: &str) -> Result<Promise, JsValue>;
 
+    /// A secret of a Secrets Store.
+    #[wasm_bindgen(extends = Object)]
+    pub(super) type SecretsStoreSecret;
+
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn get(this: &SecretsStoreSecret) -> Result<Promise, JsValue>;
+
     /// A service binding.
     #[wasm_bindgen(extends = Object)]
     pub(super) type Fetcher;

@@ -10,6 +10,7 @@ mod host;
 mod javascript;
 mod kv;
 mod message;
+mod secret;
 mod socket;
 
 pub use database::Db;

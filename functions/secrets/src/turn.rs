@@ -1,0 +1,220 @@
+//! The master key in the Vault, turned over step by step. Instances follow within `secrets.max_age`, so each step waits until
+//! they have: none ever meets what it can't open.
+//!
+//! `announce` adds a new key that only opens, `switch` lets it seal, `finish` removes the old one once nothing needs it. Each
+//! is one write, which takes effect only where the secret still has the version that the caller saw.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use iam_core::config::{SecretStore, VaultConfiguration};
+use iam_core::encoding::base64url;
+use iam_core::keyring::is_master_key_needed;
+use iam_core::seal::{MasterKey, MasterKeys};
+use iam_core::time::{Duration, Timestamp};
+use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
+use iam_vault::kv::{self, KvSecret};
+use iam_vault::{CIPHERTEXT_PREFIX, Ciphertext, SecretText};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::admin::check_operator;
+use crate::answer::refusal;
+use crate::vault::{Vault, configured};
+
+/// On top of `secrets.max_age`: for clocks that differ, and requests on their way.
+const MARGIN: Duration = Duration::from_seconds(60);
+
+/// A step.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// Adds a new key, which only opens for now.
+    Announce,
+    /// The new key seals, the old one only opens.
+    Switch,
+    /// Removes the key that only opens. Before `switch` that takes the announcement back.
+    Finish,
+}
+
+impl Step {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Announce => "announce",
+            Self::Switch => "switch",
+            Self::Finish => "finish",
+        }
+    }
+}
+
+/// Which step, from where.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TurnRequest {
+    /// The step.
+    step: Step,
+    /// The version of the secret, as the list shows it: a step that is asked for twice is done once.
+    version: u64,
+}
+
+/// A step that was done.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct TurnAnswer {
+    /// The step.
+    step: Step,
+    /// The version that it wrote.
+    version: u64,
+    /// When every instance has seen it; the next step is refused before.
+    seen_everywhere_at: Timestamp,
+}
+
+type Data = BTreeMap<String, SecretText>;
+
+/// Two round trips beside the caller's authentication.
+pub(crate) async fn turn(
+    vault: Arc<Vault>,
+    context: Context,
+    caller: Caller,
+    request: TurnRequest,
+) -> Result<Json<TurnAnswer>, ApiError> {
+    check_operator(&context, &caller, "manage")?;
+    let place = configured(&context)?;
+    check_store(&context).await?;
+    let kept = vault.answer(&context, kv::read(&place.kv_mount, &place.path)).await?.ok_or_else(elsewhere)?;
+    let mut data = kept.data.clone().ok_or_else(elsewhere)?;
+    let current = data.get(MASTER_KEY).cloned().ok_or_else(elsewhere)?;
+    let previous = data.get(MASTER_KEY_PREVIOUS).filter(|text| !text.expose().is_empty()).cloned();
+    if kept.version.version != request.version {
+        return Err(refusal(iam_vault::VaultError::OutOfDate));
+    }
+    match (request.step, previous) {
+        (Step::Announce, Some(_)) => {
+            let detail = "two master keys are there already: go on with `switch` or `finish`";
+            return Err(ApiError::conflict("turn_pending", detail));
+        }
+        (Step::Announce, None) => {
+            let new = new_key(&vault, &context, place, &current).await?;
+            data.insert(MASTER_KEY_PREVIOUS.to_owned(), new);
+        }
+        (Step::Switch | Step::Finish, None) => {
+            return Err(ApiError::conflict(
+                "nothing_announced",
+                "there is one master key: begin with `announce`",
+            ));
+        }
+        (Step::Switch, Some(previous)) => {
+            check_seen(&context, &kept)?;
+            data.insert(MASTER_KEY.to_owned(), previous);
+            data.insert(MASTER_KEY_PREVIOUS.to_owned(), current);
+        }
+        (Step::Finish, Some(previous)) => {
+            check_seen(&context, &kept)?;
+            check_unneeded(&vault, &context, place, &previous).await?;
+            data.remove(MASTER_KEY_PREVIOUS);
+        }
+    }
+    // Recorded before it is done: better a record without an act than the other way round.
+    let event = context
+        .audit_by(&caller, "secrets.master_key_turn", "secret")?
+        .on(MASTER_KEY)
+        .detail("step", request.step.as_str())
+        .detail("from_version", request.version);
+    context.db(&caller.organization).run(event.record()).await?;
+    let written = write(&vault, &context, place, &data, request.version).await?;
+    Ok(Json(TurnAnswer {
+        step: request.step,
+        version: written.version,
+        seen_everywhere_at: seen_everywhere_at(&context, written.created_at),
+    }))
+}
+
+async fn write(
+    vault: &Vault,
+    context: &Context,
+    place: &VaultConfiguration,
+    data: &Data,
+    version: u64,
+) -> Result<kv::Version, ApiError> {
+    vault.answer(context, kv::write(&place.kv_mount, &place.path, data, Some(version))).await
+}
+
+/// A store that is asked before the Vault must not have one: what is turned here would be nobody's.
+async fn check_store(context: &Context) -> Result<(), ApiError> {
+    for store in &context.configuration().secrets.order {
+        match store {
+            SecretStore::Vault => return Ok(()),
+            SecretStore::Host => {
+                let secret = context.host.secret(MASTER_KEY).await;
+                let secret = secret.map_err(|error| ApiError::internal(error.to_string()))?;
+                if secret.is_some_and(|secret| !secret.expose().trim().is_empty()) {
+                    return Err(elsewhere());
+                }
+            }
+            SecretStore::Configuration => {}
+        }
+    }
+    Err(elsewhere())
+}
+
+/// Sealed where the current one is.
+async fn new_key(
+    vault: &Vault,
+    context: &Context,
+    place: &VaultConfiguration,
+    current: &SecretText,
+) -> Result<SecretText, ApiError> {
+    let text = Zeroizing::new(base64url(Zeroizing::new(context.entropy::<32>()?).as_slice()));
+    if !current.expose().starts_with(CIPHERTEXT_PREFIX) {
+        return Ok(SecretText::new(text.to_string()));
+    }
+    let key = place.transit_key.as_deref().ok_or_else(elsewhere)?;
+    let question = iam_vault::encrypt(&place.transit_mount, key, text.as_bytes());
+    let sealed = vault.answer(context, question).await?;
+    Ok(SecretText::new(sealed.as_str().to_owned()))
+}
+
+fn seen_everywhere_at(context: &Context, written_at: Timestamp) -> Timestamp {
+    written_at.after(context.configuration().secrets.max_age).after(MARGIN)
+}
+
+fn check_seen(context: &Context, kept: &KvSecret) -> Result<(), ApiError> {
+    let seen_at = seen_everywhere_at(context, kept.version.created_at);
+    if context.now >= seen_at {
+        return Ok(());
+    }
+    let detail = format!("instances may not have seen the step before; they have from {seen_at}");
+    Err(ApiError::conflict("too_early", detail))
+}
+
+async fn check_unneeded(
+    vault: &Vault,
+    context: &Context,
+    place: &VaultConfiguration,
+    previous: &SecretText,
+) -> Result<(), ApiError> {
+    let text = if previous.expose().starts_with(CIPHERTEXT_PREFIX) {
+        let key = place.transit_key.as_deref().ok_or_else(elsewhere)?;
+        let sealed = Ciphertext::parse(previous.expose().trim()).map_err(refusal)?;
+        let plain = vault.answer(context, iam_vault::decrypt(&place.transit_mount, key, &sealed)).await?;
+        Zeroizing::new(String::from_utf8_lossy(&plain).into_owned())
+    } else {
+        Zeroizing::new(previous.expose().to_owned())
+    };
+    // A text that is no key opens nothing.
+    let Ok(key) = MasterKey::parse(&text) else { return Ok(()) };
+    let keys = MasterKeys::new(key, None);
+    let db = context.db(&context.configuration().organization);
+    let rows = db.run(is_master_key_needed(keys.current_id())).await?;
+    match rows.first().map(|row| row.integer("needed")).transpose()? {
+        Some(0) => Ok(()),
+        Some(_) | None => {
+            let detail = "something stored opens under that key alone: the job `key-rotation` seals it anew";
+            Err(ApiError::conflict("still_needed", detail))
+        }
+    }
+}
+
+fn elsewhere() -> ApiError {
+    ApiError::conflict("not_in_vault", "the master key does not come from the Vault")
+}

@@ -1,0 +1,352 @@
+//! The one way to a secret by its name, whatever store it is in (`secrets.order`).
+//!
+//! Stores are asked in order; where one has no such secret, or is down, the next is asked. An instance keeps what it found
+//! for `secrets.max_age`. While the store it came from is down it goes on with that for `secrets.max_stale`: the
+//! preferred store's last word is better than another store's. Only the function `secrets` speaks to a Vault: it is called
+//! where one is configured, and never otherwise.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use iam_core::config::{SecretStore, SecretsConfiguration};
+use iam_core::seal::{MasterKey, MasterKeys};
+use iam_core::time::{Duration, Timestamp};
+use iam_edge::Secret;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::instance::{MASTER_KEY, MASTER_KEY_PREVIOUS, lock};
+
+/// What a text begins with that the Vault's transit engine sealed.
+const TRANSIT_PREFIX: &str = "vault:v";
+
+/// After this a store that failed is asked again, and what another one gave in its place is looked up again.
+const RETRY_AFTER: Duration = Duration::from_seconds(5);
+
+/// What an instance knows of secrets.
+#[derive(Default)]
+pub(crate) struct KnownSecrets {
+    found: Mutex<HashMap<String, Known>>,
+    vault_failed_at: Mutex<Option<Timestamp>>,
+    master: Mutex<KnownMasterKeys>,
+}
+
+#[derive(Clone)]
+struct Known {
+    /// `None`: every store says that there is none.
+    value: Option<Secret>,
+    /// As the store has it, where the Vault's transit engine opened it.
+    sealed: Option<String>,
+    store: Option<SecretStore>,
+    read_at: Timestamp,
+    fresh_until: Timestamp,
+}
+
+#[derive(Default)]
+struct KnownMasterKeys {
+    keys: Option<Arc<MasterKeys>>,
+    refusal: Option<ApiError>,
+    due_at: Option<Timestamp>,
+}
+
+/// What a store gave for a name: the secret, and as it is stored where that was sealed.
+type Opened = Result<Option<(Secret, Option<String>)>, String>;
+
+/// What was found, and until when it need not be looked up again.
+struct Found {
+    values: Vec<Option<Secret>>,
+    fresh_until: Timestamp,
+}
+
+impl KnownSecrets {
+    fn fresh(&self, name: &str, now: Timestamp) -> Option<Known> {
+        let known = lock(&self.found).get(name).cloned()?;
+        // A clock that went back makes everything due.
+        (known.read_at <= now && now < known.fresh_until).then_some(known)
+    }
+
+    fn keep(&self, name: &str, known: Known) {
+        lock(&self.found).insert(name.to_owned(), known);
+    }
+
+    /// What this store said last, where that is not too old.
+    fn stale(
+        &self,
+        name: &str,
+        store: SecretStore,
+        now: Timestamp,
+        rules: &SecretsConfiguration,
+    ) -> Option<Known> {
+        let known = lock(&self.found).get(name).filter(|known| known.store == Some(store)).cloned()?;
+        (now < known.read_at.after(rules.max_age).after(rules.max_stale)).then_some(known)
+    }
+
+    /// The plain text of what was opened before.
+    fn opened(&self, name: &str, sealed: &str) -> Option<Secret> {
+        let found = lock(&self.found);
+        let known = found.get(name).filter(|known| known.sealed.as_deref() == Some(sealed))?;
+        known.value.clone()
+    }
+
+    /// Whether the Vault failed just now.
+    fn is_vault_failing(&self, now: Timestamp) -> bool {
+        let failed_at = *lock(&self.vault_failed_at);
+        failed_at.is_some_and(|failed_at| failed_at <= now && now < failed_at.after(RETRY_AFTER))
+    }
+
+    /// The master keys, as they were looked up last.
+    pub(crate) fn master_keys(&self) -> Result<Arc<MasterKeys>, ApiError> {
+        let known = lock(&self.master);
+        match (&known.keys, &known.refusal) {
+            (Some(keys), _) => Ok(Arc::clone(keys)),
+            (None, Some(refusal)) => Err(refusal.clone()),
+            (None, None) => Err(ApiError::internal(format!("the secret {MASTER_KEY} is not set"))),
+        }
+    }
+}
+
+impl Context {
+    /// A secret by its name, from the first store that has it; `None` where none has.
+    ///
+    /// # Errors
+    /// 503 `secrets_unavailable` where a store that may have it is down, and nothing else has.
+    pub async fn secret(&self, name: &str) -> Result<Option<Secret>, ApiError> {
+        let found = self.find_secrets(&[name]).await?;
+        Ok(found.values.into_iter().next().flatten())
+    }
+
+    /// Looks the master keys up where that is due. What fails is said where a master key is needed
+    /// ([`Instance::master_key`](crate::Instance::master_key)).
+    pub(crate) async fn learn_master_keys(&self) {
+        let known = &self.instance.secrets;
+        let now = iam_edge::now();
+        let due_at = lock(&known.master).due_at;
+        if due_at.is_some_and(|due_at| now < due_at && due_at <= now.after(Duration::from_hours(1))) {
+            return;
+        }
+        let mut found = self.find_secrets(&[MASTER_KEY, MASTER_KEY_PREVIOUS]).await;
+        if found.is_err() && known.fresh(MASTER_KEY, now).is_some_and(|known| known.value.is_some()) {
+            // The previous one is absent most of the time: not knowing it for a moment keeps nobody from working.
+            found = self
+                .find_secrets(&[MASTER_KEY])
+                .await
+                .map(|found| Found { fresh_until: now.after(RETRY_AFTER), ..found });
+        }
+        let fresh_until = found.as_ref().map_or(now.after(RETRY_AFTER), |found| found.fresh_until);
+        let read = found.map(|found| read_master_keys(&found.values));
+        let problem = {
+            let mut master = lock(&known.master);
+            master.due_at = Some(fresh_until);
+            match read {
+                Ok(Ok(keys)) => {
+                    if ids(master.keys.as_deref()) != ids(keys.as_ref()) {
+                        self.instance.keyring.forget_keys();
+                    }
+                    (master.keys, master.refusal) = (keys.map(Arc::new), None);
+                    None
+                }
+                // A text that is no key: what worked so far goes on.
+                Ok(Err(problem)) => {
+                    master.refusal = Some(ApiError::internal(problem.clone()));
+                    Some(problem)
+                }
+                Err(error) => {
+                    (master.keys, master.refusal) = (None, Some(error));
+                    None
+                }
+            }
+        };
+        if let Some(problem) = problem {
+            self.instance.log_failure(self, "a master key can't be read", &problem);
+        }
+    }
+
+    async fn find_secrets(&self, names: &[&str]) -> Result<Found, ApiError> {
+        let (known, now) = (&self.instance.secrets, iam_edge::now());
+        if !names.iter().all(|name| known.fresh(name, now).is_some()) {
+            self.look_up(names, now).await?;
+        }
+        let rules = &self.configuration().secrets;
+        let mut found = Found { values: Vec::new(), fresh_until: now.after(rules.max_age) };
+        for name in names {
+            let entry = lock(&known.found).get(*name).cloned();
+            found.fresh_until = entry.as_ref().map_or(now, |entry| entry.fresh_until).min(found.fresh_until);
+            found.values.push(entry.and_then(|entry| entry.value));
+        }
+        Ok(found)
+    }
+
+    /// Asks the stores in order for what is not fresh.
+    async fn look_up(&self, names: &[&str], now: Timestamp) -> Result<(), ApiError> {
+        let (known, rules) = (&self.instance.secrets, &self.configuration().secrets);
+        let mut open: Vec<&str> =
+            names.iter().copied().filter(|name| known.fresh(name, now).is_none()).collect();
+        let mut failure: Option<String> = None;
+        for store in rules.order.iter().copied() {
+            if open.is_empty() {
+                return Ok(());
+            }
+            let asked = match store {
+                SecretStore::Host => self.ask_host(&open).await,
+                SecretStore::Vault if rules.vault.is_none() => continue,
+                SecretStore::Vault => self.ask_vault(&open, now).await,
+                SecretStore::Configuration => {
+                    let value = |name: &&str| rules.values.get(*name).cloned().map(Secret::new);
+                    Ok(open.iter().map(value).collect())
+                }
+            };
+            let asked = match asked {
+                Ok(values) => self.open_sealed(&open, values, now).await,
+                Err(cause) => open.iter().map(|_| Err(cause.clone())).collect(),
+            };
+            let life = if failure.is_none() { rules.max_age } else { RETRY_AFTER };
+            let mut left = Vec::new();
+            let mut failed_now: Option<String> = None;
+            for (name, asked) in open.into_iter().zip(asked) {
+                match asked {
+                    Ok(Some((value, sealed))) => {
+                        let (value, store) = (Some(value), Some(store));
+                        let fresh_until = now.after(life);
+                        known.keep(name, Known { value, sealed, store, read_at: now, fresh_until });
+                    }
+                    Ok(None) => left.push(name),
+                    Err(cause) => {
+                        match known.stale(name, store, now, rules) {
+                            Some(stale) => {
+                                known.keep(name, Known { fresh_until: now.after(RETRY_AFTER), ..stale });
+                            }
+                            None => left.push(name),
+                        }
+                        failed_now = Some(cause);
+                    }
+                }
+            }
+            if let Some(cause) = failed_now {
+                let message = format!("the secret store {} failed", store.as_str());
+                self.instance.log_failure(self, &message, &cause);
+                failure = Some(cause);
+            }
+            open = left;
+        }
+        if open.is_empty() {
+            return Ok(());
+        }
+        match failure {
+            Some(cause) => Err(unavailable(&cause)),
+            None => {
+                for name in open {
+                    let fresh_until = now.after(rules.max_age);
+                    known.keep(
+                        name,
+                        Known { value: None, sealed: None, store: None, read_at: now, fresh_until },
+                    );
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn ask_host(&self, names: &[&str]) -> Result<Vec<Option<Secret>>, String> {
+        let mut values = Vec::new();
+        for name in names {
+            let value = self.host.secret(name).await.map_err(|error| error.to_string())?;
+            values.push(value.filter(|value| !value.expose().trim().is_empty()));
+        }
+        Ok(values)
+    }
+
+    async fn ask_vault(&self, names: &[&str], now: Timestamp) -> Result<Vec<Option<Secret>>, String> {
+        let mut answer = self.ask_secrets("/internal/secrets/read", &json!({"names": names}), now).await?;
+        let secrets = answer.get_mut("secrets").and_then(Value::as_object_mut);
+        let secrets = secrets.ok_or("the function secrets answered something else")?;
+        let mut values = Vec::new();
+        for name in names {
+            values.push(match secrets.remove(*name) {
+                Some(Value::String(text)) if !text.is_empty() => Some(Secret::new(text)),
+                _ => None,
+            });
+        }
+        Ok(values)
+    }
+
+    /// Opens what the Vault's transit engine sealed. What was opened before is not asked for again.
+    async fn open_sealed(&self, names: &[&str], values: Vec<Option<Secret>>, now: Timestamp) -> Vec<Opened> {
+        let mut opened = Vec::new();
+        for (name, value) in names.iter().zip(values) {
+            let sealed = value.as_ref().map(|value| value.expose().trim());
+            let Some(sealed) = sealed.filter(|text| text.starts_with(TRANSIT_PREFIX)).map(str::to_owned)
+            else {
+                opened.push(Ok(value.map(|value| (value, None))));
+                continue;
+            };
+            let plain = match self.instance.secrets.opened(name, &sealed) {
+                Some(plain) => Ok(plain),
+                None => self.decrypt(&sealed, now).await,
+            };
+            opened.push(plain.map(|plain| Some((plain, Some(sealed)))));
+        }
+        opened
+    }
+
+    async fn decrypt(&self, sealed: &str, now: Timestamp) -> Result<Secret, String> {
+        if self.configuration().secrets.vault.as_ref().and_then(|vault| vault.transit_key.as_ref()).is_none()
+        {
+            return Err(
+                "a secret is sealed by a Vault, and secrets.vault.transit_key is not configured".to_owned()
+            );
+        }
+        let body = json!({"ciphertext": sealed});
+        let mut answer = self.ask_secrets("/internal/secrets/decrypt", &body, now).await?;
+        match answer.get_mut("plaintext").map(Value::take) {
+            Some(Value::String(text)) => Ok(Secret::new(text)),
+            _ => Err("the function secrets answered something else".to_owned()),
+        }
+    }
+
+    /// Calls the function `secrets`, unless it could not reach the Vault just now.
+    async fn ask_secrets(&self, path: &'static str, body: &Value, now: Timestamp) -> Result<Value, String> {
+        let known = &self.instance.secrets;
+        if known.is_vault_failing(now) {
+            return Err("the Vault failed a moment ago".to_owned());
+        }
+        let answer = self.call("secrets", path, body).await.and_then(|answer| read(&answer));
+        *lock(&known.vault_failed_at) = answer.is_err().then(iam_edge::now);
+        answer
+    }
+}
+
+fn read(answer: &Response<Bytes>) -> Result<Value, String> {
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    if answer.status() == StatusCode::OK {
+        return Ok(body);
+    }
+    let code = body.get("code").and_then(Value::as_str).unwrap_or_default();
+    Err(format!("the function secrets answered {} {code}", answer.status().as_u16()))
+}
+
+fn unavailable(cause: &str) -> ApiError {
+    let detail = "a secret that this needs can't be read now, try again";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "secrets_unavailable", detail)
+        .header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_seconds()))
+        .cause(cause)
+}
+
+/// Which keys they are.
+fn ids(keys: Option<&MasterKeys>) -> Option<(&str, Option<&str>)> {
+    keys.map(|keys| (keys.current_id(), keys.previous_id()))
+}
+
+/// From the current and the previous one, as they are stored.
+fn read_master_keys(texts: &[Option<Secret>]) -> Result<Option<MasterKeys>, String> {
+    let mut keys = [MASTER_KEY, MASTER_KEY_PREVIOUS].iter().zip(texts).map(|(name, text)| {
+        let parse =
+            |text: &Secret| MasterKey::parse(text.expose()).map_err(|error| format!("{name}: {error}"));
+        text.as_ref().map(parse).transpose()
+    });
+    let current = keys.next().transpose()?.flatten();
+    let previous = keys.next().transpose()?.flatten();
+    Ok(current.map(|current| MasterKeys::new(current, previous)))
+}

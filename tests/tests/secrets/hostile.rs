@@ -1,0 +1,359 @@
+//! Vaults that are down, slow or lying. In front of them stands one of our own, which says what it is told to.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use serde_json::{Value, json};
+
+use super::{ADMIN, READ, ask, master_key, sign_in, start};
+
+/// What it does with a request: status, body, and after how long.
+type Say = dyn Fn(&str, &Value) -> (u16, String, Duration) + Send + Sync;
+
+/// A Vault of ours.
+struct Stand {
+    address: String,
+    say: Arc<Mutex<Arc<Say>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stand {
+    fn start(say: impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static) -> Self {
+        Self::reading(move |path, _| say(path))
+    }
+
+    /// One that reads what it is sent.
+    fn reading(say: impl Fn(&str, &Value) -> (u16, String, Duration) + Send + Sync + 'static) -> Self {
+        let (sender, started) = std::sync::mpsc::channel();
+        let say: Arc<Mutex<Arc<Say>>> = Arc::new(Mutex::new(Arc::new(say)));
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (said, noted) = (Arc::clone(&say), Arc::clone(&asked));
+        std::thread::spawn(move || {
+            tokio::runtime::Runtime::new().unwrap().block_on(async move {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                sender.send(listener.local_addr().unwrap()).unwrap();
+                let handler = axum::Router::new().fallback(move |request: Request<Body>| {
+                    let path = request.uri().path().to_owned();
+                    noted.lock().unwrap().push(path.clone());
+                    let say = said.lock().unwrap().clone();
+                    async move {
+                        let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+                        let body = serde_json::from_slice(&body).unwrap_or_default();
+                        let (status, body, pause) = say(&path, &body);
+                        tokio::time::sleep(pause).await;
+                        Response::builder().status(status).body(Body::from(body)).unwrap()
+                    }
+                });
+                axum::serve(listener, handler).await.unwrap();
+            });
+        });
+        Self { address: format!("http://{}", started.recv().unwrap()), say, asked }
+    }
+
+    fn now_says(&self, say: impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static) {
+        *self.say.lock().unwrap() = Arc::new(move |path: &str, _: &Value| say(path));
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+fn now(status: u16, body: &Value) -> (u16, String, Duration) {
+    (status, body.to_string(), Duration::ZERO)
+}
+
+/// As a Vault answers that holds these secrets.
+fn honest(data: Value) -> impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static {
+    move |path: &str| {
+        let metadata = json!({"version": 1, "created_time": "2026-11-01T00:00:00Z", "deletion_time": "",
+            "destroyed": false});
+        now(
+            200,
+            &match path {
+                "/v1/auth/token/lookup-self" => json!({"data": {"ttl": 0, "renewable": false}}),
+                "/v1/sys/health" => {
+                    json!({"initialized": true, "sealed": false, "standby": false, "version": "2.7"})
+                }
+                _ => json!({"data": {"data": data, "metadata": metadata}}),
+            },
+        )
+    }
+}
+
+fn secrets(address: &str, order: &[&str]) -> Value {
+    json!({"order": order, "max_age": "1s", "max_stale": "1h",
+        "vault": {"address": address, "auth": "token", "timeout": "1s"}})
+}
+
+const TOKEN: (&str, &str) = ("IAM_VAULT_TOKEN", "s.token");
+
+/// Each with its name and address, and how often it was asked.
+fn hostile_vaults() -> Vec<(&'static str, String, Arc<Mutex<Vec<String>>>)> {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut vaults = vec![("unreachable", (format!("http://{closed}"), Arc::default()))];
+    let lie = |say: fn(&str) -> (u16, String, Duration)| {
+        let stand = Stand::start(say);
+        (stand.address, stand.asked)
+    };
+    vaults.extend([
+        ("hangs", lie(|_| (200, "{}".to_owned(), Duration::from_secs(60)))),
+        ("sealed", lie(|_| now(503, &json!({"errors": ["Vault is sealed"]})))),
+        ("a page", lie(|_| (200, "<html><title>Sign in</title></html>".to_owned(), Duration::ZERO))),
+        ("a page with 404", lie(|_| (404, "<html>not found</html>".to_owned(), Duration::ZERO))),
+        ("redirects", lie(|_| (307, String::new(), Duration::ZERO))),
+        ("huge", lie(|_| (200, format!("{{\"data\": \"{}\"}}", "x".repeat(2 << 20)), Duration::ZERO))),
+        ("empty", lie(|_| (200, String::new(), Duration::ZERO))),
+        ("overloaded", lie(|_| now(429, &json!({"errors": ["request limit"]})))),
+        ("broken", lie(|_| now(500, &json!({"errors": ["internal error"]})))),
+        (
+            "wrong types",
+            lie(|path| match path {
+                "/v1/auth/token/lookup-self" => now(200, &json!({"data": {"ttl": 0, "renewable": false}})),
+                _ => now(
+                    200,
+                    &json!({"data": {"data": {"IAM_MASTER_KEY": {"a": 1}}, "metadata": {"version": 1}}}),
+                ),
+            }),
+        ),
+        (
+            "version one",
+            lie(|path| match path {
+                "/v1/auth/token/lookup-self" => now(200, &json!({"data": {"ttl": 0, "renewable": false}})),
+                _ => now(200, &json!({"data": {"IAM_MASTER_KEY": "a text"}, "lease_duration": 2_764_800})),
+            }),
+        ),
+        ("a bad token", lie(|_| now(403, &json!({"errors": ["permission denied"]})))),
+    ]);
+    vaults.into_iter().map(|(name, (address, asked))| (name, address, asked)).collect()
+}
+
+#[tokio::test]
+async fn a_bad_vault_gives_way_to_the_next_store() {
+    let key = master_key();
+    for (name, address, asked) in hostile_vaults() {
+        let (deployment, _) =
+            start(&secrets(&address, &["vault", "host"]), &[("IAM_MASTER_KEY", &key), TOKEN]);
+        let began = Instant::now();
+        sign_in(&deployment).await.expect(200);
+        assert!(began.elapsed() < Duration::from_secs(3), "{name}: {:?}", began.elapsed());
+        // Not asked again at once.
+        let before = asked.lock().unwrap().len();
+        sign_in(&deployment).await.expect(200);
+        assert_eq!(asked.lock().unwrap().len(), before, "{name}");
+        deployment.check().await;
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_else_has_it_the_answer_is_503() {
+    for (name, address, _) in hostile_vaults() {
+        let (deployment, host) = start(&secrets(&address, &["host", "vault"]), &[TOKEN]);
+        let began = Instant::now();
+        let answer = sign_in(&deployment).await.expect_problem(503, "secrets_unavailable");
+        assert!(began.elapsed() < Duration::from_secs(3), "{name}: {:?}", began.elapsed());
+        assert_eq!(answer.headers["retry-after"], "5", "{name}");
+        assert!(!answer.text.contains(&address) && !answer.text.to_lowercase().contains("vault"), "{name}");
+        deployment.client().get("/health").await.expect(200);
+        let (status, problem, retry) =
+            ask(&deployment, &host, READ, &json!({"names": ["IAM_MASTER_KEY"]})).await;
+        if name == "a bad token" {
+            assert_eq!((status, &problem["code"]), (403, &json!("vault_denied")));
+        } else {
+            assert_eq!(
+                (status, &problem["code"], retry.as_deref()),
+                (503, &json!("vault_unavailable"), Some("5")),
+                "{name}"
+            );
+        }
+        assert!(!host.take_log().join("\n").contains(TOKEN.1));
+    }
+}
+
+#[tokio::test]
+async fn what_the_vault_said_last_outlives_it() {
+    let (vaults, hosts) = (master_key(), master_key());
+    let stand = Stand::start(honest(json!({"IAM_MASTER_KEY": vaults})));
+    let (deployment, host) =
+        start(&secrets(&stand.address, &["vault", "host"]), &[("IAM_MASTER_KEY", &hosts), TOKEN]);
+    let token = sign_in(&deployment).await.expect(200);
+    let asked = stand.asked();
+    for _ in 0..3 {
+        sign_in(&deployment).await.expect(200);
+    }
+    let under = |deployment: &iam_tests::Deployment| {
+        deployment.count("SELECT COUNT(DISTINCT substr(sealed_private_key, 4, 8)) AS count FROM signing_keys")
+    };
+    assert!(stand.asked() <= asked + 4, "{} questions", stand.asked());
+    stand.now_says(|_| now(503, &json!({"errors": ["Vault is sealed"]})));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    // The host's is another key: what is sealed would not open under it.
+    sign_in(&deployment).await.expect(200);
+    assert_eq!(under(&deployment), 1);
+    deployment.client().with(token.text_at("/access_token")).get("/api/v1/auth/me").await.expect(200);
+    // An instance that comes only now knows nothing of it, and the other key opens nothing.
+    iam_tests::native::restart(&host, &[], &[]);
+    assert_eq!(sign_in(&deployment).await.status, 500);
+    stand.now_says(honest(json!({"IAM_MASTER_KEY": vaults})));
+    iam_tests::native::restart(&host, &[], &[]);
+    sign_in(&deployment).await.expect(200);
+    deployment.check().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_turned_over_in_the_vault_breaks_nothing() {
+    let (first, second) = (master_key(), master_key());
+    let stand = Stand::start(honest(json!({"IAM_MASTER_KEY": first})));
+    let (deployment, _) = start(&secrets(&stand.address, &["vault"]), &[TOKEN]);
+    let signed_in = sign_in(&deployment).await.expect(200);
+    let admin = deployment.client().with(signed_in.text_at("/access_token"));
+    // Announced, while it only opens; then the two change places.
+    for (current, previous) in [(&first, &second), (&second, &first)] {
+        stand.now_says(honest(json!({"IAM_MASTER_KEY": current, "IAM_MASTER_KEY_PREVIOUS": previous})));
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        sign_in(&deployment).await.expect(200);
+    }
+    deployment.internal().post("/internal/scheduled/keyring-rotation", &json!({})).await.expect(204);
+    let keyring = admin.get("/api/v1/keyring").await.expect(200);
+    assert_eq!(keyring.json["keys"][0]["sealed_under_current_master"], true);
+    stand.now_says(honest(json!({"IAM_MASTER_KEY": second})));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    sign_in(&deployment).await.expect(200);
+    // A text that is none keeps nobody from working with the one before.
+    stand.now_says(honest(json!({"IAM_MASTER_KEY": "a slip of the hand"})));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    sign_in(&deployment).await.expect(200);
+    deployment.check().await;
+}
+
+#[tokio::test]
+async fn the_view_says_what_is_wrong() {
+    let key = master_key();
+    let words = [
+        ("unreachable", "unreachable"),
+        ("hangs", "timeout"),
+        ("a page", "lying"),
+        ("huge", "lying"),
+        ("wrong types", "lying"),
+        ("a bad token", "denied"),
+    ];
+    for (name, address, _) in hostile_vaults() {
+        let Some((_, word)) = words.iter().find(|(known, _)| *known == name) else { continue };
+        let (deployment, _) =
+            start(&secrets(&address, &["host", "vault"]), &[("IAM_MASTER_KEY", &key), TOKEN]);
+        let admin = deployment.administrator().await;
+        let listed = admin.get(ADMIN).await.expect(200);
+        assert_eq!(listed.json["stores"][0]["status"], "healthy");
+        let vault = &listed.json["stores"][1];
+        assert_eq!((&vault["status"], &vault["problem"]), (&json!("unhealthy"), &json!(word)), "{name}");
+        assert!(!listed.text.contains(&key) && !listed.text.contains(TOKEN.1), "{name}");
+        deployment.check().await;
+    }
+}
+
+#[tokio::test]
+async fn only_good_questions_are_asked() {
+    let stand = Stand::start(honest(json!({"IAM_VAULT_TOKEN": "no", "IAM_INTERNAL_TOKEN": "no", "A": "b"})));
+    let (deployment, host) = start(&secrets(&stand.address, &["host", "vault"]), &[TOKEN]);
+    for (path, body) in [
+        (READ, json!({"names": []})),
+        (READ, json!({"names": ["../a"]})),
+        (READ, json!({"names": ["IAM_VAULT_TOKEN"]})),
+        (READ, json!({"names": ["IAM_INTERNAL_TOKEN"]})),
+        (READ, json!({"names": vec!["A"; 33]})),
+        ("/internal/secrets/write", json!({"mount": "sys", "path": "a", "data": {"a": "b"}})),
+        ("/internal/secrets/write", json!({"mount": "auth/token", "path": "a", "data": {"a": "b"}})),
+        ("/internal/secrets/write", json!({"mount": "secret", "path": "../sys", "data": {"a": "b"}})),
+        ("/internal/secrets/write", json!({"mount": "secret", "path": "a%2fb", "data": {"a": "b"}})),
+        (
+            "/internal/secrets/write",
+            json!({"mount": "secret", "path": "edge-iam/secrets", "data": {"a": "b"}}),
+        ),
+        (
+            "/internal/secrets/write",
+            json!({"mount": "secret", "path": "edge-iam/secrets/a", "data": {"a": "b"}}),
+        ),
+        ("/internal/secrets/write", json!({"mount": "secret", "path": "a", "data": {}})),
+        (
+            "/internal/secrets/write",
+            json!({"mount": "secret", "path": "a", "data": {"a": "x".repeat(40_000)}}),
+        ),
+        ("/internal/secrets/decrypt", json!({"ciphertext": "vault:v1:abc"})),
+        ("/internal/secrets/certificate", json!({"common_name": "a", "ttl_seconds": 60})),
+    ] {
+        let (status, problem, _) = ask(&deployment, &host, path, &body).await;
+        assert_eq!((status, &problem["code"]), (422, &json!("invalid_field")), "{path} {body}");
+    }
+    assert_eq!(stand.asked(), 0);
+    let (status, answer, _) = ask(&deployment, &host, READ, &json!({"names": ["A", "B"]})).await;
+    assert_eq!((status, answer), (200, json!({"secrets": {"A": "b"}})));
+}
+
+/// The steps, in front of a Vault whose versions are all old: nobody has to wait for instances to follow.
+#[tokio::test]
+async fn a_master_key_is_turned_over_by_call() {
+    let key = master_key();
+    let versions: Arc<Mutex<Vec<Value>>> =
+        Arc::new(Mutex::new(vec![json!({"IAM_MASTER_KEY": key, "OTHER": "stays"})]));
+    let kept = Arc::clone(&versions);
+    let stand = Stand::reading(move |path, body| {
+        let mut versions = kept.lock().unwrap();
+        if let Some(data) = body.get("data") {
+            if body["options"]["cas"] != versions.len() {
+                let mismatch = "check-and-set parameter did not match the current version";
+                return now(400, &json!({"errors": [mismatch]}));
+            }
+            versions.push(data.clone());
+        }
+        let metadata = json!({"version": versions.len(), "created_time": "2026-11-01T00:00:00Z", "deletion_time": "",
+            "destroyed": false});
+        now(
+            200,
+            &match (path, body.get("data")) {
+                ("/v1/auth/token/lookup-self", _) => json!({"data": {"ttl": 0, "renewable": false}}),
+                (_, Some(_)) => json!({"data": metadata}),
+                (_, None) => json!({"data": {"data": versions.last(), "metadata": metadata}}),
+            },
+        )
+    });
+    let (deployment, host) = start(&secrets(&stand.address, &["vault", "host"]), &[TOKEN]);
+    let signed_in = sign_in(&deployment).await.expect(200);
+    let admin = deployment.client().with(signed_in.text_at("/access_token"));
+    let turn = |step: &str, version: u64| {
+        let (admin, body) = (admin.clone(), json!({"step": step, "version": version}));
+        async move { admin.post(&format!("{ADMIN}/master-key/turn"), &body).await }
+    };
+    let newest = || versions.lock().unwrap().last().cloned().unwrap();
+    let follow = || tokio::time::sleep(Duration::from_millis(1_100));
+    turn("switch", 1).await.expect_problem(409, "nothing_announced");
+    assert_eq!(turn("announce", 1).await.expect(200).json["version"], 2);
+    let announced = newest();
+    assert_eq!((&announced["IAM_MASTER_KEY"], &announced["OTHER"]), (&json!(key), &json!("stays")));
+    follow().await;
+    sign_in(&deployment).await.expect(200);
+
+    // Asked for twice, done once: a second exchange would put the old key back.
+    let (one, two) = tokio::join!(turn("switch", 2), turn("switch", 2));
+    let mut statuses = [one.status, two.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "{} {}", one.text, two.text);
+    turn("switch", 2).await.expect_problem(409, "version_conflict");
+    assert_eq!(newest()["IAM_MASTER_KEY"], announced["IAM_MASTER_KEY_PREVIOUS"]);
+    assert_eq!(newest()["IAM_MASTER_KEY_PREVIOUS"], json!(key));
+    follow().await;
+    sign_in(&deployment).await.expect(200);
+
+    // The signing key opens under the old one alone, until the job has sealed it anew.
+    turn("finish", 3).await.expect_problem(409, "still_needed");
+    deployment.internal().post("/internal/scheduled/keyring-rotation", &json!({})).await.expect(204);
+    assert_eq!(turn("finish", 3).await.expect(200).json["version"], 4);
+    assert_eq!(newest().as_object().unwrap().len(), 2);
+    follow().await;
+    iam_tests::native::restart(&host, &[], &[]);
+    sign_in(&deployment).await.expect(200);
+    assert_eq!(admin.get("/api/v1/keyring").await.expect(200).text_at("/previous_master_key"), "absent");
+    assert!(!host.take_log().join("\n").contains(&key));
+    deployment.check().await;
+}
