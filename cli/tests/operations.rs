@@ -1,5 +1,5 @@
 //! The real binary against the product on the native host: health, switches, configuration, completion.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod stage;
 
@@ -65,6 +65,14 @@ fn a_configuration_is_checked() {
     let unknown = stage.run_with(&["validate-config", "-"], br#"{"sesion": {}}"#);
     assert_eq!(unknown.status.code(), Some(9));
     assert!(text(&unknown.stdout).contains("field    sesion\n"), "{unknown:?}");
+    std::fs::write(stage.home.path().join("iam.toml"), "[session]\ntimeout = \"8h\"\nidle = 1\n").unwrap();
+    let bad = stage.run(&["validate-config", "iam.toml"]);
+    assert_eq!(bad.status.code(), Some(9));
+    assert!(text(&bad.stdout).contains("session.idle"), "{bad:?}");
+    std::fs::write(stage.home.path().join("broken.toml"), "[session").unwrap();
+    let broken = stage.run(&["validate-config", "broken.toml"]);
+    assert_eq!(broken.status.code(), Some(9));
+    assert!(text(&broken.stdout).contains("not TOML"), "{broken:?}");
     let mut with_environment = stage.command(&["validate-config", "iam.json", "--with-environment"]);
     std::fs::write(&file, "{}").unwrap();
     let refused = with_environment.env("IAM_JWT_ALGORITHM", "none").output().unwrap();

@@ -16,10 +16,11 @@ use crate::output::record;
 ///
 /// Exit code 9 where it would be refused, with the field and what is allowed there. Nothing is sent anywhere.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  iam validate-config iam.json\n  \
+#[command(after_help = "Examples:\n  iam validate-config iam.toml\n  \
                         iam validate-config --with-environment - < iam.json")]
 pub(crate) struct ValidateConfig {
-    /// The file with the document (what the deployment gets as IAM_CONFIG); `-` is standard input.
+    /// The file with the document (what the deployment gets as IAM_CONFIG), JSON or, named `.toml`, TOML; `-` is standard
+    /// input.
     file: PathBuf,
     /// With the variables of this environment that replace single fields: IAM_ENVIRONMENT, IAM_JWT_ISSUER,
     /// IAM_JWT_ALGORITHM, IAM_OTLP_ENDPOINT, IAM_LOG_LEVEL.
@@ -35,7 +36,9 @@ impl ValidateConfig {
             let given = |(name, field)| Some((field, std::env::var(name).ok()?));
             fields.extend(FIELD_VARIABLES.into_iter().filter_map(given));
         }
-        let (told, exit) = told(Configuration::parse(&document, fields));
+        let is_toml = self.file.extension().is_some_and(|extension| extension == "toml");
+        let document = if is_toml { json_of_toml(&document) } else { Ok(document) };
+        let (told, exit) = told(document.and_then(|document| Configuration::parse(&document, fields)));
         record(stdout().lock(), global.output, &told, &["valid", "field", "problem"])?;
         Ok(exit)
     }
@@ -48,6 +51,14 @@ impl ValidateConfig {
         stdin().lock().read_to_string(&mut text)?;
         Ok(text)
     }
+}
+
+fn json_of_toml(document: &str) -> Result<String, ConfigurationError> {
+    let value = toml::from_str::<Value>(document);
+    value.map(|value| value.to_string()).map_err(|error| ConfigurationError {
+        field: String::new(),
+        problem: format!("the document is not TOML: {}", error.message()),
+    })
 }
 
 fn told(parsed: Result<Configuration, ConfigurationError>) -> (Value, Exit) {

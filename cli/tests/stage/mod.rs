@@ -9,23 +9,23 @@ use iam_tests::Deployment;
 use iam_tests::deployment::Setup;
 use serde_json::Value;
 
-pub struct Stage {
-    pub deployment: Deployment,
-    pub home: tempfile::TempDir,
+pub(crate) struct Stage {
+    pub(crate) deployment: Deployment,
+    pub(crate) home: tempfile::TempDir,
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&iam_tests::scenarios::configuration())
     }
 
-    pub fn with(configuration: &Value) -> Self {
+    pub(crate) fn with(configuration: &Value) -> Self {
         let (deployment, _host) = iam_tests::native::start(Setup::new(configuration));
         Self { deployment, home: tempfile::tempdir().unwrap() }
     }
 
     /// The binary with these arguments, and nothing of this process's environment. No argument is a secret.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let secrets = self.secrets();
         let is_secret = |argument: &&&str| secrets.iter().any(|secret| argument.contains(secret.as_str()));
         assert_eq!(arguments.iter().find(is_secret), None, "a secret as an argument");
@@ -40,11 +40,11 @@ impl Stage {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.kept_secret(self.command(arguments).output().unwrap())
     }
 
-    pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Output {
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut command = self.command(arguments);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -57,7 +57,7 @@ impl Stage {
         self.kept_secret(output)
     }
 
-    pub fn login(&self) {
+    pub(crate) fn login(&self) {
         let password = format!("{}\n", self.deployment.setup.password);
         let output =
             self.run_with(&["login", "--username", &self.deployment.setup.username], password.as_bytes());
@@ -65,7 +65,7 @@ impl Stage {
         assert!(output.stdout.is_empty());
     }
 
-    pub fn profile(&self) -> PathBuf {
+    pub(crate) fn profile(&self) -> PathBuf {
         self.home.path().join(".config/edge-iam/profiles/default.json")
     }
 
@@ -74,7 +74,8 @@ impl Stage {
         let mut secrets = vec![self.deployment.setup.password.clone()];
         if let Ok(kept) = std::fs::read(self.profile()) {
             let kept: Value = serde_json::from_slice(&kept).unwrap_or_default();
-            let token = |name: &str| kept[name].as_str().filter(|token| token.len() > 20).map(str::to_owned);
+            let token =
+                |name: &str| kept.get(name)?.as_str().filter(|token| token.len() > 20).map(str::to_owned);
             secrets.extend(["access_token", "refresh_token"].into_iter().filter_map(token));
         }
         secrets
@@ -90,31 +91,31 @@ impl Stage {
     }
 }
 
-pub fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-pub fn json(output: &Output) -> Value {
+pub(crate) fn json(output: &Output) -> Value {
     succeeded(output);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-pub fn lines(output: &Output) -> Vec<Value> {
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
     succeeded(output);
     text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-pub fn succeeded(output: &Output) {
+pub(crate) fn succeeded(output: &Output) {
     assert!(output.status.success(), "{output:?}");
 }
 
-pub fn failed(output: &Output, code: i32, message: &str) {
+pub(crate) fn failed(output: &Output, code: i32, message: &str) {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     assert!(text(&output.stderr).contains(message), "{output:?}");
 }
 
 /// On Unix, only its owner may read it.
-pub fn is_private(path: &Path) -> bool {
+pub(crate) fn is_private(path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
