@@ -14,6 +14,25 @@ use crate::secret::SecretFile;
 /// Where keys are.
 pub(crate) const KEYS: &str = "/api/v1/auth/keys";
 
+/// What people see of a key.
+pub(crate) const FIELDS: [&str; 15] = [
+    "key_id",
+    "name",
+    "status",
+    "owner_id",
+    "permissions",
+    "rate_limit",
+    "allowed_addresses",
+    "metadata",
+    "created_at",
+    "expires_at",
+    "last_used",
+    "revoked_at",
+    "revoked_because",
+    "replaced_by",
+    "rotates_at",
+];
+
 /// The path of a key. What is no key's id is refused here and not repeated: it may be the key itself, which belongs into
 /// no address and no log.
 pub(crate) fn path(key_id: &str) -> Result<String> {
@@ -33,6 +52,18 @@ pub(crate) fn permission(text: &str) -> Result<Permission, String> {
         Ok(Permission { resource, action, scope: part().parse()? })
     };
     read().map_err(|error| format!("a permission is `<resource>.<action>.<scope>`: {error}"))
+}
+
+/// Reads a note: `team=payments`.
+pub(crate) fn note(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    parts.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or("a note is NAME=TEXT".to_owned())
+}
+
+/// Notes as the API takes them; `None` where there are none.
+pub(crate) fn notes(notes: &[(String, String)]) -> Option<Value> {
+    let all = || notes.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect();
+    (!notes.is_empty()).then(all)
 }
 
 /// Where a new key goes: to a file for its owner alone, or to standard output.
@@ -92,5 +123,11 @@ mod tests {
         assert!(path("../users").is_err());
         let path = path("key_01m83r09avf99a312cwc6rrkrt").unwrap();
         assert_eq!(path, "/api/v1/auth/keys/key_01m83r09avf99a312cwc6rrkrt");
+    }
+
+    #[test]
+    fn a_note_has_a_name() {
+        assert!(note("x").is_err() && note("=x").is_err());
+        assert_eq!(note("x=").unwrap(), ("x".to_owned(), String::new()));
     }
 }

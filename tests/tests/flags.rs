@@ -1,7 +1,5 @@
 //! Switches of deployments of their own, which others need not bear: natively.
 
-#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
-
 use iam_tests::Deployment;
 use iam_tests::native::{restart, start};
 use iam_tests::scenarios::flags;

@@ -11,6 +11,7 @@ pub(crate) mod logout;
 pub(crate) mod revoke_key;
 pub(crate) mod rotate_key;
 pub(crate) mod show_key;
+pub(crate) mod update_key;
 pub(crate) mod users;
 pub(crate) mod validate_config;
 pub(crate) mod verify_key;

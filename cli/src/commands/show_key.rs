@@ -12,23 +12,6 @@ use crate::exit::Exit;
 use crate::key;
 use crate::output::record;
 
-const FIELDS: [&str; 14] = [
-    "key_id",
-    "name",
-    "status",
-    "owner_id",
-    "permissions",
-    "rate_limit",
-    "allowed_addresses",
-    "metadata",
-    "created_at",
-    "expires_at",
-    "last_used",
-    "revoked_at",
-    "revoked_because",
-    "replaced_by",
-];
-
 /// Show an API key, without its secret.
 ///
 /// Needs the permission `api_keys.read.own`, and for those of others `api_keys.read.organization`.
@@ -43,7 +26,7 @@ impl ShowKey {
     pub(crate) fn run(&self, global: &Global) -> Result<Exit> {
         let path = key::path(&self.key_id)?;
         let found: Value = Client::signed_in(global)?.call(&Call::get(&path))?.json()?;
-        record(stdout().lock(), global.output, &found, &FIELDS)?;
+        record(stdout().lock(), global.output, &found, &key::FIELDS)?;
         Ok(Exit::Done)
     }
 }
