@@ -1,11 +1,18 @@
 //! Switches of deployments of their own, which others need not bear: natively.
 
+use std::process::Command;
+use std::time::Duration;
+
 use iam_tests::Deployment;
+use iam_tests::deployment::Setup;
 use iam_tests::native::{restart, start};
 use iam_tests::scenarios::flags;
 use serde_json::{Value, json};
 
 const FLAGS: &str = "/api/v1/flags";
+
+/// Says to a test, run as a program of its own, that it is one.
+const IS_CHILD: &str = "IAM_TEST_IS_CHILD";
 
 #[tokio::test]
 async fn maintenance_turns_away() {
@@ -88,4 +95,34 @@ async fn changes_at_once_all_hold() {
     }
     assert_eq!(deployment.recorded("flags.change", "success", "org_000000001"), 3);
     deployment.check().await;
+}
+
+/// Where errors alone are logged, everything is once that is switched on, and no longer once it is taken back. A deployment
+/// logs to its process's standard error, so it is run as a program of its own.
+#[tokio::test]
+async fn everything_is_logged_while_wanted() {
+    if std::env::var_os(IS_CHILD).is_some() {
+        let mut configuration = iam_tests::scenarios::configuration();
+        configuration["operational"] = json!({"flags_max_age": "1s"});
+        let (deployment, _host) = start(Setup::new(&configuration));
+        let admin = deployment.administrator().await;
+        for (moment, verbose) in [("before", json!(null)), ("during", json!(true)), ("after", json!(null))] {
+            admin.patch(FLAGS, &json!({"verbose_logging": verbose})).await.expect(200);
+            // The first request after the bound hears of it.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            admin.get("/api/v1/auth/me").await.expect(200);
+            let request = admin.request(reqwest::Method::GET, "/api/v1/auth/me");
+            admin.send(request.header("x-request-id", format!("moment-{moment}"))).await.expect(200);
+        }
+        return;
+    }
+    let test = Command::new(std::env::current_exe().unwrap())
+        .args(["everything_is_logged_while_wanted", "--exact", "--nocapture"])
+        .env(IS_CHILD, "1")
+        .output()
+        .unwrap();
+    let logged = String::from_utf8(test.stderr).unwrap();
+    assert!(test.status.success(), "{logged}");
+    assert!(logged.contains("moment-during"), "{logged}");
+    assert!(!logged.contains("moment-before") && !logged.contains("moment-after"), "{logged}");
 }
