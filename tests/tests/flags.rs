@@ -72,6 +72,28 @@ async fn new_instances_hear_with_their_first_question() {
     assert!(operator.get(FLAGS).await.expect(200).headers.contains_key("ratelimit"));
 }
 
+/// What a new instance serves before it heard of an organization's limit counts towards that all the same.
+#[tokio::test]
+async fn new_instances_count_from_the_first_request() {
+    let (deployment, host) = start(flags::setup());
+    let operator = deployment.client().with(&key(&deployment).await);
+    operator.patch(FLAGS, &json!({"rate_limit_per_minute": 5})).await.expect(200);
+    let taken = "SELECT COALESCE(SUM(taken), 0) AS count FROM rate_windows WHERE subject = 'organization'";
+    for number in 1..=5 {
+        restart(&host, &[], &[]);
+        operator.get(FLAGS).await.expect(200);
+        assert_eq!(deployment.count(taken), number);
+    }
+    operator.get(FLAGS).await.expect_problem(429, "rate_limited");
+    // One that was configured and is now another is not what refuses.
+    let mut configuration: Value = serde_json::from_str(&deployment.setup.configuration).unwrap();
+    configuration["operational"]["rate_limit_per_minute"] = json!(1);
+    restart(&host, &[], &[("IAM_CONFIG", &configuration.to_string())]);
+    operator.get(FLAGS).await.expect(200);
+    operator.get(FLAGS).await.expect_problem(429, "rate_limited");
+    deployment.check().await;
+}
+
 /// Of changes at once none is lost, and each is recorded once with what it changed.
 #[tokio::test]
 async fn changes_at_once_all_hold() {
