@@ -5,14 +5,15 @@ use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use ureq::http::{HeaderMap, Request, StatusCode};
+use ureq::http::{Request, StatusCode};
 use ureq::{Agent, Body};
 
 use crate::Global;
+use crate::answer::Answer;
+use crate::exit::{Exit, Failure};
 use crate::profile::{self, Profile};
 
 /// How long one request may take.
@@ -20,6 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a request is tried that may be repeated.
 const TRIES: u32 = 5;
+
+/// Who wants to be asked again later than this, in seconds, is not waited for.
+const LONGEST_WAIT: u64 = 10;
 
 /// The largest answer, in bytes: a page of an export.
 const MAX_ANSWER_BYTES: u64 = 256 << 20;
@@ -42,27 +46,24 @@ enum Credential {
     Profile(Box<Profile>, PathBuf),
 }
 
-/// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
+/// One request.
+pub(crate) struct Call<'a> {
+    method: &'static str,
+    path: &'a str,
+    body: Option<(&'static str, Vec<u8>)>,
+    idempotency_key: Option<String>,
+    repeat: Repeat,
 }
 
-/// An error of the API (RFC 9457), as far as people want to hear of it.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Problem {
-    code: String,
-    detail: String,
-    request_id: String,
-    errors: Vec<FieldProblem>,
-}
-
-#[derive(Deserialize)]
-struct FieldProblem {
-    pointer: String,
-    detail: String,
+/// When a request may be sent again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    /// Never: it might be done twice.
+    Never,
+    /// Where no answer came, or one that may be another next time.
+    OnTrouble,
+    /// Where it conflicted with something, too.
+    OnConflict,
 }
 
 /// What a sign-in and a refresh answer.
@@ -72,34 +73,59 @@ pub(crate) struct Tokens {
     pub(crate) refresh_token: String,
 }
 
-impl Answer {
-    /// The body, decoded.
-    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body).context("not the answer of this API: is this the right address?")
+impl<'a> Call<'a> {
+    fn new(method: &'static str, path: &'a str, repeat: Repeat) -> Self {
+        Self { method, path, body: None, idempotency_key: None, repeat }
     }
 
-    /// The answer, if it is a success.
-    fn success(self) -> Result<Self> {
-        if self.status.is_success() {
-            return Ok(self);
-        }
-        let problem: Problem = self.json().unwrap_or_default();
-        let mut message = format!("{} {}: {}", self.status.as_u16(), problem.code, problem.detail);
-        for error in problem.errors {
-            message.push_str(&format!("; {}: {}", error.pointer, error.detail));
-        }
-        if !problem.request_id.is_empty() {
-            message.push_str(&format!(" (request {})", problem.request_id));
-        }
-        Err(anyhow!(message))
+    /// GET: tried again where that may help.
+    pub(crate) fn get(path: &'a str) -> Self {
+        Self::new("GET", path, Repeat::OnTrouble)
+    }
+
+    /// DELETE: the same.
+    pub(crate) fn delete(path: &'a str) -> Self {
+        Self::new("DELETE", path, Repeat::OnTrouble)
+    }
+
+    /// A merge patch: applied twice it is what it is applied once.
+    pub(crate) fn patch(path: &'a str, body: &Value) -> Self {
+        Self::new("PATCH", path, Repeat::OnTrouble).with_json(body)
+    }
+
+    /// POST of JSON, sent once.
+    pub(crate) fn post(path: &'a str, body: &Value) -> Self {
+        Self::new("POST", path, Repeat::Never).with_json(body)
+    }
+
+    /// POST of anything that may be repeated without harm, conflicts included.
+    pub(crate) fn post_repeatable(path: &'a str, media_type: &'static str, body: Vec<u8>) -> Self {
+        Self { body: Some((media_type, body)), ..Self::new("POST", path, Repeat::OnConflict) }
+    }
+
+    /// The same, done once however often it is sent.
+    pub(crate) fn once(self, idempotency_key: String) -> Self {
+        Self { idempotency_key: Some(idempotency_key), repeat: Repeat::OnTrouble, ..self }
+    }
+
+    /// The same, sent once.
+    pub(crate) fn without_repeating(self) -> Self {
+        Self { repeat: Repeat::Never, ..self }
+    }
+
+    fn with_json(self, body: &Value) -> Self {
+        Self { body: Some(("application/json", body.to_string().into_bytes())), ..self }
     }
 }
 
 impl Client {
     /// A client without a credential.
     pub(crate) fn anonymous(global: &Global) -> Result<Self> {
-        let url = global.url.clone().context("say where the deployment is: --url or IAM_URL")?;
-        Self::new(url, Credential::None, global)
+        let url = match &global.url {
+            Some(url) => Some(url.clone()),
+            None => Profile::load(&profile::path(&global.profile)?)?.map(|profile| profile.url),
+        };
+        Self::new(url.ok_or_else(no_address)?, Credential::None, global)
     }
 
     /// A client with the token of the environment or the sign-in of the profile.
@@ -110,21 +136,27 @@ impl Client {
         match (token, profile) {
             (Some(token), profile) => {
                 let url = global.url.clone().or_else(|| profile.map(|profile| profile.url));
-                let url = url.context("say where the deployment is: --url or IAM_URL")?;
-                Self::new(url, Credential::Fixed(token), global)
+                Self::new(url.ok_or_else(no_address)?, Credential::Fixed(token), global)
             }
             (None, Some(profile)) => {
                 if global.url.as_deref().is_some_and(|url| trimmed(url) != profile.url) {
-                    bail!(
-                        "the profile `{}` is signed in at {}, not at the given address",
-                        global.profile,
-                        profile.url
-                    );
+                    let (name, url) = (&global.profile, &profile.url);
+                    let message =
+                        format!("the profile `{name}` is signed in at {url}, not at the given address");
+                    return Err(Failure::error(Exit::Usage, message));
                 }
-                Self::new(profile.url.clone(), Credential::Profile(Box::new(profile), path), global)
+                Self::of_profile(profile, path, global)
             }
-            (None, None) => bail!("nobody is signed in: run `iam login`, or set {TOKEN_VARIABLE}"),
+            (None, None) => {
+                let message = format!("nobody is signed in: run `iam login`, or set {TOKEN_VARIABLE}");
+                Err(Failure::error(Exit::Denied, message))
+            }
         }
+    }
+
+    /// A client with the sign-in of a profile, whatever the environment has.
+    pub(crate) fn of_profile(profile: Profile, path: PathBuf, global: &Global) -> Result<Self> {
+        Self::new(profile.url.clone(), Credential::Profile(Box::new(profile), path), global)
     }
 
     fn new(url: String, credential: Credential, global: &Global) -> Result<Self> {
@@ -145,62 +177,56 @@ impl Client {
         &self.url
     }
 
-    /// GET, tried again where that may help.
-    pub(crate) fn get(&self, path_and_query: &str) -> Result<Answer> {
-        self.repeatable("GET", path_and_query, None)
+    /// Sends it; the answer, if it is a success.
+    pub(crate) fn call(&self, call: &Call<'_>) -> Result<Answer> {
+        self.answer(call)?.success()
     }
 
-    /// A POST that may be repeated without harm.
-    pub(crate) fn post_repeatable(&self, path: &str, media_type: &str, body: &[u8]) -> Result<Answer> {
-        self.repeatable("POST", path, Some((media_type, body)))
-    }
-
-    /// A POST of JSON, sent once.
-    pub(crate) fn post_json(&self, path: &str, body: &Value) -> Result<Answer> {
-        let body = body.to_string();
-        self.send("POST", path, Some(("application/json", body.as_bytes())), self.token().as_deref())?
-            .success()
-    }
-
-    fn repeatable(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Result<Answer> {
+    /// Sends it, again where that may help, and with a new access token where the old one is over; the answer whatever it
+    /// is.
+    pub(crate) fn answer(&self, call: &Call<'_>) -> Result<Answer> {
         let mut tries = 1;
         let mut is_refreshed = false;
         loop {
-            let result = self.send(method, path, body, self.token().as_deref());
-            let wait = Duration::from_millis(200 << tries);
-            match result {
+            let result = self.send(call, self.token().as_deref());
+            let wait = match result {
+                // Who is not let in has done nothing: this may be repeated always.
                 Ok(answer) if answer.status == StatusCode::UNAUTHORIZED && !is_refreshed => {
                     is_refreshed = true;
                     if !self.refresh()? {
-                        return answer.success();
+                        return Ok(answer);
                     }
+                    continue;
                 }
-                Ok(answer) if tries < TRIES && is_worth_another_try(&answer) => std::thread::sleep(wait),
-                Err(_) if tries < TRIES => std::thread::sleep(wait),
-                result => return result?.success(),
-            }
+                Ok(answer) if tries < TRIES && is_worth_another_try(call.repeat, &answer) => {
+                    answer.retry_after().map(Duration::from_secs)
+                }
+                Err(_) if tries < TRIES && call.repeat != Repeat::Never => None,
+                result => return result,
+            };
+            std::thread::sleep(wait.unwrap_or(Duration::from_millis(200 << tries)));
             tries += 1;
         }
     }
 
-    fn send(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<(&str, &[u8])>,
-        token: Option<&str>,
-    ) -> Result<Answer> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+    fn send(&self, call: &Call<'_>, token: Option<&str>) -> Result<Answer> {
+        let mut request = Request::builder().method(call.method).uri(format!("{}{}", self.url, call.path));
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let response = match body {
+        if let Some(key) = &call.idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        let response = match &call.body {
             Some((media_type, body)) => {
-                self.agent.run(request.header("content-type", media_type).body(body)?)
+                self.agent.run(request.header("content-type", *media_type).body(body.as_slice())?)
             }
             None => self.agent.run(request.body(())?),
         };
-        read(response.with_context(|| format!("{} does not answer", self.url))?)
+        let answer = response.map_err(|error| error.to_string()).and_then(read);
+        answer.map_err(|error| {
+            Failure::error(Exit::Unreachable, format!("{} does not answer: {error}", self.url))
+        })
     }
 
     fn token(&self) -> Option<String> {
@@ -221,9 +247,8 @@ impl Client {
         let mut profile = match Profile::load(&path)? {
             Some(stored) if stored.access_token != before.access_token => stored,
             _ => {
-                let body = json!({"refresh_token": before.refresh_token}).to_string();
-                let body = Some(("application/json", body.as_bytes()));
-                let answer = self.send("POST", "/api/v1/auth/refresh", body, None)?.success();
+                let body = json!({"refresh_token": before.refresh_token});
+                let answer = self.send(&Call::post("/api/v1/auth/refresh", &body), None)?.success();
                 let tokens: Tokens = answer.context("the sign-in is over: run `iam login` again")?.json()?;
                 let Tokens { access_token, refresh_token } = tokens;
                 let profile = Profile { access_token, refresh_token, ..*before };
@@ -237,20 +262,28 @@ impl Client {
     }
 }
 
-fn read(response: ureq::http::Response<Body>) -> Result<Answer> {
+fn no_address() -> anyhow::Error {
+    Failure::error(Exit::Usage, "say where the deployment is: --url or IAM_URL")
+}
+
+fn read(response: ureq::http::Response<Body>) -> Result<Answer, String> {
     let (parts, body) = response.into_parts();
     let mut bytes = Vec::new();
-    body.into_with_config()
-        .limit(MAX_ANSWER_BYTES)
-        .reader()
-        .read_to_end(&mut bytes)
-        .context("the answer broke off")?;
+    let mut reader = body.into_with_config().limit(MAX_ANSWER_BYTES).reader();
+    reader.read_to_end(&mut bytes).map_err(|error| format!("the answer broke off: {error}"))?;
     Ok(Answer { status: parts.status, headers: parts.headers, body: bytes })
 }
 
-fn is_worth_another_try(answer: &Answer) -> bool {
-    let status = answer.status;
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::CONFLICT
+fn is_worth_another_try(repeat: Repeat, answer: &Answer) -> bool {
+    let is_soon = answer.retry_after().is_none_or(|seconds| seconds <= LONGEST_WAIT);
+    let is_trouble = answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS;
+    let is_conflict = answer.status == StatusCode::CONFLICT;
+    is_soon
+        && match repeat {
+            Repeat::Never => false,
+            Repeat::OnTrouble => is_trouble,
+            Repeat::OnConflict => is_trouble || is_conflict,
+        }
 }
 
 fn trimmed(url: &str) -> &str {
@@ -259,20 +292,31 @@ fn trimmed(url: &str) -> &str {
 
 /// Credentials go over TLS, or to this machine.
 fn check_url(url: &str, insecure_http: bool) -> Result<()> {
-    let uri: ureq::http::Uri = url.parse().with_context(|| format!("`{url}` is not an address"))?;
+    let refused = |message: String| Err(Failure::error(Exit::Usage, message));
+    // It would be kept in the profile, and shown.
+    if url.contains('@') {
+        return refused("no credential belongs into the address".to_owned());
+    }
+    let Ok(uri) = url.parse::<ureq::http::Uri>() else {
+        return refused(format!("`{url}` is not an address"));
+    };
     let host = uri.host().unwrap_or_default();
     let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1");
     match uri.scheme_str() {
         Some("https") => Ok(()),
         Some("http") if is_here || insecure_http => Ok(()),
-        Some("http") => bail!("{url} is plain HTTP: credentials go over https (or give --insecure-http)"),
-        _ => bail!("`{url}` is not an http or https address"),
+        Some("http") => {
+            refused(format!("{url} is plain HTTP: credentials go over https (or give --insecure-http)"))
+        }
+        _ => refused(format!("`{url}` is not an http or https address")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::check_url;
+    use ureq::http::HeaderMap;
+
+    use super::*;
 
     #[test]
     fn credentials_stay_off_plain_http() {
@@ -281,11 +325,34 @@ mod tests {
         {
             check_url(url, false).unwrap();
         }
-        for url in
-            ["http://iam.example.com", "http://localhost.example.com", "ftp://localhost", "iam.example.com"]
-        {
-            assert!(check_url(url, false).is_err(), "{url}");
+        for url in [
+            "http://iam.example.com",
+            "http://localhost.example.com",
+            "ftp://localhost",
+            "iam.example.com",
+            "https://ada:secret@iam.example.com",
+        ] {
+            let error = check_url(url, false).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::Usage, "{url}");
+            assert!(!error.to_string().contains("secret"));
         }
         check_url("http://iam.internal", true).unwrap();
+    }
+
+    #[test]
+    fn what_might_be_done_twice_is_sent_once() {
+        let answer = |status: u16, retry_after: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(text) = retry_after {
+                headers.insert("retry-after", text.parse().unwrap());
+            }
+            Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Vec::new() }
+        };
+        assert!(!is_worth_another_try(Repeat::Never, &answer(503, None)));
+        assert!(is_worth_another_try(Repeat::OnTrouble, &answer(503, Some("1"))));
+        assert!(!is_worth_another_try(Repeat::OnTrouble, &answer(503, Some("300"))));
+        assert!(!is_worth_another_try(Repeat::OnTrouble, &answer(409, None)));
+        assert!(is_worth_another_try(Repeat::OnConflict, &answer(409, None)));
+        assert!(!is_worth_another_try(Repeat::OnConflict, &answer(422, None)));
     }
 }

@@ -52,6 +52,25 @@ impl<W: Write> Table<W> {
     }
 }
 
+/// Writes one object: a field a line, or as JSON.
+pub(crate) fn record(
+    mut writer: impl Write,
+    format: Format,
+    object: &Value,
+    fields: &[&str],
+) -> io::Result<()> {
+    if format == Format::Json {
+        writeln!(writer, "{object}")?;
+        return writer.flush();
+    }
+    let width = fields.iter().map(|name| name.len()).max().unwrap_or_default();
+    for name in fields {
+        let Some(value) = object.get(name).filter(|value| !value.is_null()) else { continue };
+        writeln!(writer, "{name:<width$}  {}", cell(Some(value)))?;
+    }
+    writer.flush()
+}
+
 fn write_row(
     writer: &mut impl Write,
     cells: impl Iterator<Item = String>,
@@ -72,6 +91,11 @@ fn cell(value: Option<&Value>) -> String {
         Some(Value::Array(values)) => {
             let values: Vec<_> = values.iter().map(|value| cell(Some(value))).collect();
             values.join(",")
+        }
+        Some(Value::Object(members)) => {
+            let members: Vec<_> =
+                members.iter().map(|(name, value)| format!("{name}={}", cell(Some(value)))).collect();
+            members.join(",")
         }
         Some(other) => other.to_string(),
     };
@@ -101,5 +125,16 @@ mod tests {
             written(Format::Json).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines[0]["more"], 1);
         assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn a_record_is_a_field_a_line() {
+        let object = json!({"name": "a\nb", "notes": {"x": "1", "y": "2"}, "gone": null, "more": 1});
+        let mut bytes = Vec::new();
+        record(&mut bytes, Format::Table, &object, &["name", "notes", "gone", "absent"]).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), "name    ab\nnotes   x=1,y=2\n");
+        let mut bytes = Vec::new();
+        record(&mut bytes, Format::Json, &object, &["name"]).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), object);
     }
 }

@@ -1,73 +1,14 @@
-//! The real binary against the product on the native host.
+//! The real binary against the product on the native host: signing in, and users.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod stage;
 
-use iam_tests::Deployment;
-use iam_tests::deployment::Setup;
+use std::fmt::Write as _;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
-struct Stage {
-    deployment: Deployment,
-    home: tempfile::TempDir,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let (deployment, _host) =
-            iam_tests::native::start(Setup::new(&iam_tests::scenarios::configuration()));
-        Self { deployment, home: tempfile::tempdir().unwrap() }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_iam"));
-        command
-            .args(arguments)
-            .env_clear()
-            .env("HOME", self.home.path())
-            .env("IAM_URL", &self.deployment.base_url)
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    fn run_with(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut command = self.command(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let input = input.to_vec();
-        let writer = std::thread::spawn(move || stdin.write_all(&input));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap().unwrap();
-        output
-    }
-
-    fn login(&self) {
-        let password = format!("{}\n", self.deployment.setup.password);
-        let output =
-            self.run_with(&["login", "--username", &self.deployment.setup.username], password.as_bytes());
-        succeeded(&output);
-    }
-
-    fn profile(&self) -> std::path::PathBuf {
-        self.home.path().join(".config/edge-iam/profiles/default.json")
-    }
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-fn succeeded(output: &Output) {
-    assert!(output.status.success(), "{output:?}");
-}
+use stage::{Stage, failed, succeeded, text};
 
 fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
@@ -78,12 +19,10 @@ fn lines(path: &Path) -> Vec<Value> {
 fn signs_in_and_keeps_it_for_its_owner() {
     let stage = Stage::new();
     let refused = stage.run_with(&["login", "--username", &stage.deployment.setup.username], b"wrong\n");
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("401 invalid_credentials"), "{refused:?}");
+    failed(&refused, 3, "401 invalid_credentials");
     assert!(!stage.profile().exists());
     let nobody = stage.run(&["users", "list"]);
-    assert_eq!(nobody.status.code(), Some(1));
-    assert!(text(&nobody.stderr).contains("iam login"));
+    failed(&nobody, 3, "iam login");
 
     stage.login();
     let kept = std::fs::read_to_string(stage.profile()).unwrap();
@@ -133,14 +72,14 @@ fn imports_and_exports() {
     std::fs::write(&input, &users).unwrap();
     let (input, report_path) = (input.to_str().unwrap(), report.to_str().unwrap());
     let imported = stage.run(&["users", "import", input, "--report", report_path]);
-    assert_eq!(imported.status.code(), Some(2), "{imported:?}");
+    assert_eq!(imported.status.code(), Some(10), "{imported:?}");
     assert!(text(&imported.stderr).ends_with("1199 created, 0 unchanged, 3 rejected\n"), "{imported:?}");
     let mut rejected: Vec<_> = lines(&report).iter().map(|line| line["line"].as_u64().unwrap()).collect();
     rejected.sort_unstable();
     assert_eq!(rejected, [3, 700, 1202]);
 
     let again = stage.run_with(&["users", "import", "-", "--quiet"], users.as_bytes());
-    assert_eq!(again.status.code(), Some(2));
+    assert_eq!(again.status.code(), Some(10));
     assert_eq!(text(&again.stderr), "0 created, 1199 unchanged, 3 rejected\n");
     assert!(text(&again.stdout).contains("line 1202 (bad): /roles/0 there is no such role\n"), "{again:?}");
 
@@ -159,23 +98,87 @@ fn imports_and_exports() {
     assert_eq!(text(&some.stdout).lines().count(), 150);
 }
 
+/// A sign-in that ended is told apart from one that is refreshed; signing out ends the session and forgets it.
 #[test]
-fn mistakes_are_failures() {
+fn signs_out() {
     let stage = Stage::new();
+    stage.login();
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(stage.profile()).unwrap()).unwrap();
+    succeeded(&stage.run(&["logout"]));
+    assert!(!stage.profile().exists());
+    let mut by_token = stage.command(&["users", "list"]);
+    let ended = by_token.env("IAM_TOKEN", kept["access_token"].as_str().unwrap()).output().unwrap();
+    failed(&ended, 3, "401");
+    std::fs::write(stage.profile(), kept.to_string()).unwrap();
+    failed(&stage.run(&["users", "list"]), 3, "iam login");
+    succeeded(&stage.run(&["logout"]));
+    assert!(!stage.profile().exists());
+    succeeded(&stage.run(&["logout"]));
+}
+
+#[test]
+fn each_kind_of_end_has_its_exit_code() {
+    let stage = Stage::new();
+    let with_token = |arguments: &[&str]| stage.command(arguments).env("IAM_TOKEN", "x").output().unwrap();
     for arguments in [
         &["nonsense"][..],
         &["users", "list", "--status", "gone"],
-        &["users", "import", "/nonexistent"],
         &["users", "list", "--profile", "../escape"],
+        &["users", "list", "--url", "https://ada:s3cret@iam.example.com"],
         &["login", "--username", "a", "--url", "http://iam.example.com"],
+        &["login", "--username", "a", "--password", "p"],
+        &["show-key", "key"],
+        &["generate-key", "--name", "a"],
+        &["generate-key", "--name", "a", "--permission", "users"],
+        &["rotate-key", "key_01m83r09avf99a312cwc6rrkrt", "--overlap-hours", "1", "--grace-period-days", "1"],
+        &["update-key", "key_01m83r09avf99a312cwc6rrkrt"],
+        &["flags", "set", "maintenance_mode=perhaps"],
+        &["flags", "reset", "nothing"],
+        &["completions", "powerbook"],
     ] {
-        let output = stage.command(arguments).env("IAM_TOKEN", "x").output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
-        assert!(!output.stderr.is_empty());
+        let output = with_token(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty());
+        assert!(!text(&output.stderr).contains("s3cret"));
     }
-    for arguments in [&["--help"][..], &["login", "--help"], &["users", "import", "--help"], &["--version"]] {
+    failed(&with_token(&["users", "import", "/nonexistent"]), 1, "can't read");
+    failed(&with_token(&["users", "list"]), 3, "401");
+    // A port that nobody listens on.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nowhere = format!("http://127.0.0.1:{port}");
+    failed(&stage.run(&["health", "--url", &nowhere]), 6, "does not answer");
+    let mut without_address = stage.command(&["health"]);
+    failed(&without_address.env_remove("IAM_URL").output().unwrap(), 2, "IAM_URL");
+}
+
+#[test]
+fn help_is_help() {
+    let stage = Stage::new();
+    let commands = [
+        &["--help"][..],
+        &["--version"],
+        &["login", "--help"],
+        &["logout", "--help"],
+        &["generate-key", "--help"],
+        &["list-keys", "--help"],
+        &["show-key", "--help"],
+        &["key-usage", "--help"],
+        &["rotate-key", "--help"],
+        &["revoke-key", "--help"],
+        &["update-key", "--help"],
+        &["verify-key", "--help"],
+        &["health", "--help"],
+        &["validate-config", "--help"],
+        &["flags", "--help"],
+        &["flags", "set", "--help"],
+        &["completions", "--help"],
+        &["users", "import", "--help"],
+    ];
+    for arguments in commands {
         let output = stage.run(arguments);
         succeeded(&output);
         assert!(!output.stdout.is_empty());
     }
+    let help = stage.run(&["--help"]);
+    assert!(text(&help.stdout).contains("9  a check failed"));
 }

@@ -45,6 +45,7 @@ macro_rules! scenarios {
                 a_key_is_a_credential, carry_ranges_and_notes, are_found_by_filters;
             limits => a_key_keeps_to_its_limit, a_revocation_is_seen_by_the_next, a_key_is_bound_to_addresses;
             key_rotation => schedules_are_set, targets_are_checked, are_not_for_everybody;
+            flags => are_set_and_taken_back, bad_values_are_refused, are_for_the_deployments_administrators;
             health => tells, details_need_a_permission;
             hostile => bad_bodies_are_problems, bad_requests_are_problems, secrets_stay_out_of_answers;
             passwords => are_changed, are_refused_with_every_rule, are_not_used_again, are_reset_by_an_administrator,

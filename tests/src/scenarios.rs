@@ -4,6 +4,7 @@ pub mod algorithms;
 pub mod api_keys;
 pub mod break_glass;
 pub mod directory;
+pub mod flags;
 pub mod health;
 pub mod hostile;
 pub mod key_rotation;
@@ -77,6 +78,7 @@ pub async fn run_all(deployment: &crate::Deployment) {
     break_glass::opens_once(deployment).await;
     break_glass::is_listed_and_revoked(deployment).await;
     break_glass::refuses_what_is_no_credential(deployment).await;
+    flags::are_set_and_taken_back(deployment).await;
     health::details_need_a_permission(deployment).await;
     scim::a_user_is_provisioned(deployment).await;
     scim::a_deactivated_user_is_out(deployment).await;

@@ -26,3 +26,10 @@ async fn telemetry_reaches_a_real_collector() {
 async fn the_host_layer_conforms() {
     iam_tests::conformance::spin().await;
 }
+
+#[tokio::test]
+async fn switches_work_without_a_deploy() {
+    let (deployment, _running) = iam_tests::hosts::spin(iam_tests::scenarios::flags::setup());
+    iam_tests::scenarios::flags::maintenance_turns_away(&deployment).await;
+    iam_tests::scenarios::flags::limits_are_switched(&deployment).await;
+}

@@ -48,3 +48,10 @@ async fn cron_runs_the_job() {
     let stage = stage();
     iam_tests::scenarios::api_keys::expire_by_cron(&stage.deployment).await;
 }
+
+#[tokio::test]
+async fn switches_work_without_a_deploy() {
+    let (deployment, _running) = iam_tests::hosts::workerd(iam_tests::scenarios::flags::setup());
+    iam_tests::scenarios::flags::maintenance_turns_away(&deployment).await;
+    iam_tests::scenarios::flags::limits_are_switched(&deployment).await;
+}

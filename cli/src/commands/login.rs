@@ -1,18 +1,16 @@
 //! `iam login`
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
+use std::io::{Write as _, stderr};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::Outcome;
 use crate::Global;
-use crate::client::{Client, Tokens};
+use crate::client::{Call, Client, Tokens};
+use crate::exit::Exit;
 use crate::profile::{self, Profile};
-
-/// The environment variable that may hold the password.
-const PASSWORD_VARIABLE: &str = "IAM_PASSWORD";
+use crate::secret;
 
 /// Sign in, and keep the sign-in for the other commands.
 ///
@@ -33,21 +31,21 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(crate) fn run(&self, global: &Global) -> Result<Outcome> {
+    pub(crate) fn run(&self, global: &Global) -> Result<Exit> {
         let path = profile::path(&global.profile)?;
         let client = Client::anonymous(global)?;
         let body = Request {
             username: &self.username,
-            password: &password()?,
+            password: &secret::ask("Password", "IAM_PASSWORD")?,
             organization: self.organization.as_deref(),
         };
-        let answer = client.post_json("/api/v1/auth/login", &serde_json::to_value(body)?);
+        let answer = client.call(&Call::post("/api/v1/auth/login", &serde_json::to_value(body)?));
         let Tokens { access_token, refresh_token } = answer.context("not signed in")?.json()?;
         let url = client.url().to_owned();
         let profile = Profile { url, username: self.username.clone(), access_token, refresh_token };
         profile.store(&path)?;
         writeln!(stderr(), "signed in as {} at {}", profile.username, profile.url)?;
-        Ok(Outcome::Done)
+        Ok(Exit::Done)
     }
 }
 
@@ -57,20 +55,4 @@ struct Request<'a> {
     password: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<&'a str>,
-}
-
-fn password() -> Result<String> {
-    if let Ok(password) = std::env::var(PASSWORD_VARIABLE)
-        && !password.is_empty()
-    {
-        return Ok(password);
-    }
-    if stdin().is_terminal() {
-        return rpassword::prompt_password("Password: ").context("no password");
-    }
-    let mut line = String::new();
-    stdin().lock().read_line(&mut line).context("no password on standard input")?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    ensure!(!password.is_empty(), "no password: set {PASSWORD_VARIABLE}, or write it to standard input");
-    Ok(password.to_owned())
 }

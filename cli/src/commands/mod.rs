@@ -1,13 +1,17 @@
 //! One file per command.
 
+pub(crate) mod completions;
+pub(crate) mod flags;
+pub(crate) mod generate_key;
+pub(crate) mod health;
+pub(crate) mod key_usage;
+pub(crate) mod list_keys;
 pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod revoke_key;
+pub(crate) mod rotate_key;
+pub(crate) mod show_key;
+pub(crate) mod update_key;
 pub(crate) mod users;
-
-/// How a command ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Everything was done.
-    Done,
-    /// Some of it was refused; the report says which.
-    PartlyRefused,
-}
+pub(crate) mod validate_config;
+pub(crate) mod verify_key;

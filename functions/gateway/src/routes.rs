@@ -49,6 +49,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "GET", path: "/api/v1/break-glass", function: "break-glass" },
     Route { method: "POST", path: "/api/v1/break-glass", function: "break-glass" },
     Route { method: "DELETE", path: "/api/v1/break-glass/{credential_id}", function: "break-glass" },
+    Route { method: "GET", path: "/api/v1/flags", function: "flags" },
+    Route { method: "PATCH", path: "/api/v1/flags", function: "flags" },
     Route { method: "GET", path: "/api/v1/groups", function: "groups" },
     Route { method: "POST", path: "/api/v1/groups", function: "groups" },
     Route { method: "DELETE", path: "/api/v1/groups/{group_id}", function: "groups" },

@@ -6,7 +6,7 @@ use iam_core::organization::{
     MAX_NAME_CHARACTERS, MAX_PAGE, NewOrganization, ORGANIZATION_CREATED, ORGANIZATION_EXISTS, Organization,
     OrganizationEntropy,
 };
-use iam_core::permission::{Permission, Scope};
+use iam_core::permission::Scope;
 use iam_core::time::Timestamp;
 use iam_core::user::MAX_USERNAME_BYTES;
 use iam_service::{
@@ -61,16 +61,6 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// `all` means all of one's own organization everywhere but in the deployment's own.
-fn check_operator(context: &Context, caller: &Caller, action: &'static str) -> Result<(), ApiError> {
-    if caller.organization == context.configuration().organization {
-        return Ok(());
-    }
-    let permission = Permission::new("organizations", action, Scope::All);
-    let cause = format!("user {} is not of the deployment's own organization", caller.user_id);
-    Err(ApiError::forbidden(&permission).cause(cause))
-}
-
 fn not_found() -> ApiError {
     ApiError::not_found("there is no such organization")
 }
@@ -89,7 +79,7 @@ async fn read(
     caller: Caller,
     Id(organization): Id<OrganizationId>,
 ) -> Result<Json<Organization>, ApiError> {
-    check_operator(&context, &caller, "read")?;
+    context.check_operator(&caller, "organizations", "read")?;
     find(&context, &organization).await
 }
 
@@ -118,7 +108,7 @@ async fn list(
     caller: Caller,
     Query(query): Query<ListOrganizationsQuery>,
 ) -> Result<Json<ListOrganizationsResponse>, ApiError> {
-    check_operator(&context, &caller, "read")?;
+    context.check_operator(&caller, "organizations", "read")?;
     let limit = page_limit(query.limit, MAX_PAGE)?;
     let page = Organization::page(query.cursor.as_ref(), limit);
     let mut organizations: Vec<Organization> = context.db(&caller.organization).run(page).await?.decode()?;
@@ -178,7 +168,7 @@ async fn create(
     headers: HeaderMap,
     Json(request): Json<CreateOrganizationRequest>,
 ) -> Result<Created<CreateOrganizationResponse>, ApiError> {
-    check_operator(&context, &caller, "write")?;
+    context.check_operator(&caller, "organizations", "write")?;
     let creation =
         Creation::of(&headers, &caller.organization, caller.user_id.as_str(), ORGANIZATIONS, &request)?;
     let name = field::name("/name", &request.name, MAX_NAME_CHARACTERS)?;
@@ -259,7 +249,7 @@ async fn rename(
     Id(organization): Id<OrganizationId>,
     Json(request): Json<RenameOrganizationRequest>,
 ) -> Result<Json<Organization>, ApiError> {
-    check_operator(&context, &caller, "write")?;
+    context.check_operator(&caller, "organizations", "write")?;
     let name = field::name("/name", &request.name, MAX_NAME_CHARACTERS)?;
     let event = context
         .audit_by(&caller, "organization.update", "organization")?

@@ -6,6 +6,7 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_break_glass::function(),
         iam_clients::function(),
         iam_directory_purge::function(),
+        iam_flags::function(),
         iam_gateway::function(),
         iam_groups::function(),
         iam_health::function(),

@@ -3,12 +3,17 @@
 //! The configuration says what holds at first (`operational`); what somebody sets at run time is stored and goes
 //! before it. Instances look again at most `operational.flags_max_age` later.
 
+mod change;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::OperationalConfiguration;
 use crate::id::OrganizationId;
 use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::time::Duration;
+
+pub use change::{ChangedFlag, FLAGS_CHANGED, FlagChange, FlagsOnRecord};
 
 /// What holds now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -23,6 +28,8 @@ pub struct Flags {
     pub maintenance_mode: bool,
     /// What is said then.
     pub maintenance_message: String,
+    /// When to come back.
+    pub maintenance_retry_after: Duration,
 }
 
 /// What somebody set; the rest is as configured.
@@ -44,6 +51,9 @@ pub struct FlagSettings {
     /// What is said then, 1 to 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_message: Option<String>,
+    /// When to come back, 1 s to 7 d.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_retry_after: Option<Duration>,
 }
 
 impl Flags {
@@ -56,6 +66,7 @@ impl Flags {
             verbose_logging: configuration.verbose_logging,
             maintenance_mode: configuration.maintenance_mode,
             maintenance_message: configuration.maintenance_message.clone(),
+            maintenance_retry_after: configuration.maintenance_retry_after,
         }
     }
 
@@ -69,30 +80,30 @@ impl Flags {
         self.verbose_logging = settings.verbose_logging.unwrap_or(self.verbose_logging);
         self.maintenance_mode = settings.maintenance_mode.unwrap_or(self.maintenance_mode);
         self.maintenance_message = settings.maintenance_message.unwrap_or(self.maintenance_message);
+        self.maintenance_retry_after =
+            settings.maintenance_retry_after.unwrap_or(self.maintenance_retry_after);
         self
     }
 }
 
-/// What was set, as it is stored.
+/// What was set, as every instance reads it.
 #[derive(Debug, Default)]
 pub struct StoredFlags {
     /// What was set.
     pub settings: FlagSettings,
-    /// One more with each change; 0 before the first.
-    pub version: i64,
 }
 
 impl StoredFlags {
     /// Finds what was set for a deployment, which is its first organization's.
     #[must_use]
     pub fn find(deployment: &OrganizationId) -> Statement {
-        Statement::new("SELECT document, version FROM flags WHERE org_id = ?1").bind(deployment)
+        Statement::new("SELECT document FROM flags WHERE org_id = ?1").bind(deployment)
     }
 }
 
 impl FromRow for StoredFlags {
     fn from_row(row: &Row) -> Result<Self, RowError> {
-        Ok(Self { settings: row.json("document")?, version: row.integer("version")? })
+        Ok(Self { settings: row.json("document")? })
     }
 }
 

@@ -113,6 +113,23 @@ impl Caller {
 }
 
 impl Context {
+    /// Refuses a caller who is not of the deployment's own organization: `all` means all of one's own everywhere else.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn check_operator(
+        &self,
+        caller: &Caller,
+        resource: &'static str,
+        action: &'static str,
+    ) -> Result<(), ApiError> {
+        if caller.organization == self.configuration().organization {
+            return Ok(());
+        }
+        let cause = format!("user {} is not of the deployment's own organization", caller.user_id);
+        Err(ApiError::forbidden(&Permission::new(resource, action, Scope::All)).cause(cause))
+    }
+
     /// Begins the audit record of what a caller did: who, and with which session or key.
     ///
     /// # Errors

@@ -61,6 +61,23 @@ impl Context {
         flags::check_maintenance(opening, &self.instance.flags.current(), &self.configuration().operational)
     }
 
+    /// Refuses where the product is under maintenance. Where that is known from too long ago, the database is asked: a
+    /// closed route asks nothing else, and its instance would never hear of the maintenance's end.
+    pub(crate) async fn check_maintenance_first(&self, opening: Opening) -> Result<(), ApiError> {
+        let known = self.check_maintenance(opening);
+        let operational = &self.configuration().operational;
+        if known.is_err() && self.instance.flags.is_due(self.now, operational.flags_max_age) {
+            return match self.db(&self.configuration().organization).read_flags().await {
+                Ok(()) => self.check_maintenance(opening),
+                Err(error) => {
+                    self.instance.log_failure(self, "the flags can't be read", &error.to_string());
+                    known
+                }
+            };
+        }
+        known
+    }
+
     /// Fresh randomness.
     ///
     /// # Errors

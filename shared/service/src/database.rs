@@ -54,6 +54,13 @@ impl Db {
         Ok(rows)
     }
 
+    /// Reads the flags alone.
+    pub(crate) async fn read_flags(&self) -> Result<(), DbError> {
+        let question = StoredFlags::find(&self.instance.configuration.organization);
+        self.learn(Some(self.database.run(question).await?));
+        Ok(())
+    }
+
     fn question(&self) -> Option<Statement> {
         let configuration = &self.instance.configuration;
         let is_due = self.instance.flags.is_due(self.now, configuration.operational.flags_max_age);

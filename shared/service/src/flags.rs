@@ -28,6 +28,11 @@ impl KnownFlags {
         Arc::clone(&lock(&self.0).flags)
     }
 
+    /// Whether they were ever read: before that, they are as configured.
+    pub(crate) fn are_read(&self) -> bool {
+        lock(&self.0).read_at.is_some()
+    }
+
     /// Whether they have to be read again. A clock that went back makes them due too.
     pub(crate) fn is_due(&self, now: Timestamp, max_age: Duration) -> bool {
         lock(&self.0).read_at.is_none_or(|read_at| now < read_at || now >= read_at.after(max_age))
@@ -75,7 +80,33 @@ pub(crate) fn check_maintenance(
     if !flags.maintenance_mode || is_open {
         return Ok(());
     }
-    let seconds = configuration.maintenance_retry_after.as_seconds();
+    let seconds = flags.maintenance_retry_after.as_seconds();
     Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "maintenance", flags.maintenance_message.clone())
         .header(header::RETRY_AFTER, HeaderValue::from(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maintenance_leaves_open_what_is_configured() {
+        let configuration = OperationalConfiguration {
+            maintenance_mode: true,
+            maintenance_serves: vec![Area::Webhooks],
+            ..OperationalConfiguration::default()
+        };
+        let flags = Flags::configured(&configuration);
+        for (opening, is_open) in [
+            (Opening::Always, true),
+            (Opening::Of(Area::Webhooks), true),
+            (Opening::Of(Area::Health), false),
+            (Opening::Of(Area::Admin), false),
+            (Opening::Never, false),
+        ] {
+            assert_eq!(check_maintenance(opening, &flags, &configuration).is_ok(), is_open, "{opening:?}");
+            let off = Flags { maintenance_mode: false, ..flags.clone() };
+            assert!(check_maintenance(opening, &off, &configuration).is_ok());
+        }
+    }
 }

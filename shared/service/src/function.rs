@@ -237,7 +237,7 @@ async fn admitted(declaration: &Declaration, mut request: Request, next: Next) -
     let context = request.extensions().get::<Context>().cloned().ok_or_else(missing)?;
     // Flags come with an answer of the database. So they are looked at before the caller is, once that was looked up,
     // and once more where the handler's own question was the first.
-    context.check_maintenance(declaration.opening)?;
+    context.check_maintenance_first(declaration.opening).await?;
     (declaration.access.admit)(declaration.access.rule, &context, &mut request).await?;
     context.check_maintenance(declaration.opening)?;
     let limits = request.extensions_mut().remove::<RateLimits>();

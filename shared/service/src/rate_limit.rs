@@ -215,6 +215,8 @@ pub(crate) struct Charge<'a> {
     organization: &'a OrganizationId,
     key: Option<(&'a CredentialHash, Plan)>,
     whole: Option<(u32, Plan)>,
+    /// Whether it is to be paid for at all.
+    is_due: bool,
 }
 
 impl<'a> Charge<'a> {
@@ -226,19 +228,22 @@ impl<'a> Charge<'a> {
     ) -> Self {
         let flags = context.instance.flags.current();
         let limiter = &context.instance.limiter;
-        let key = key.filter(|_| flags.rate_limiting_enabled);
-        let limit = flags.rate_limit_per_minute.filter(|_| flags.rate_limiting_enabled);
+        // An instance that never read the flags learns in the same round trip whether limits are enforced at all.
+        let is_enforced = flags.rate_limiting_enabled || !context.instance.flags.are_read();
+        let key = key.filter(|_| is_enforced);
+        let limit = flags.rate_limit_per_minute.filter(|_| is_enforced);
         Self {
             context,
             organization,
             key: key.map(|hash| (hash, limiter.plan(hash.as_str(), context.now))),
             whole: limit.map(|limit| (limit, limiter.plan(organization.as_str(), context.now))),
+            is_due: true,
         }
     }
 
     /// Nothing to pay.
     pub(crate) fn none(context: &'a Context, organization: &'a OrganizationId) -> Self {
-        Self { context, organization, key: None, whole: None }
+        Self { context, organization, key: None, whole: None, is_due: false }
     }
 
     /// The leases to ask for; their rows go to [`Charge::settle`].
@@ -267,13 +272,21 @@ impl<'a> Charge<'a> {
         key_limit: u32,
         rows: impl IntoIterator<Item = Rows>,
     ) -> Result<Result<RateLimits, RateLimited>, RowError> {
+        let flags = self.context.instance.flags.current();
+        if !flags.rate_limiting_enabled {
+            return Ok(Ok(RateLimits::default()));
+        }
+        // Where the organization's limit turned out to be another one, its rows, the last, are left alone.
+        let in_force = flags.rate_limit_per_minute;
+        self.count_unplanned(in_force);
         let now = self.context.now;
         let limiter = &self.context.instance.limiter;
         let mut rows = rows.into_iter();
         let mut limits = RateLimits::default();
         let mut is_within = true;
         let key = self.key.map(|(hash, plan)| ("key", hash.as_str(), key_limit, plan));
-        let whole = self.whole.map(|(limit, plan)| (ORGANIZATION, self.organization.as_str(), limit, plan));
+        let whole = self.whole.filter(|(limit, _)| in_force == Some(*limit));
+        let whole = whole.map(|(limit, plan)| (ORGANIZATION, self.organization.as_str(), limit, plan));
         for (policy, subject, limit, plan) in key.into_iter().chain(whole) {
             is_within &= match plan {
                 Plan::Spent => true,
@@ -288,6 +301,16 @@ impl<'a> Charge<'a> {
             limits.0.extend(limiter.told(subject, policy, now));
         }
         Ok(if is_within { Ok(limits) } else { Err(RateLimited(limits)) })
+    }
+
+    /// Counts a request towards an organization's limit that was heard of in this very round trip: it is let in, and counts
+    /// for those that follow.
+    fn count_unplanned(&self, in_force: Option<u32>) {
+        if let (true, None, Some(limit)) = (self.is_due, self.whole, in_force) {
+            let (organization, now) = (self.organization, self.context.now);
+            let lease = Lease::of_subject(organization, ORGANIZATION, limit, 1, None, now);
+            self.context.defer_statement(organization, lease);
+        }
     }
 
     /// Gives back what was taken before the database was asked: no such key works.

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::Global;
-use crate::client::Client;
-use crate::commands::Outcome;
+use crate::client::{Call, Client};
+use crate::exit::Exit;
 
 /// Write the whole directory as NDJSON, a user a line.
 ///
@@ -27,14 +27,14 @@ pub(crate) struct Export {
 }
 
 impl Export {
-    pub(crate) fn run(&self, global: &Global) -> Result<Outcome> {
+    pub(crate) fn run(&self, global: &Global) -> Result<Exit> {
         let client = Client::signed_in(global)?;
         let users = match self.file.as_deref().filter(|file| *file != Path::new("-")) {
             None => self.write(&client, &mut stdout().lock())?,
             Some(path) => self.write_file(&client, path)?,
         };
         writeln!(stderr(), "{users} users exported")?;
-        Ok(Outcome::Done)
+        Ok(Exit::Done)
     }
 
     /// What breaks off leaves no file that looks whole.
@@ -56,7 +56,8 @@ impl Export {
         let mut users = 0_u64;
         let mut cursor = String::new();
         loop {
-            let page = client.get(&format!("/api/v1/users/export?limit=1000{include}{cursor}"))?;
+            let page =
+                client.call(&Call::get(&format!("/api/v1/users/export?limit=1000{include}{cursor}")))?;
             writer.write_all(&page.body).context("can't write")?;
             let lines = page.body.iter().filter(|byte| **byte == b'\n').count();
             users = users.saturating_add(u64::try_from(lines)?);

@@ -9,8 +9,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::Global;
-use crate::client::Client;
-use crate::commands::Outcome;
+use crate::client::{Call, Client};
+use crate::exit::Exit;
 use crate::output::Format;
 
 /// How many lines one request carries at most.
@@ -30,7 +30,7 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 /// `users.manage.organization`, and for each role all that it grants.
 ///
 /// Lines that are refused are written to standard output or `--report`, with their number, the field and the reason; the
-/// exit code is then 2.
+/// exit code is then 10.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iam users import users.ndjson --report rejected.ndjson\n  \
                         zcat users.ndjson.gz | iam users import -")]
@@ -106,7 +106,7 @@ struct Run<'a> {
 }
 
 impl Import {
-    pub(crate) fn run(&self, global: &Global) -> Result<Outcome> {
+    pub(crate) fn run(&self, global: &Global) -> Result<Exit> {
         let client = Client::signed_in(global)?;
         let input: Box<dyn BufRead> = if self.file == Path::new("-") {
             Box::new(stdin().lock())
@@ -129,7 +129,7 @@ impl Import {
         let Counts { created, unchanged, rejected } = run.counts;
         writeln!(stderr(), "{created} created, {unchanged} unchanged, {rejected} rejected")?;
         result?;
-        Ok(if rejected == 0 { Outcome::Done } else { Outcome::PartlyRefused })
+        Ok(if rejected == 0 { Exit::Done } else { Exit::PartlyRefused })
     }
 }
 
@@ -157,7 +157,11 @@ impl Run<'_> {
 
     fn send(&mut self, chunk: Chunk) -> Result<()> {
         let (Some(first), Some(last)) = (chunk.numbers.first(), chunk.numbers.last()) else { return Ok(()) };
-        let answer = self.client.post_repeatable("/api/v1/users/import", "application/x-ndjson", &chunk.body);
+        let answer = self.client.call(&Call::post_repeatable(
+            "/api/v1/users/import",
+            "application/x-ndjson",
+            chunk.body,
+        ));
         let report = answer.and_then(|answer| answer.json::<Report>());
         let report = report.with_context(|| format!("lines {first} to {last} were not imported"))?;
         self.counts.created += report.created;

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Global;
-use crate::client::Client;
-use crate::commands::Outcome;
+use crate::client::{Call, Client};
+use crate::exit::Exit;
 use crate::output::Table;
+use crate::query::with_query;
 
 /// How many users one request asks for.
 const PAGE: u64 = 100;
@@ -58,14 +59,15 @@ struct Page {
 }
 
 impl List {
-    pub(crate) fn run(&self, global: &Global) -> Result<Outcome> {
+    pub(crate) fn run(&self, global: &Global) -> Result<Exit> {
         let client = Client::signed_in(global)?;
         let columns = &[("username", 28), ("status", 9), ("roles", 24), ("email", 32), ("user_id", 31)];
         let mut table = Table::begin(BufWriter::new(stdout().lock()), global.output, columns)?;
         let mut left = self.limit.unwrap_or(u64::MAX);
         let mut cursor: Option<String> = None;
         while left > 0 {
-            let page: Page = client.get(&self.query(left.min(PAGE), cursor.as_deref()))?.json()?;
+            let page: Page =
+                client.call(&Call::get(&self.query(left.min(PAGE), cursor.as_deref())))?.json()?;
             for user in &page.users {
                 table.row(user)?;
             }
@@ -76,7 +78,7 @@ impl List {
             }
         }
         table.finish()?;
-        Ok(Outcome::Done)
+        Ok(Exit::Done)
     }
 
     fn query(&self, limit: u64, cursor: Option<&str>) -> String {
@@ -93,23 +95,6 @@ impl List {
             ("limit", Some(limit.as_str())),
             ("cursor", cursor),
         ];
-        let given: Vec<_> = parameters
-            .iter()
-            .filter_map(|(name, value)| Some(format!("{name}={}", encoded((*value)?))))
-            .collect();
-        format!("/api/v1/users?{}", given.join("&"))
+        with_query("/api/v1/users", &parameters)
     }
-}
-
-/// A query parameter's value (RFC 3986 section 2.1).
-fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }

@@ -7,8 +7,8 @@ mod list;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::Outcome;
 use crate::Global;
+use crate::exit::Exit;
 
 /// Users: list, import, export.
 #[derive(Args)]
@@ -25,7 +25,7 @@ enum Command {
 }
 
 impl Users {
-    pub(crate) fn run(&self, global: &Global) -> Result<Outcome> {
+    pub(crate) fn run(&self, global: &Global) -> Result<Exit> {
         match &self.command {
             Command::Export(export) => export.run(global),
             Command::Import(import) => import.run(global),
