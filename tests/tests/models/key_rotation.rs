@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use iam_core::api_key::{
-    DueDelivery, DueKey, DueRotation, ListedDelivery, NewKey, NewSchedule, OpenDelivery, Reach, Revocation,
-    Rotation, Target, Turn, due_to_expire, expire,
+    DueDelivery, DueKey, DueRotation, KeyMetadata, ListedDelivery, NewKey, NewSchedule, OpenDelivery, Reach,
+    Revocation, Rotation, Target, Turn, due_to_expire, expire,
 };
 use iam_core::credential::Credential;
 use iam_core::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
@@ -84,6 +84,8 @@ impl World {
             owner_id: &world.owner,
             permissions: &[],
             rate_limit: 1,
+            allowed_addresses: &[],
+            metadata: &KeyMetadata::new(),
             life: Duration::from_days(40),
             now: start,
         };
@@ -211,6 +213,7 @@ impl World {
             organization: &self.organization,
             reach: Reach::Organization,
             key_id,
+            reason: None,
             now: self.now,
         };
         let statement = revocation.revoke();
