@@ -14,7 +14,7 @@ use aes_gcm::aead::{Aead as _, KeyInit as _, Nonce, Payload};
 use aes_gcm::{Aes256Gcm, Key};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode};
-use iam_core::api_key::standard_signature;
+use iam_core::webhook::standard;
 use iam_core::encoding::from_base64url;
 use iam_core::sql::Statement;
 use iam_edge::native::TestHost;
@@ -68,7 +68,7 @@ impl Receiver {
         assert!((iam_edge::now().as_seconds() - moment).abs() < 60);
         let secret = base64_of(signing_secret.strip_prefix("whsec_").unwrap());
         assert_eq!(secret.len(), 32);
-        assert_eq!(text("webhook-signature"), standard_signature(&secret, &id, moment, &body));
+        assert_eq!(text("webhook-signature"), standard::sign(&secret, &id, moment, &body));
         let json: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(json["type"], "api_key.rotated");
         let key = decrypt(json["data"]["encrypted_key"].as_str().unwrap());
