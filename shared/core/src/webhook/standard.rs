@@ -23,7 +23,7 @@ pub fn sign(secret: &[u8], id: &str, timestamp: i64, body: &[u8]) -> String {
 pub fn key(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
     let text = secret.strip_prefix(SECRET_PREFIX).unwrap_or(secret);
     let mut padded = Zeroizing::new(text.trim_end_matches('=').to_owned());
-    while padded.len() % 4 != 0 {
+    while !padded.len().is_multiple_of(4) {
         padded.push('=');
     }
     STANDARD.decode(padded.as_str()).ok().filter(|key| !key.is_empty()).map(Zeroizing::new)
