@@ -395,7 +395,7 @@ CREATE TABLE webhook_deliveries (
   -- 'queued': nobody forwards it, somebody fetches it; 'dead': given up until somebody asks for it again
   state TEXT NOT NULL CHECK (state IN ('pending', 'queued', 'delivered', 'dead')),
   attempts INTEGER NOT NULL DEFAULT 0,
-  -- when it is tried next, moved on before each try so that two runs don't try at once; NULL where it is not
+  -- when it is tried next, or can be fetched; moved on before each so that two don't get it at once; NULL where it is not
   next_attempt_at INTEGER,
   last_error TEXT,
   created_at INTEGER NOT NULL,
@@ -405,7 +405,7 @@ CREATE TABLE webhook_deliveries (
 
 CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at, org_id, delivery_id) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_queued ON webhook_deliveries (org_id, service, next_attempt_at, delivery_id) WHERE state = 'queued';
-CREATE INDEX webhook_deliveries_queued_by_age ON webhook_deliveries (created_at) WHERE state = 'queued';
+CREATE INDEX webhook_deliveries_queued_by_age ON webhook_deliveries (next_attempt_at) WHERE state = 'queued';
 CREATE INDEX webhook_deliveries_by_service ON webhook_deliveries (org_id, service, delivery_id);
 CREATE INDEX webhook_deliveries_by_state ON webhook_deliveries (org_id, state, delivery_id);
 CREATE INDEX webhook_deliveries_by_service_and_state ON webhook_deliveries (org_id, service, state, delivery_id);

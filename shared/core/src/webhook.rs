@@ -53,7 +53,7 @@ impl<'a> Message<'a> {
 }
 
 /// Why a message is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// It came from an address range that is denied, or from none that is allowed.
     AddressNotAllowed,

@@ -61,6 +61,12 @@ impl Context {
         flags::check_maintenance(opening, &self.instance.flags.current(), &self.configuration().operational)
     }
 
+    /// 503 as during maintenance, for a handler whose statement found the switch set before this instance did.
+    #[must_use]
+    pub fn maintenance(&self) -> ApiError {
+        flags::maintenance(&self.instance.flags.current(), &self.configuration().operational)
+    }
+
     /// Fresh randomness.
     ///
     /// # Errors

@@ -368,24 +368,24 @@ impl ListedWebhook {
         .bind(now)
     }
 
-    /// Asks for one again that was given up: to be forwarded, or where nobody is to be called to be fetched. The record,
-    /// under [`WEBHOOK_DEAD`], goes before this.
+    /// Asks for one again that was given up: to be forwarded where its service is among `forwarded` (a JSON list), otherwise
+    /// to be fetched. The record, under [`WEBHOOK_DEAD`], goes before this.
     #[must_use]
     pub fn retry(
         organization: &OrganizationId,
         delivery_id: &WebhookDeliveryId,
-        state: WebhookState,
+        forwarded: &str,
         now: Timestamp,
     ) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET state = ?3, attempts = 0, next_attempt_at = ?4, finished_at = NULL, created_at = \
-             CASE ?3 WHEN 'queued' THEN ?4 ELSE created_at END WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' \
-             AND sealed_message IS NOT NULL RETURNING delivery_id, service, NULL AS sealed_message, state, attempts, \
-             next_attempt_at, last_error, created_at, finished_at",
+            "UPDATE webhook_deliveries SET state = CASE WHEN service IN (SELECT value FROM json_each(?3)) THEN 'pending' ELSE \
+             'queued' END, attempts = 0, next_attempt_at = ?4, finished_at = NULL WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' \
+             RETURNING delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, last_error, \
+             created_at, finished_at",
         )
         .bind(organization)
         .bind(delivery_id)
-        .bind(state.as_str())
+        .bind(forwarded)
         .bind(now)
     }
 }
@@ -407,12 +407,12 @@ impl FromRow for ListedWebhook {
     }
 }
 
-/// Finds those that nobody fetched in time, of all organizations: `org_id`, `delivery_id` and `service`.
+/// Finds those that could be fetched before this moment and were not, of all organizations: `org_id`, `delivery_id` and `service`.
 #[must_use]
 pub fn find_unfetched(before: Timestamp) -> Statement {
     Statement::new(
         "SELECT org_id, delivery_id, service FROM webhook_deliveries INDEXED BY webhook_deliveries_queued_by_age WHERE state \
-         = 'queued' AND created_at <= ?1 ORDER BY created_at LIMIT ?2",
+         = 'queued' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
     )
     .bind(before)
     .bind(SWEEP_BATCH)
@@ -423,15 +423,18 @@ pub fn find_unfetched(before: Timestamp) -> Statement {
 pub fn give_up_unfetched(
     organization: &OrganizationId,
     delivery_id: &WebhookDeliveryId,
+    before: Timestamp,
     now: Timestamp,
 ) -> Statement {
     Statement::new(
         "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = 'nobody fetched it in time', \
-         finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued'",
+         finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND \
+         next_attempt_at <= ?4",
     )
     .bind(organization)
     .bind(delivery_id)
     .bind(now)
+    .bind(before)
 }
 
 /// Forgets those that were delivered or given up before this moment, some at a time.
