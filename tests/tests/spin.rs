@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use iam_tests::deployment::Deployment;
+use iam_tests::deployment::{Deployment, Setup};
 use iam_tests::stage::Stage;
 
 fn stage() -> &'static Stage {
@@ -25,4 +25,11 @@ async fn telemetry_reaches_a_real_collector() {
 #[tokio::test]
 async fn the_host_layer_conforms() {
     iam_tests::conformance::spin().await;
+}
+
+#[tokio::test]
+async fn webhooks_wait_for_the_end_of_maintenance() {
+    let setup = Setup::new(&iam_tests::scenarios::webhooks::maintenance_configuration());
+    let (deployment, _running) = iam_tests::hosts::spin(setup);
+    iam_tests::scenarios::webhooks::maintenance_is_told(&deployment).await;
 }

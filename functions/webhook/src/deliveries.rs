@@ -93,9 +93,7 @@ impl From<KeptMessage> for MessageAnswer {
         let headers = message.headers.into_iter().collect();
         match String::from_utf8(message.body) {
             Ok(body) => Self { headers, body: Some(body), body_base64: None },
-            Err(error) => {
-                Self { headers, body: None, body_base64: Some(STANDARD.encode(error.as_bytes())) }
-            }
+            Err(error) => Self { headers, body: None, body_base64: Some(STANDARD.encode(error.as_bytes())) },
         }
     }
 }

@@ -7,7 +7,8 @@ use iam_core::config::WebhookServiceConfiguration;
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
 use iam_core::webhook::{
-    DueWebhook, KeptMessage, WEBHOOK_DIED_NOW, WEBHOOK_OPEN, WebhookSecrets, message_purpose, standard, wait_after,
+    DueWebhook, KeptMessage, WEBHOOK_DIED_NOW, WEBHOOK_OPEN, WebhookSecrets, message_purpose, standard,
+    wait_after,
 };
 use iam_edge::FetchLimits;
 use iam_service::outbound::check_url;
@@ -123,7 +124,10 @@ pub(crate) fn keys(secrets: &WebhookSecrets, service: &str) -> Result<Vec<Zeroiz
     let keys: Option<Vec<_>> =
         secrets.of_target(service).iter().map(|secret| standard::key(secret)).collect();
     keys.filter(|keys| !keys.is_empty()).ok_or_else(|| {
-        format!("{} has no secret `{service}:target` of the form `whsec_` and base64", secrets::WEBHOOK_SECRETS)
+        format!(
+            "{} has no secret `{service}:target` of the form `whsec_` and base64",
+            secrets::WEBHOOK_SECRETS
+        )
     })
 }
 

@@ -70,7 +70,11 @@ pub(crate) async fn fetch(
 }
 
 fn between(pointer: &str, value: u32, most: u32) -> Result<u32, ApiError> {
-    if (1..=most).contains(&value) { Ok(value) } else { Err(ApiError::field(pointer, format!("1 to {most}"))) }
+    if (1..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ApiError::field(pointer, format!("1 to {most}")))
+    }
 }
 
 /// One round trip beside the caller's authentication.
@@ -87,8 +91,7 @@ pub(crate) async fn acknowledge(
     let acknowledge = ListedWebhook::acknowledge(organization, &delivery_id, context.now);
     let find = ListedWebhook::find(organization, &delivery_id);
     let rows = context.db(organization).batch(vec![event, acknowledge, find]).await?;
-    let delivery: Option<ListedWebhook> =
-        rows.get(2).map(|rows| rows.decode_first()).transpose()?.flatten();
+    let delivery: Option<ListedWebhook> = rows.get(2).map(|rows| rows.decode_first()).transpose()?.flatten();
     match delivery.ok_or_else(not_found)?.state {
         WebhookState::Delivered => Ok(http::StatusCode::NO_CONTENT),
         WebhookState::Pending | WebhookState::Queued | WebhookState::Dead => {
