@@ -258,7 +258,7 @@ fn trimmed(url: &str) -> &str {
 }
 
 /// Credentials go over TLS, or to this machine.
-fn check_url(url: &str, insecure_http: bool) -> Result<()> {
+pub(crate) fn check_url(url: &str, insecure_http: bool) -> Result<()> {
     let uri: ureq::http::Uri = url.parse().with_context(|| format!("`{url}` is not an address"))?;
     let host = uri.host().unwrap_or_default();
     let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1");

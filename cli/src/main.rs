@@ -48,6 +48,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Login(commands::login::Login),
+    TestWebhook(commands::test_webhook::TestWebhook),
     Users(commands::users::Users),
 }
 
@@ -55,6 +56,7 @@ impl Command {
     fn run(&self, global: &Global) -> anyhow::Result<Outcome> {
         match self {
             Self::Login(login) => login.run(global),
+            Self::TestWebhook(command) => command.run(global),
             Self::Users(users) => users.run(global),
         }
     }

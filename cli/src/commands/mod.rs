@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod login;
+pub(crate) mod test_webhook;
 pub(crate) mod users;
 
 /// How a command ended that did not fail.
