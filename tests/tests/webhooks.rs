@@ -2,6 +2,7 @@
 //! moved.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
+#![expect(clippy::disallowed_methods, reason = "tests run natively alone")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,7 @@
 //! Webhook signatures: the examples of the providers' documentation, and what must not pass whatever is sent.
 
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
 use iam_core::time::{Duration, Timestamp};
 use iam_core::webhook::{
     Encoding, HmacOptions, Message, Outgoing, Refusal, Scheme, SchemeName, Verified, present, sign, template,
