@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn an_instance_asks_so_often_a_minute() {
         let refusals = Refusals::default();
-        let at = |second| Timestamp::from_seconds(1_800_000_000 + second);
+        let at = |second: i64| Timestamp::from_seconds(1_800_000_000 + second);
         let count = |second| refusals.count("a", Refusal::SignatureWrong, at(second));
         for _ in 0..RECORDED_A_MINUTE {
             assert_eq!(count(1), Some(0));
