@@ -14,8 +14,8 @@ mod verify;
 pub use outbox::*;
 pub use receipt::*;
 pub use scheme::{
-    Digest, Encoding, HmacOptions, IdPlace, KeyForm, Part, Proof, Scheme, SchemeName, SignatureForm,
-    TimestampPlace, template,
+    Digest, Encoding, HmacOptions, IdPlace, KeyForm, Named, Part, Proof, Scheme, SchemeName, SignatureForm,
+    TimestampPlace, named, template,
 };
 pub use secrets::{MAX_SECRETS, WebhookSecrets};
 pub use sign::{Outgoing, Signed, sign};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::reader::{Field, parse, section, word};
 use super::{Configuration, ConfigurationError, require};
 use crate::time::Duration;
-use crate::webhook::{Encoding, HmacOptions, Part, Scheme, SchemeName, template};
+use crate::webhook::{Encoding, HmacOptions, Scheme, SchemeName, named};
 
 /// How many services there are at most.
 const MAX_SERVICES: usize = 64;
@@ -20,19 +20,25 @@ const MAX_FORWARDED_HEADERS: usize = 16;
 /// The largest body that a service takes: what any request may have.
 const MAX_BODY_BYTES: u32 = 1 << 20;
 
-/// Headers that belong to one connection, or to us.
-const NEVER_FORWARDED: [&str; 11] = [
+/// Headers that belong to one connection, that prove something, or that are ours.
+const NEVER_FORWARDED: [&str; 17] = [
     "authorization",
     "connection",
     "content-length",
     "content-type",
     "cookie",
     "host",
+    "stripe-signature",
     "transfer-encoding",
     "webhook-id",
     "webhook-service",
     "webhook-signature",
     "webhook-timestamp",
+    "x-gitlab-token",
+    "x-hub-signature-256",
+    "x-slack-signature",
+    "x-trello-webhook",
+    "x-twilio-signature",
 ];
 
 section! {
@@ -193,11 +199,11 @@ impl WebhookServiceConfiguration {
             is_own || *signature == WebhookSignatureConfiguration::default(),
             || "of the schemes `shared_secret` and `hmac_sha256` alone".to_owned(),
         )?;
-        let parts = template(&signature.signed);
-        require(&field("signature.signed"), parts.is_some(), || {
+        let names = named(&signature.signed);
+        require(&field("signature.signed"), names.is_some(), || {
             "text with `{body}` and perhaps `{timestamp}`, `{id}` and `{url}` in it".to_owned()
         })?;
-        let parts = parts.unwrap_or_default();
+        let names = names.unwrap_or_default();
         let header = |name: &str, value: &str| {
             require(&field(name), is_header(value), || {
                 "a header's name: up to 64 letters, digits, `-` and `_`".to_owned()
@@ -213,14 +219,14 @@ impl WebhookServiceConfiguration {
         }
         let is_hmac = self.scheme == SchemeName::HmacSha256;
         // A moment or an id that is not signed proves nothing, and one that is has to be somewhere.
-        let fits = signature.timestamp_header.is_some() == parts.contains(&Part::Timestamp);
+        let fits = signature.timestamp_header.is_some() == names.timestamp;
         require(&field("signature.timestamp_header"), fits, || {
             "there exactly where `{timestamp}` is signed".to_owned()
         })?;
-        let fits = !is_hmac || signature.id_header.is_some() == parts.contains(&Part::Id);
+        let fits = !is_hmac || signature.id_header.is_some() == names.id;
         require(&field("signature.id_header"), fits, || "there exactly where `{id}` is signed".to_owned())?;
-        let needs_url = matches!(self.scheme, SchemeName::Trello | SchemeName::Twilio)
-            || (is_hmac && parts.contains(&Part::Url));
+        let needs_url =
+            matches!(self.scheme, SchemeName::Trello | SchemeName::Twilio) || (is_hmac && names.url);
         let url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
         let is_known = self.url.is_some() || has_public_url || !needs_url;
         let is_plain = self.url.iter().all(|text| url(text) && !text.contains(['?', '#']));
@@ -231,7 +237,7 @@ impl WebhookServiceConfiguration {
         let headers = &self.forward_headers;
         let may_go = |name: &String| {
             let name = name.to_ascii_lowercase();
-            let is_proof = self.scheme().is_none_or(|scheme| scheme.header == name);
+            let is_proof = name == signature.header.to_ascii_lowercase();
             is_header(&name) && !NEVER_FORWARDED.contains(&name.as_str()) && !is_proof
         };
         require(
@@ -313,6 +319,22 @@ mod tests {
         assert_eq!(webhooks.service("github").unwrap().max_attempts, 3);
         assert_eq!(webhooks.service("own").unwrap().scheme().unwrap().header, "x-own");
         assert!(webhooks.service("other").is_none());
+    }
+
+    #[test]
+    fn no_proof_is_forwarded() {
+        for (name, scheme) in SchemeName::ALL {
+            let is_own = matches!(scheme, SchemeName::SharedSecret | SchemeName::HmacSha256);
+            let signature = if is_own { json!({"header": "X-Proof"}) } else { json!({}) };
+            let header = if is_own {
+                "x-proof".to_owned()
+            } else {
+                let options = WebhookServiceConfiguration::default();
+                Scheme::of(scheme, &options.options()).unwrap().header.into_owned()
+            };
+            let document = json!({"scheme": name, "url": "https://a/", "signature": signature, "forward_headers": [header]});
+            assert!(service(document).unwrap_err().contains("forward_headers"), "{name}");
+        }
     }
 
     #[test]

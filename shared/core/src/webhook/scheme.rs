@@ -355,36 +355,65 @@ fn owned(header: &str) -> Text {
     Cow::Owned(header.to_ascii_lowercase())
 }
 
-/// Reads what is signed: text with `{timestamp}`, `{id}`, `{body}` and `{url}` in it, each once at most and the body
-/// always. `None` for anything else.
+/// What a template names, beside the body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// `{timestamp}`.
+    pub timestamp: bool,
+    /// `{id}`.
+    pub id: bool,
+    /// `{url}`.
+    pub url: bool,
+}
+
+/// What a template names, where it is one: text with `{timestamp}`, `{id}`, `{body}` and `{url}` in it, each once at most
+/// and the body always.
 #[must_use]
-pub fn template(text: &str) -> Option<Vec<Part>> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (before, from) = rest.split_once('{').unwrap_or((rest, ""));
-        if before.contains('}') {
-            return None;
-        }
-        if !before.is_empty() {
-            parts.push(Part::Text(Cow::Owned(before.to_owned())));
-        }
-        if before.len() == rest.len() {
-            break;
-        }
-        let (name, after) = from.split_once('}')?;
-        let part = match name {
-            "timestamp" => Part::Timestamp,
-            "id" => Part::Id,
-            "body" => Part::Body,
-            "url" => Part::Url,
+pub fn named(text: &str) -> Option<Named> {
+    let mut named = Named::default();
+    let mut has_body = false;
+    let mut pieces = text.split('{');
+    let is_plain = |text: &str| !text.contains('}');
+    if !pieces.next().is_some_and(is_plain) {
+        return None;
+    }
+    for piece in pieces {
+        let (name, after) = piece.split_once('}')?;
+        let place = match name {
+            "timestamp" => &mut named.timestamp,
+            "id" => &mut named.id,
+            "url" => &mut named.url,
+            "body" => &mut has_body,
             _ => return None,
         };
-        if parts.contains(&part) {
+        if std::mem::replace(place, true) || !is_plain(after) {
             return None;
         }
-        parts.push(part);
-        rest = after;
     }
-    parts.contains(&Part::Body).then_some(parts)
+    has_body.then_some(named)
+}
+
+/// The parts of a template; `None` where it is none.
+#[must_use]
+pub fn template(text: &str) -> Option<Vec<Part>> {
+    named(text)?;
+    let mut parts = Vec::new();
+    for (index, piece) in text.split('{').enumerate() {
+        let after = match piece.split_once('}') {
+            Some((name, after)) if index > 0 => {
+                parts.push(match name {
+                    "timestamp" => Part::Timestamp,
+                    "id" => Part::Id,
+                    "url" => Part::Url,
+                    _ => Part::Body,
+                });
+                after
+            }
+            _ => piece,
+        };
+        if !after.is_empty() {
+            parts.push(Part::Text(Cow::Owned(after.to_owned())));
+        }
+    }
+    Some(parts)
 }
