@@ -429,7 +429,7 @@ CREATE TABLE webhook_refusals (
   PRIMARY KEY (org_id, service, reason)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX webhook_refusals_suppressed ON webhook_refusals (org_id, service, reason) WHERE suppressed > 0;
+CREATE INDEX webhook_refusals_suppressed ON webhook_refusals (suppressed) WHERE suppressed > 0;
 
 -- A key is announced from created_at, signs from signs_from until signs_until, and is published until retires_at. The
 -- youngest of an organization has neither end.
