@@ -14,6 +14,8 @@ use iam_core::webhook::{
 };
 use iam_service::outbound::check_url;
 use iam_service::{ApiError, Area, Context, Id, Json};
+use iam_telemetry::Collector;
+use iam_telemetry::instruments::{AUTH_ATTEMPTS, AUTH_FAILURES, WEBHOOKS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +70,7 @@ pub(crate) async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
+    context.check_open(Area::Webhooks)?;
     let headers: Vec<(&str, &str)> =
         headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     let message = Message { headers: &headers, body: &body, url: "", query: uri.query() };
@@ -75,6 +78,7 @@ pub(crate) async fn take(
     let decision = decide(&context, &name, service, message).await?;
     // What services there are is known: no stranger makes up new ones in the audit.
     let label = if service.is_some() { name.as_str() } else { "" };
+    count(label, &decision);
     match decision {
         Decision::Accepted(delivery_id) => {
             let answer = IntakeAnswer { status: IntakeStatus::Accepted, delivery_id };
@@ -89,6 +93,22 @@ pub(crate) async fn take(
             refusals::record(&refusals, &context, label, refusal).await?;
             Err(refusals::answer(refusal))
         }
+    }
+}
+
+fn count(service: &str, decision: &Decision) {
+    let Some(telemetry) = Collector::current() else { return };
+    let (result, refusal) = match decision {
+        Decision::Accepted(_) => ("accepted", None),
+        Decision::Challenge(_) => ("challenge", None),
+        Decision::Duplicate(_) => (Refusal::Duplicate.as_str(), None),
+        Decision::Refused(refusal) => (refusal.as_str(), Some(*refusal)),
+    };
+    telemetry.count(&WEBHOOKS, 1, [service.into(), result.into()]);
+    let attempt = if refusal.is_none() { "success" } else { "failure" };
+    telemetry.count(&AUTH_ATTEMPTS, 1, ["webhook".into(), attempt.into()]);
+    if refusal.is_some() {
+        telemetry.count(&AUTH_FAILURES, 1, ["webhook".into(), result.into()]);
     }
 }
 

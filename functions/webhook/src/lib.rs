@@ -48,6 +48,17 @@ fn receiving(function: Function) -> Function {
     function
         .area(Area::Webhooks)
         .route(
+            Route::get(INTAKE, Access::public(), intake::probe)
+                .summary("Tells that a service takes webhooks")
+                .description("For senders that ask with GET or HEAD before they send, as Trello does.")
+                .answers(200, "There is such a service")
+                .webhook_errors()
+                .round_trips(0),
+        )
+        // Not by what an instance knows alone: the statement that takes a message reads the switch, and who was told 503
+        // may rely on it.
+        .always_open()
+        .route(
             Route::post(INTAKE, Access::public(), take)
                 .summary("Takes a webhook in")
                 .description(
@@ -60,14 +71,6 @@ fn receiving(function: Function) -> Function {
                 .gives::<IntakeAnswer>(200, "A retry of what was taken before")
                 .webhook_errors()
                 .round_trips(2),
-        )
-        .route(
-            Route::get(INTAKE, Access::public(), intake::probe)
-                .summary("Tells that a service takes webhooks")
-                .description("For senders that ask with GET or HEAD before they send, as Trello does.")
-                .answers(200, "There is such a service")
-                .webhook_errors()
-                .round_trips(0),
         )
 }
 
