@@ -291,7 +291,7 @@ fn trimmed(url: &str) -> &str {
 }
 
 /// Credentials go over TLS, or to this machine.
-fn check_url(url: &str, insecure_http: bool) -> Result<()> {
+pub(crate) fn check_url(url: &str, insecure_http: bool) -> Result<()> {
     let refused = |message: String| Err(Failure::error(Exit::Usage, message));
     // It would be kept in the profile, and shown.
     if url.contains('@') {

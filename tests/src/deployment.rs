@@ -34,6 +34,8 @@ pub struct Setup {
     pub master_key: String,
     /// The secret between functions.
     pub internal_token: String,
+    /// The secrets of webhook services, as JSON.
+    pub webhook_secrets: String,
     /// The administrator's name.
     pub username: String,
     /// Its password.
@@ -69,6 +71,7 @@ impl Setup {
             configuration: document,
             master_key: base64url(&random::<32>()),
             internal_token: base64url(&random::<32>()),
+            webhook_secrets: crate::scenarios::webhooks::secrets().to_string(),
             username: first.username.clone(),
             password: first.password.to_string(),
             scim_token: first.scim_token.reveal().to_owned(),

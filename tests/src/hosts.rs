@@ -29,6 +29,7 @@ pub fn workerd(setup: Setup) -> (Deployment, Attached) {
         "IAM_CONFIG": setup.configuration,
         "IAM_MASTER_KEY": setup.master_key,
         "IAM_INTERNAL_TOKEN": setup.internal_token,
+        "IAM_WEBHOOK_SECRETS": setup.webhook_secrets,
     });
     for worker in document["workers"].as_array_mut().unwrap() {
         worker["bindings"] = secrets.clone();
@@ -111,6 +112,7 @@ pub fn spin(setup: Setup) -> (Deployment, Attached) {
         "iam_config": setup.configuration,
         "iam_master_key": setup.master_key,
         "iam_internal_token": setup.internal_token,
+        "iam_webhook_secrets": setup.webhook_secrets,
     });
     let (base_url, running) = start_spin(&root().join("spin.toml"), state, &secrets);
     let count = Arc::new(move |sql: &str| count(&folder.path().join("default.db"), sql));

@@ -62,6 +62,8 @@ macro_rules! scenarios {
                 assertions_work_once, introspection_tells, revocation_ends_the_session, validation_tells, a_refresh_token_is_exchanged;
             users => are_administered, bad_fields_are_named, come_and_go, are_created_once, are_found_by_every_filter,
                 nobody_reaches_above_itself, are_imported, are_exported;
+            webhooks => every_scheme_is_taken, others_are_refused, replays_are_refused, addresses_are_checked, secrets_turn,
+                a_challenge_is_answered, messages_are_fetched, are_listed;
         }
     };
     (@each $deployment:ident, $($module:ident => $($name:ident),+;)+) => {$(

@@ -22,6 +22,7 @@ pub fn start(setup: Setup) -> (Deployment, TestHost) {
         ("IAM_CONFIG", &setup.configuration),
         ("IAM_MASTER_KEY", &setup.master_key),
         ("IAM_INTERNAL_TOKEN", &setup.internal_token),
+        ("IAM_WEBHOOK_SECRETS", &setup.webhook_secrets),
     ] {
         host.set_variable(name, value);
     }

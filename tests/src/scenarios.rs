@@ -22,6 +22,7 @@ pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;
 pub mod users;
+pub mod webhooks;
 pub mod well_known;
 
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ pub fn configuration() -> Value {
         "cors": {"allowed_origins": ["https://console.example.com"]},
         // Every test client says where it comes from: one test's failed sign-ins lock no other test out.
         "network": {"trusted_proxies": ["127.0.0.0/8", "::1/128"]},
+        "webhooks": {"services": webhooks::services()},
     })
 }
 
@@ -110,5 +112,10 @@ pub async fn run_all(deployment: &crate::Deployment) {
     users::nobody_reaches_above_itself(deployment).await;
     users::are_imported(deployment).await;
     users::are_exported(deployment).await;
+    webhooks::every_scheme_is_taken(deployment).await;
+    webhooks::others_are_refused(deployment).await;
+    webhooks::a_challenge_is_answered(deployment).await;
+    webhooks::messages_are_fetched(deployment).await;
+    webhooks::are_listed(deployment).await;
     deployment.internal().post("/internal/scheduled/directory-purge", &json!({})).await.expect(204);
 }

@@ -27,6 +27,12 @@ async fn rs256_is_refused_where_the_host_does_not_sign_it() {
 }
 
 #[tokio::test]
+async fn webhooks_wait_for_the_end_of_maintenance() {
+    let setup = Setup::new(&iam_tests::scenarios::webhooks::maintenance_configuration());
+    iam_tests::scenarios::webhooks::maintenance_is_told(&iam_tests::native::start(setup).0).await;
+}
+
+#[tokio::test]
 async fn a_bad_configuration_stops_the_start() {
     let mut setup = Setup::new(&iam_tests::scenarios::configuration());
     setup.configuration = r#"{"session": {"timeout": "8 hours"}}"#.to_owned();

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use iam_tests::deployment::Deployment;
+use iam_tests::deployment::{Deployment, Setup};
 use iam_tests::stage::Stage;
 
 fn stage() -> &'static Stage {
@@ -32,4 +32,11 @@ async fn switches_work_without_a_deploy() {
     let (deployment, _running) = iam_tests::hosts::spin(iam_tests::scenarios::flags::setup());
     iam_tests::scenarios::flags::maintenance_turns_away(&deployment).await;
     iam_tests::scenarios::flags::limits_are_switched(&deployment).await;
+}
+
+#[tokio::test]
+async fn webhooks_wait_for_the_end_of_maintenance() {
+    let setup = Setup::new(&iam_tests::scenarios::webhooks::maintenance_configuration());
+    let (deployment, _running) = iam_tests::hosts::spin(setup);
+    iam_tests::scenarios::webhooks::maintenance_is_told(&deployment).await;
 }

@@ -44,6 +44,13 @@ async fn tokens_are_signed_with_eddsa_where_configured() {
 }
 
 #[tokio::test]
+async fn webhooks_wait_for_the_end_of_maintenance() {
+    let setup = Setup::new(&iam_tests::scenarios::webhooks::maintenance_configuration());
+    let (deployment, _running) = iam_tests::hosts::workerd(setup);
+    iam_tests::scenarios::webhooks::maintenance_is_told(&deployment).await;
+}
+
+#[tokio::test]
 async fn cron_runs_the_job() {
     let stage = stage();
     iam_tests::scenarios::api_keys::expire_by_cron(&stage.deployment).await;

@@ -12,6 +12,7 @@ pub(crate) mod revoke_key;
 pub(crate) mod rotate_key;
 pub(crate) mod show_key;
 pub(crate) mod update_key;
+pub(crate) mod test_webhook;
 pub(crate) mod users;
 pub(crate) mod validate_config;
 pub(crate) mod verify_key;

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use http::{Request, header};
-use iam_core::api_key::{DueDelivery, Target, delivery_purpose, standard_signature};
+use iam_core::api_key::{DueDelivery, Target, delivery_purpose};
 use iam_core::jwe::ReceiverKey;
+use iam_core::webhook::standard;
 use iam_edge::FetchLimits;
 use iam_service::Context;
 use iam_service::outbound::check_url;
@@ -76,7 +77,7 @@ async fn to_webhook(
     .to_string();
     let secret = signing_secret(context, due)?;
     let id = due.delivery_id.as_str();
-    let signature = standard_signature(&secret, id, now.as_seconds(), body.as_bytes());
+    let signature = standard::sign(&secret, id, now.as_seconds(), body.as_bytes());
     let request = Request::post(uri)
         .header(header::CONTENT_TYPE, "application/json")
         .header("webhook-id", id)

@@ -37,6 +37,7 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_user_export::function(),
         iam_user_import::function(),
         iam_users::function(),
+        iam_webhook::function(),
         iam_well_known::function(),
     ]
 }

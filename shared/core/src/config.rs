@@ -119,6 +119,7 @@ impl Configuration {
         self.check_api_keys()?;
         self.check_operational()?;
         self.check_secrets()?;
+        self.webhooks.check(self)?;
         let every = self.monitoring.logging.routine_every;
         require("monitoring.logging.routine_every", (1..=1_000_000).contains(&every), || {
             "1 to 1000000".to_owned()

@@ -428,7 +428,9 @@ pub fn is_master_key_needed(master_key_id: &str) -> Statement {
          api_key_deliveries INDEXED BY api_key_deliveries_by_master_key WHERE sealed_key IS NOT NULL AND \
          substr(sealed_key, 4, 8) = ?1) OR EXISTS (SELECT 1 FROM api_key_rotations INDEXED BY \
          api_key_rotations_by_master_key WHERE sealed_signing_secret IS NOT NULL AND \
-         substr(sealed_signing_secret, 4, 8) = ?1) AS needed",
+         substr(sealed_signing_secret, 4, 8) = ?1) OR EXISTS (SELECT 1 FROM webhook_deliveries INDEXED BY \
+         webhook_deliveries_by_master_key WHERE sealed_message IS NOT NULL AND substr(sealed_message, 4, 8) = ?1) AS \
+         needed",
     )
     .bind(master_key_id)
 }

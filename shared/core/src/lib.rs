@@ -39,3 +39,4 @@ pub mod session_view;
 pub mod sql;
 pub mod time;
 pub mod user;
+pub mod webhook;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use iam_core::audit::{Actor, AuditEvent, Outcome};
-use iam_core::config::Configuration;
+use iam_core::config::{Area, Configuration};
 use iam_core::id::{ENTROPY_BYTES, LogId, OrganizationId};
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
@@ -76,6 +76,21 @@ impl Context {
             };
         }
         known
+    }
+
+    /// Refuses while a part of the product is closed for maintenance, as far as this instance knows: for a route that is always
+    /// open because its own statement decides.
+    ///
+    /// # Errors
+    /// 503 with the message and when to come back.
+    pub fn check_open(&self, area: Area) -> Result<(), ApiError> {
+        self.check_maintenance(Opening::Of(area))
+    }
+
+    /// 503 as during maintenance, for a handler whose statement found the switch set before this instance did.
+    #[must_use]
+    pub fn maintenance(&self) -> ApiError {
+        flags::maintenance(&self.instance.flags.current())
     }
 
     /// Fresh randomness.

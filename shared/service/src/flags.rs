@@ -80,9 +80,14 @@ pub(crate) fn check_maintenance(
     if !flags.maintenance_mode || is_open {
         return Ok(());
     }
+    Err(maintenance(flags))
+}
+
+/// 503 with the message and when to come back.
+pub(crate) fn maintenance(flags: &Flags) -> ApiError {
     let seconds = flags.maintenance_retry_after.as_seconds();
-    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "maintenance", flags.maintenance_message.clone())
-        .header(header::RETRY_AFTER, HeaderValue::from(seconds)))
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "maintenance", flags.maintenance_message.clone())
+        .header(header::RETRY_AFTER, HeaderValue::from(seconds))
 }
 
 #[cfg(test)]

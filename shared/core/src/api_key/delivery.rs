@@ -4,11 +4,8 @@
 //! held: its end is pushed ahead. A try is claimed by one conditional statement, so two runs never send at once. A run that
 //! dies after sending and before noting it sends again, with the same id: the receiver tells doubles by that.
 
-use base64::Engine as _;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use schemars::JsonSchema;
 use serde::Serialize;
-use sha2::Sha256;
 
 use super::{Reach, Target};
 use crate::audit::RecordCondition;
@@ -43,16 +40,6 @@ const MAX_ERROR_CHARACTERS: usize = 200;
 #[must_use]
 pub fn delivery_purpose(organization: &OrganizationId, delivery_id: &KeyDeliveryId) -> String {
     format!("api_key_deliveries/{organization}/{delivery_id}")
-}
-
-/// The signature of a message (Standard Webhooks, `v1`): HMAC-SHA-256 over its id, its time in seconds and its body.
-#[must_use]
-pub fn standard_signature(secret: &[u8], id: &str, timestamp: i64, body: &[u8]) -> String {
-    // HMAC takes keys of any length.
-    let Ok(mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
-    let mac = mac.chain_update(format!("{id}.{timestamp}.")).chain_update(body);
-    let tag = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
-    format!("v1,{tag}")
 }
 
 /// How long to wait after the try number `attempts` failed: a minute, doubled with each, six hours at most; of that between
@@ -509,18 +496,6 @@ impl SealedBefore {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The example of the Standard Webhooks specification and its libraries.
-    #[test]
-    fn the_signature_is_the_specifications() {
-        let secret =
-            base64::engine::general_purpose::STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let body = br#"{"test": 2432232314}"#;
-        assert_eq!(
-            standard_signature(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body),
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-        );
-    }
 
     #[test]
     fn waits_grow_to_six_hours() {

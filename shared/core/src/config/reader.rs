@@ -97,12 +97,12 @@ fn text(value: Value, path: &str, allowed: &str) -> Result<String, Configuration
 }
 
 /// Something that is written as a text.
-fn parse<T: FromStr>(value: Value, path: &str, allowed: &str) -> Result<T, ConfigurationError> {
+pub(super) fn parse<T: FromStr>(value: Value, path: &str, allowed: &str) -> Result<T, ConfigurationError> {
     text(value, path, allowed)?.parse().map_err(|_| refused(path, allowed))
 }
 
 /// One of a few words.
-fn word<T: Copy, const N: usize>(
+pub(super) fn word<T: Copy, const N: usize>(
     value: Value,
     path: &str,
     words: [(&str, T); N],
@@ -146,12 +146,6 @@ impl Field for Duration {
 impl Field for OrganizationId {
     fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
         parse(value, path, "an organization's id, as in `org_000000001`")
-    }
-}
-
-impl Field for ipnet::IpNet {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        parse(value, path, "address ranges, as in `10.0.0.0/8` or `fd00::/8`")
     }
 }
 

@@ -1,0 +1,163 @@
+//! Webhooks that were taken in: listed, shown, asked for again.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use iam_core::id::{OrganizationId, WebhookDeliveryId};
+use iam_core::webhook::{KeptMessage, ListedWebhook, WEBHOOK_DEAD, WebhookState, message_purpose};
+use iam_service::page::{cut, page_limit};
+use iam_service::{ApiError, Caller, Context, Id, Json, Query};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How many deliveries a page holds at most.
+const MAX_PAGE: u32 = 100;
+
+/// The longest name of a service, in bytes.
+const MAX_SERVICE_BYTES: usize = 64;
+
+/// Which deliveries.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListWebhooksQuery {
+    /// Of which service.
+    service: Option<String>,
+    /// In which state.
+    state: Option<WebhookState>,
+    /// How many at most, 1 to 100.
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<WebhookDeliveryId>,
+}
+
+/// A page of deliveries.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ListWebhooksResponse {
+    /// The deliveries.
+    deliveries: Vec<ListedWebhook>,
+    /// For the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<WebhookDeliveryId>,
+}
+
+/// A delivery with its message.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct WebhookAnswer {
+    /// The delivery.
+    #[serde(flatten)]
+    pub(crate) delivery: ListedWebhook,
+    /// The message; absent once it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<MessageAnswer>,
+}
+
+/// A message.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct MessageAnswer {
+    /// The headers that were kept.
+    headers: BTreeMap<String, String>,
+    /// The body, where it is UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    /// The body in base64, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
+}
+
+impl WebhookAnswer {
+    /// With its message opened.
+    ///
+    /// # Errors
+    /// 500 where it does not open.
+    pub(crate) fn open(
+        context: &Context,
+        organization: &OrganizationId,
+        delivery: ListedWebhook,
+    ) -> Result<Self, ApiError> {
+        let message = match &delivery.sealed_message {
+            None => None,
+            Some(sealed) => {
+                let purpose = message_purpose(organization, &delivery.delivery_id);
+                let opened = context.instance.master_key()?.open(&purpose, sealed)?;
+                let kept = KeptMessage::decode(&opened);
+                Some(kept.ok_or_else(|| ApiError::internal("a kept webhook can't be read"))?.into())
+            }
+        };
+        Ok(Self { delivery, message })
+    }
+}
+
+impl From<KeptMessage> for MessageAnswer {
+    fn from(message: KeptMessage) -> Self {
+        let headers = message.headers.into_iter().collect();
+        match String::from_utf8(message.body) {
+            Ok(body) => Self { headers, body: Some(body), body_base64: None },
+            Err(error) => Self { headers, body: None, body_base64: Some(STANDARD.encode(error.as_bytes())) },
+        }
+    }
+}
+
+/// One round trip beside the caller's authentication.
+pub(crate) async fn list(
+    context: Context,
+    caller: Caller,
+    Query(query): Query<ListWebhooksQuery>,
+) -> Result<Json<ListWebhooksResponse>, ApiError> {
+    let limit = page_limit(query.limit, MAX_PAGE)?;
+    let service = query.service.as_deref();
+    if service.is_some_and(|service| service.len() > MAX_SERVICE_BYTES) {
+        return Err(ApiError::bad_request("invalid_query", "`service` is at most 64 characters long"));
+    }
+    let page = ListedWebhook::page(&caller.organization, service, query.state, query.cursor.as_ref(), limit);
+    let event = context.audit_by(&caller, "webhook.list", "webhook")?;
+    let rows = context.db(&caller.organization).batch(vec![page, event.record()]).await?;
+    let mut deliveries: Vec<ListedWebhook> =
+        rows.first().map(|rows| rows.decode()).transpose()?.unwrap_or_default();
+    let next_cursor = cut(&mut deliveries, limit, |delivery| delivery.delivery_id.clone());
+    Ok(Json(ListWebhooksResponse { deliveries, next_cursor }))
+}
+
+/// One round trip beside the caller's authentication.
+pub(crate) async fn show(
+    context: Context,
+    caller: Caller,
+    Id(delivery_id): Id<WebhookDeliveryId>,
+) -> Result<Json<WebhookAnswer>, ApiError> {
+    let find = ListedWebhook::find(&caller.organization, &delivery_id);
+    let event = context.audit_by(&caller, "webhook.read", "webhook")?.on(delivery_id.as_str());
+    let rows = context.db(&caller.organization).batch(vec![find, event.record()]).await?;
+    let delivery = rows.first().map(|rows| rows.decode_first()).transpose()?.flatten();
+    let delivery = delivery.ok_or_else(not_found)?;
+    WebhookAnswer::open(&context, &caller.organization, delivery).map(Json)
+}
+
+/// One round trip beside the caller's authentication; another where it is refused.
+pub(crate) async fn retry(
+    context: Context,
+    caller: Caller,
+    Id(delivery_id): Id<WebhookDeliveryId>,
+) -> Result<Json<ListedWebhook>, ApiError> {
+    // Where a message goes is the configuration's business today, whatever it was when the message came. The statement does
+    // not know the service before it reads it, so the services with a target are told.
+    let services = &context.configuration().webhooks.services;
+    let forwarded: Vec<&String> =
+        services.iter().filter(|(_, service)| service.target.is_some()).map(|(name, _)| name).collect();
+    let retry = ListedWebhook::retry(
+        &caller.organization,
+        &delivery_id,
+        &serde_json::to_string(&forwarded)?,
+        context.now,
+    );
+    let event = context
+        .audit_by(&caller, "webhook.retry", "webhook")?
+        .on(delivery_id.as_str())
+        .record_if(WEBHOOK_DEAD, &delivery_id);
+    let rows = context.db(&caller.organization).batch(vec![event, retry]).await?;
+    let delivery = rows.get(1).map(|rows| rows.decode_first()).transpose()?.flatten();
+    delivery.map(Json).ok_or_else(|| ApiError::not_found("there is no such delivery that was given up"))
+}
+
+pub(crate) fn not_found() -> ApiError {
+    ApiError::not_found("there is no such delivery")
+}

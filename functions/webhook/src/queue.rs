@@ -1,0 +1,101 @@
+//! Services without a target: their messages are fetched and acknowledged.
+
+use iam_core::id::WebhookDeliveryId;
+use iam_core::sql::Statement;
+use iam_core::time::Duration;
+use iam_core::webhook::{ListedWebhook, WEBHOOK_QUEUED, WebhookState};
+use iam_service::{ApiError, Caller, Context, Id, Json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::deliveries::{WebhookAnswer, not_found};
+
+/// How many messages are handed out at once at most.
+const MAX_MESSAGES: u32 = 10;
+
+/// How long messages are hidden where the caller does not say, in seconds.
+const HIDDEN_SECONDS: u32 = 60;
+
+/// How long messages are hidden at most, in seconds.
+const MAX_HIDDEN_SECONDS: u32 = 43_200;
+
+/// How many messages.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FetchRequest {
+    /// How many at most, 1 to 10; 10 where absent.
+    limit: Option<u32>,
+    /// For how long nobody else gets them, 1 to 43200; 60 where absent.
+    hidden_seconds: Option<u32>,
+}
+
+/// Messages to be acknowledged.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct FetchResponse {
+    /// The messages, oldest first.
+    deliveries: Vec<WebhookAnswer>,
+}
+
+/// One round trip beside the caller's authentication, and one for the record.
+pub(crate) async fn fetch(
+    context: Context,
+    caller: Caller,
+    Id(service): Id<String>,
+    Json(request): Json<FetchRequest>,
+) -> Result<Json<FetchResponse>, ApiError> {
+    let limit = between("/limit", request.limit.unwrap_or(MAX_MESSAGES), MAX_MESSAGES)?;
+    let hidden =
+        between("/hidden_seconds", request.hidden_seconds.unwrap_or(HIDDEN_SECONDS), MAX_HIDDEN_SECONDS)?;
+    if !context.configuration().webhooks.services.contains_key(&service) {
+        return Err(ApiError::not_found("there is no such service"));
+    }
+    let hidden_until = context.now.after(Duration::from_seconds(hidden.into()));
+    let organization = &caller.organization;
+    let db = context.db(organization);
+    let fetch = ListedWebhook::fetch(organization, &service, limit, hidden_until, context.now);
+    let mut deliveries: Vec<ListedWebhook> = db.run(fetch).await?.decode()?;
+    deliveries.sort_by(|one, other| one.delivery_id.cmp(&other.delivery_id));
+    let record = |delivery: &ListedWebhook| -> Result<Statement, ApiError> {
+        let event = context.audit_by(&caller, "webhook.fetch", "webhook")?;
+        Ok(event.on(delivery.delivery_id.as_str()).detail("service", service.as_str()).record())
+    };
+    let records = deliveries.iter().map(record).collect::<Result<Vec<_>, _>>()?;
+    if !records.is_empty() {
+        // Before anybody sees them.
+        db.batch(records).await?;
+    }
+    let open = |delivery| WebhookAnswer::open(&context, organization, delivery);
+    let deliveries = deliveries.into_iter().map(open).collect::<Result<_, _>>()?;
+    Ok(Json(FetchResponse { deliveries }))
+}
+
+fn between(pointer: &str, value: u32, most: u32) -> Result<u32, ApiError> {
+    if (1..=most).contains(&value) {
+        Ok(value)
+    } else {
+        Err(ApiError::field(pointer, format!("1 to {most}")))
+    }
+}
+
+/// One round trip beside the caller's authentication.
+pub(crate) async fn acknowledge(
+    context: Context,
+    caller: Caller,
+    Id(delivery_id): Id<WebhookDeliveryId>,
+) -> Result<http::StatusCode, ApiError> {
+    let organization = &caller.organization;
+    let event = context
+        .audit_by(&caller, "webhook.acknowledge", "webhook")?
+        .on(delivery_id.as_str())
+        .record_if(WEBHOOK_QUEUED, &delivery_id);
+    let acknowledge = ListedWebhook::acknowledge(organization, &delivery_id, context.now);
+    let find = ListedWebhook::find(organization, &delivery_id);
+    let rows = context.db(organization).batch(vec![event, acknowledge, find]).await?;
+    let delivery: Option<ListedWebhook> = rows.get(2).map(|rows| rows.decode_first()).transpose()?.flatten();
+    match delivery.ok_or_else(not_found)?.state {
+        WebhookState::Delivered => Ok(http::StatusCode::NO_CONTENT),
+        WebhookState::Pending | WebhookState::Queued | WebhookState::Dead => {
+            Err(ApiError::conflict("not_queued", "this delivery does not wait to be fetched"))
+        }
+    }
+}
