@@ -5,7 +5,6 @@
 //! preferred store's last word is better than another store's. Only the function `secrets` speaks to a Vault: it is called
 //! where one is configured, and never otherwise.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -29,7 +28,8 @@ const RETRY_AFTER: Duration = Duration::from_seconds(5);
 /// What an instance knows of secrets.
 #[derive(Default)]
 pub(crate) struct KnownSecrets {
-    found: Mutex<HashMap<String, Known>>,
+    /// By name: few enough to be looked through.
+    found: Mutex<Vec<(String, Known)>>,
     vault_failed_at: Mutex<Option<Timestamp>>,
     master: Mutex<KnownMasterKeys>,
 }
@@ -63,13 +63,21 @@ struct Found {
 
 impl KnownSecrets {
     fn fresh(&self, name: &str, now: Timestamp) -> Option<Known> {
-        let known = lock(&self.found).get(name).cloned()?;
+        let known = self.known(name)?;
         // A clock that went back makes everything due.
         (known.read_at <= now && now < known.fresh_until).then_some(known)
     }
 
+    fn known(&self, name: &str) -> Option<Known> {
+        lock(&self.found).iter().find(|(known, _)| known == name).map(|(_, known)| known.clone())
+    }
+
     fn keep(&self, name: &str, known: Known) {
-        lock(&self.found).insert(name.to_owned(), known);
+        let mut found = lock(&self.found);
+        match found.iter_mut().find(|(other, _)| other == name) {
+            Some((_, entry)) => *entry = known,
+            None => found.push((name.to_owned(), known)),
+        }
     }
 
     /// What this store said last, where that is not too old.
@@ -80,15 +88,13 @@ impl KnownSecrets {
         now: Timestamp,
         rules: &SecretsConfiguration,
     ) -> Option<Known> {
-        let known = lock(&self.found).get(name).filter(|known| known.store == Some(store)).cloned()?;
+        let known = self.known(name).filter(|known| known.store == Some(store))?;
         (now < known.read_at.after(rules.max_age).after(rules.max_stale)).then_some(known)
     }
 
     /// The plain text of what was opened before.
     fn opened(&self, name: &str, sealed: &str) -> Option<Secret> {
-        let found = lock(&self.found);
-        let known = found.get(name).filter(|known| known.sealed.as_deref() == Some(sealed))?;
-        known.value.clone()
+        self.known(name).filter(|known| known.sealed.as_deref() == Some(sealed))?.value
     }
 
     /// Whether the Vault failed just now.
@@ -172,7 +178,7 @@ impl Context {
         let rules = &self.configuration().secrets;
         let mut found = Found { values: Vec::new(), fresh_until: now.after(rules.max_age) };
         for name in names {
-            let entry = lock(&known.found).get(*name).cloned();
+            let entry = known.known(name);
             found.fresh_until = entry.as_ref().map_or(now, |entry| entry.fresh_until).min(found.fresh_until);
             found.values.push(entry.and_then(|entry| entry.value));
         }
