@@ -192,109 +192,90 @@ impl Context {
             names.iter().copied().filter(|name| known.fresh(name, now).is_none()).collect();
         let mut failure: Option<String> = None;
         for store in rules.order.iter().copied() {
-            if open.is_empty() {
-                return Ok(());
-            }
-            let asked = match store {
-                SecretStore::Host => self.ask_host(&open).await,
+            let mut kept = match store {
+                _ if open.is_empty() => return Ok(()),
                 SecretStore::Vault if rules.vault.is_none() => continue,
-                SecretStore::Vault => self.ask_vault(&open, now).await,
-                SecretStore::Configuration => {
-                    let value = |name: &&str| rules.values.get(*name).cloned().map(Secret::new);
-                    Ok(open.iter().map(value).collect())
+                SecretStore::Vault => {
+                    self.ask_secrets("/internal/secrets/read", &json!({"names": open}), now).await
                 }
-            };
-            let asked = match asked {
-                Ok(values) => self.open_sealed(&open, values, now).await,
-                Err(cause) => open.iter().map(|_| Err(cause.clone())).collect(),
+                SecretStore::Host | SecretStore::Configuration => Ok(Value::Null),
             };
             let life = if failure.is_none() { rules.max_age } else { RETRY_AFTER };
-            let mut left = Vec::new();
-            let mut failed_now: Option<String> = None;
-            for (name, asked) in open.into_iter().zip(asked) {
-                match asked {
+            let (mut left, mut cause) = (Vec::new(), None);
+            for name in open {
+                match self.open(name, self.ask(store, name, &mut kept).await, now).await {
                     Ok(Some((value, sealed))) => {
                         let (value, store) = (Some(value), Some(store));
                         let fresh_until = now.after(life);
                         known.keep(name, Known { value, sealed, store, read_at: now, fresh_until });
                     }
                     Ok(None) => left.push(name),
-                    Err(cause) => {
+                    Err(problem) => {
+                        cause = Some(problem);
                         match known.stale(name, store, now, rules) {
                             Some(stale) => {
                                 known.keep(name, Known { fresh_until: now.after(RETRY_AFTER), ..stale });
                             }
                             None => left.push(name),
                         }
-                        failed_now = Some(cause);
                     }
                 }
             }
-            if let Some(cause) = failed_now {
+            if let Some(cause) = cause {
                 let message = format!("the secret store {} failed", store.as_str());
                 self.instance.log_failure(self, &message, &cause);
                 failure = Some(cause);
             }
             open = left;
         }
-        if open.is_empty() {
-            return Ok(());
-        }
         match failure {
-            Some(cause) => Err(unavailable(&cause)),
-            None => {
+            Some(cause) if !open.is_empty() => Err(unavailable(&cause)),
+            _ => {
                 for name in open {
                     let fresh_until = now.after(rules.max_age);
-                    known.keep(
-                        name,
-                        Known { value: None, sealed: None, store: None, read_at: now, fresh_until },
-                    );
+                    let absent = Known { value: None, sealed: None, store: None, read_at: now, fresh_until };
+                    known.keep(name, absent);
                 }
                 Ok(())
             }
         }
     }
 
-    async fn ask_host(&self, names: &[&str]) -> Result<Vec<Option<Secret>>, String> {
-        let mut values = Vec::new();
-        for name in names {
-            let value = self.host.secret(name).await.map_err(|error| error.to_string())?;
-            values.push(value.filter(|value| !value.expose().trim().is_empty()));
-        }
-        Ok(values)
-    }
-
-    async fn ask_vault(&self, names: &[&str], now: Timestamp) -> Result<Vec<Option<Secret>>, String> {
-        let mut answer = self.ask_secrets("/internal/secrets/read", &json!({"names": names}), now).await?;
-        let secrets = answer.get_mut("secrets").and_then(Value::as_object_mut);
-        let secrets = secrets.ok_or("the function secrets answered something else")?;
-        let mut values = Vec::new();
-        for name in names {
-            values.push(match secrets.remove(*name) {
-                Some(Value::String(text)) if !text.is_empty() => Some(Secret::new(text)),
-                _ => None,
-            });
-        }
-        Ok(values)
+    /// One store, for one name. `kept` is the Vault's answer for all of them. A text of spaces is none.
+    async fn ask(
+        &self,
+        store: SecretStore,
+        name: &str,
+        kept: &mut Result<Value, String>,
+    ) -> Result<Option<Secret>, String> {
+        let found = match store {
+            SecretStore::Host => self.host.secret(name).await.map_err(|error| error.to_string())?,
+            SecretStore::Vault => {
+                let kept = kept.as_mut().map_err(|cause| cause.clone())?;
+                match kept.get_mut("secrets").and_then(|secrets| secrets.get_mut(name)).map(Value::take) {
+                    Some(Value::String(text)) => Some(Secret::new(text)),
+                    _ => None,
+                }
+            }
+            SecretStore::Configuration => {
+                self.configuration().secrets.values.get(name).cloned().map(Secret::new)
+            }
+        };
+        Ok(found.filter(|secret| !secret.expose().trim().is_empty()))
     }
 
     /// Opens what the Vault's transit engine sealed. What was opened before is not asked for again.
-    async fn open_sealed(&self, names: &[&str], values: Vec<Option<Secret>>, now: Timestamp) -> Vec<Opened> {
-        let mut opened = Vec::new();
-        for (name, value) in names.iter().zip(values) {
-            let sealed = value.as_ref().map(|value| value.expose().trim());
-            let Some(sealed) = sealed.filter(|text| text.starts_with(TRANSIT_PREFIX)).map(str::to_owned)
-            else {
-                opened.push(Ok(value.map(|value| (value, None))));
-                continue;
-            };
-            let plain = match self.instance.secrets.opened(name, &sealed) {
-                Some(plain) => Ok(plain),
-                None => self.decrypt(&sealed, now).await,
-            };
-            opened.push(plain.map(|plain| Some((plain, Some(sealed)))));
+    async fn open(&self, name: &str, asked: Result<Option<Secret>, String>, now: Timestamp) -> Opened {
+        let Some(secret) = asked? else { return Ok(None) };
+        let sealed = secret.expose().trim();
+        if !sealed.starts_with(TRANSIT_PREFIX) {
+            return Ok(Some((secret, None)));
         }
-        opened
+        let plain = match self.instance.secrets.opened(name, sealed) {
+            Some(plain) => plain,
+            None => self.decrypt(sealed, now).await?,
+        };
+        Ok(Some((plain, Some(sealed.to_owned()))))
     }
 
     async fn decrypt(&self, sealed: &str, now: Timestamp) -> Result<Secret, String> {
