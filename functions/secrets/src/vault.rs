@@ -27,10 +27,14 @@ impl Vault {
 
     /// Asks, logged in.
     pub(crate) async fn ask<T>(&self, context: &Context, question: &Question<T>) -> Result<T, VaultError> {
+        let (client, login) = self.ready(context).await?;
+        client.ask(&context.host, &login, question).await
+    }
+
+    async fn ready(&self, context: &Context) -> Result<(Arc<Client>, Login), VaultError> {
         let configuration =
             configuration(context).ok_or(VaultError::Invalid("secrets.vault in the configuration"))?;
-        let login = login(context, configuration).await?;
-        self.client(configuration)?.ask(&context.host, &login, question).await
+        Ok((self.client(configuration)?, login(context, configuration).await?))
     }
 
     /// Asks what needs no token.

@@ -5,7 +5,6 @@
 //! preferred store's last word is better than another store's. Only the function `secrets` speaks to a Vault: it is called
 //! where one is configured, and never otherwise.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -29,7 +28,8 @@ const RETRY_AFTER: Duration = Duration::from_seconds(5);
 /// What an instance knows of secrets.
 #[derive(Default)]
 pub(crate) struct KnownSecrets {
-    found: Mutex<HashMap<String, Known>>,
+    /// By name: few enough to be looked through.
+    found: Mutex<Vec<(String, Known)>>,
     vault_failed_at: Mutex<Option<Timestamp>>,
     master: Mutex<KnownMasterKeys>,
 }
@@ -63,13 +63,21 @@ struct Found {
 
 impl KnownSecrets {
     fn fresh(&self, name: &str, now: Timestamp) -> Option<Known> {
-        let known = lock(&self.found).get(name).cloned()?;
+        let known = self.known(name)?;
         // A clock that went back makes everything due.
         (known.read_at <= now && now < known.fresh_until).then_some(known)
     }
 
+    fn known(&self, name: &str) -> Option<Known> {
+        lock(&self.found).iter().find(|(known, _)| known == name).map(|(_, known)| known.clone())
+    }
+
     fn keep(&self, name: &str, known: Known) {
-        lock(&self.found).insert(name.to_owned(), known);
+        let mut found = lock(&self.found);
+        match found.iter_mut().find(|(other, _)| other == name) {
+            Some((_, entry)) => *entry = known,
+            None => found.push((name.to_owned(), known)),
+        }
     }
 
     /// What this store said last, where that is not too old.
@@ -80,15 +88,13 @@ impl KnownSecrets {
         now: Timestamp,
         rules: &SecretsConfiguration,
     ) -> Option<Known> {
-        let known = lock(&self.found).get(name).filter(|known| known.store == Some(store)).cloned()?;
+        let known = self.known(name).filter(|known| known.store == Some(store))?;
         (now < known.read_at.after(rules.max_age).after(rules.max_stale)).then_some(known)
     }
 
     /// The plain text of what was opened before.
     fn opened(&self, name: &str, sealed: &str) -> Option<Secret> {
-        let found = lock(&self.found);
-        let known = found.get(name).filter(|known| known.sealed.as_deref() == Some(sealed))?;
-        known.value.clone()
+        self.known(name).filter(|known| known.sealed.as_deref() == Some(sealed))?.value
     }
 
     /// Whether the Vault failed just now.
@@ -172,7 +178,7 @@ impl Context {
         let rules = &self.configuration().secrets;
         let mut found = Found { values: Vec::new(), fresh_until: now.after(rules.max_age) };
         for name in names {
-            let entry = lock(&known.found).get(*name).cloned();
+            let entry = known.known(name);
             found.fresh_until = entry.as_ref().map_or(now, |entry| entry.fresh_until).min(found.fresh_until);
             found.values.push(entry.and_then(|entry| entry.value));
         }
@@ -186,109 +192,90 @@ impl Context {
             names.iter().copied().filter(|name| known.fresh(name, now).is_none()).collect();
         let mut failure: Option<String> = None;
         for store in rules.order.iter().copied() {
-            if open.is_empty() {
-                return Ok(());
-            }
-            let asked = match store {
-                SecretStore::Host => self.ask_host(&open).await,
+            let mut kept = match store {
+                _ if open.is_empty() => return Ok(()),
                 SecretStore::Vault if rules.vault.is_none() => continue,
-                SecretStore::Vault => self.ask_vault(&open, now).await,
-                SecretStore::Configuration => {
-                    let value = |name: &&str| rules.values.get(*name).cloned().map(Secret::new);
-                    Ok(open.iter().map(value).collect())
+                SecretStore::Vault => {
+                    self.ask_secrets("/internal/secrets/read", &json!({"names": open}), now).await
                 }
-            };
-            let asked = match asked {
-                Ok(values) => self.open_sealed(&open, values, now).await,
-                Err(cause) => open.iter().map(|_| Err(cause.clone())).collect(),
+                SecretStore::Host | SecretStore::Configuration => Ok(Value::Null),
             };
             let life = if failure.is_none() { rules.max_age } else { RETRY_AFTER };
-            let mut left = Vec::new();
-            let mut failed_now: Option<String> = None;
-            for (name, asked) in open.into_iter().zip(asked) {
-                match asked {
+            let (mut left, mut cause) = (Vec::new(), None);
+            for name in open {
+                match self.open(name, self.ask(store, name, &mut kept).await, now).await {
                     Ok(Some((value, sealed))) => {
                         let (value, store) = (Some(value), Some(store));
                         let fresh_until = now.after(life);
                         known.keep(name, Known { value, sealed, store, read_at: now, fresh_until });
                     }
                     Ok(None) => left.push(name),
-                    Err(cause) => {
+                    Err(problem) => {
+                        cause = Some(problem);
                         match known.stale(name, store, now, rules) {
                             Some(stale) => {
                                 known.keep(name, Known { fresh_until: now.after(RETRY_AFTER), ..stale });
                             }
                             None => left.push(name),
                         }
-                        failed_now = Some(cause);
                     }
                 }
             }
-            if let Some(cause) = failed_now {
+            if let Some(cause) = cause {
                 let message = format!("the secret store {} failed", store.as_str());
                 self.instance.log_failure(self, &message, &cause);
                 failure = Some(cause);
             }
             open = left;
         }
-        if open.is_empty() {
-            return Ok(());
-        }
         match failure {
-            Some(cause) => Err(unavailable(&cause)),
-            None => {
+            Some(cause) if !open.is_empty() => Err(unavailable(&cause)),
+            _ => {
                 for name in open {
                     let fresh_until = now.after(rules.max_age);
-                    known.keep(
-                        name,
-                        Known { value: None, sealed: None, store: None, read_at: now, fresh_until },
-                    );
+                    let absent = Known { value: None, sealed: None, store: None, read_at: now, fresh_until };
+                    known.keep(name, absent);
                 }
                 Ok(())
             }
         }
     }
 
-    async fn ask_host(&self, names: &[&str]) -> Result<Vec<Option<Secret>>, String> {
-        let mut values = Vec::new();
-        for name in names {
-            let value = self.host.secret(name).await.map_err(|error| error.to_string())?;
-            values.push(value.filter(|value| !value.expose().trim().is_empty()));
-        }
-        Ok(values)
-    }
-
-    async fn ask_vault(&self, names: &[&str], now: Timestamp) -> Result<Vec<Option<Secret>>, String> {
-        let mut answer = self.ask_secrets("/internal/secrets/read", &json!({"names": names}), now).await?;
-        let secrets = answer.get_mut("secrets").and_then(Value::as_object_mut);
-        let secrets = secrets.ok_or("the function secrets answered something else")?;
-        let mut values = Vec::new();
-        for name in names {
-            values.push(match secrets.remove(*name) {
-                Some(Value::String(text)) if !text.is_empty() => Some(Secret::new(text)),
-                _ => None,
-            });
-        }
-        Ok(values)
+    /// One store, for one name. `kept` is the Vault's answer for all of them. A text of spaces is none.
+    async fn ask(
+        &self,
+        store: SecretStore,
+        name: &str,
+        kept: &mut Result<Value, String>,
+    ) -> Result<Option<Secret>, String> {
+        let found = match store {
+            SecretStore::Host => self.host.secret(name).await.map_err(|error| error.to_string())?,
+            SecretStore::Vault => {
+                let kept = kept.as_mut().map_err(|cause| cause.clone())?;
+                match kept.get_mut("secrets").and_then(|secrets| secrets.get_mut(name)).map(Value::take) {
+                    Some(Value::String(text)) => Some(Secret::new(text)),
+                    _ => None,
+                }
+            }
+            SecretStore::Configuration => {
+                self.configuration().secrets.values.get(name).cloned().map(Secret::new)
+            }
+        };
+        Ok(found.filter(|secret| !secret.expose().trim().is_empty()))
     }
 
     /// Opens what the Vault's transit engine sealed. What was opened before is not asked for again.
-    async fn open_sealed(&self, names: &[&str], values: Vec<Option<Secret>>, now: Timestamp) -> Vec<Opened> {
-        let mut opened = Vec::new();
-        for (name, value) in names.iter().zip(values) {
-            let sealed = value.as_ref().map(|value| value.expose().trim());
-            let Some(sealed) = sealed.filter(|text| text.starts_with(TRANSIT_PREFIX)).map(str::to_owned)
-            else {
-                opened.push(Ok(value.map(|value| (value, None))));
-                continue;
-            };
-            let plain = match self.instance.secrets.opened(name, &sealed) {
-                Some(plain) => Ok(plain),
-                None => self.decrypt(&sealed, now).await,
-            };
-            opened.push(plain.map(|plain| Some((plain, Some(sealed)))));
+    async fn open(&self, name: &str, asked: Result<Option<Secret>, String>, now: Timestamp) -> Opened {
+        let Some(secret) = asked? else { return Ok(None) };
+        let sealed = secret.expose().trim();
+        if !sealed.starts_with(TRANSIT_PREFIX) {
+            return Ok(Some((secret, None)));
         }
-        opened
+        let plain = match self.instance.secrets.opened(name, sealed) {
+            Some(plain) => plain,
+            None => self.decrypt(sealed, now).await?,
+        };
+        Ok(Some((plain, Some(sealed.to_owned()))))
     }
 
     async fn decrypt(&self, sealed: &str, now: Timestamp) -> Result<Secret, String> {

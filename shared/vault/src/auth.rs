@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::Response;
 use iam_core::time::{Duration, Timestamp};
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::VaultError;
@@ -108,18 +107,6 @@ impl Session {
     }
 }
 
-#[derive(Deserialize)]
-struct AuthAnswer {
-    auth: Auth,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    client_token: SecretText,
-    lease_duration: i64,
-    renewable: bool,
-}
-
 fn token(token: SecretText, lease_seconds: i64, renewable: bool) -> Result<Token, VaultError> {
     let text = token.expose();
     let is_token =
@@ -131,8 +118,9 @@ fn token(token: SecretText, lease_seconds: i64, renewable: bool) -> Result<Token
 }
 
 fn read_auth(answer: &Response<Bytes>) -> Result<Token, VaultError> {
-    let AuthAnswer { auth } = success(answer)?;
-    token(auth.client_token, auth.lease_duration, auth.renewable)
+    let mut body = success(answer)?;
+    let text = body.secret("/auth/client_token")?;
+    token(text, body.integer("/auth/lease_duration")?, body.flag("/auth/renewable")?)
 }
 
 /// Logs in. `None` for a token, which is looked up instead ([`look_up`]).
@@ -166,20 +154,12 @@ pub fn renew() -> Result<Question<Token>, VaultError> {
 /// Asks how long the token that asks still lives: its lease and whether it can be renewed.
 #[must_use]
 pub fn look_up() -> Question<(Duration, bool)> {
-    #[derive(Deserialize)]
-    struct Answer {
-        data: Data,
-    }
-    #[derive(Deserialize)]
-    struct Data {
-        ttl: i64,
-        renewable: bool,
-    }
     Question::get("auth/token/lookup-self".to_owned(), |answer| {
-        let Answer { data } = success(answer)?;
-        if !(0..=MAX_LEASE_SECONDS).contains(&data.ttl) {
+        let body = success(answer)?;
+        let seconds = body.integer("/data/ttl")?;
+        if !(0..=MAX_LEASE_SECONDS).contains(&seconds) {
             return Err(VaultError::Lying("a life of another form"));
         }
-        Ok((Duration::from_seconds(data.ttl), data.renewable))
+        Ok((Duration::from_seconds(seconds), body.flag("/data/renewable")?))
     })
 }

@@ -10,7 +10,7 @@ use iam_edge::{FetchError, FetchLimits, Host};
 
 use crate::auth::{Login, Session, Step, Token, log_in, look_up, renew};
 use crate::error::VaultError;
-use crate::question::{Question, Server};
+use crate::question::{Asked, Question, Server};
 
 /// The largest answer, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 512 * 1024;
@@ -70,15 +70,8 @@ impl Client {
         login: &Login,
         question: &Question<T>,
     ) -> Result<T, VaultError> {
-        let until = transport.now().after(self.timeout);
-        let session = self.session(transport, login, until).await?;
-        let answer = self.send(transport, question, Some(&session.token), until).await;
-        if !matches!(answer, Err(VaultError::Denied)) || self.is_young(&session, transport.now()) {
-            return answer;
-        }
-        self.forget(&session);
-        let session = self.log_in(transport, login, until).await?;
-        self.send(transport, question, Some(&session.token), until).await
+        let answer = self.exchange(transport, login, &question.asked).await?;
+        question.read(&answer)
     }
 
     /// Asks without a token.
@@ -91,7 +84,25 @@ impl Client {
         question: &Question<T>,
     ) -> Result<T, VaultError> {
         let until = transport.now().after(self.timeout);
-        self.send(transport, question, None, until).await
+        question.read(&self.send(transport, &question.asked, None, until).await?)
+    }
+
+    async fn exchange(
+        &self,
+        transport: &impl Transport,
+        login: &Login,
+        asked: &Asked,
+    ) -> Result<Response<Bytes>, VaultError> {
+        let until = transport.now().after(self.timeout);
+        let session = self.session(transport, login, until).await?;
+        let answer = self.send(transport, asked, Some(&session.token), until).await?;
+        let is_denied = matches!(answer.status().as_u16(), 401 | 403);
+        if !is_denied || self.is_young(&session, transport.now()) {
+            return Ok(answer);
+        }
+        self.forget(&session);
+        let session = self.log_in(transport, login, until).await?;
+        self.send(transport, asked, Some(&session.token), until).await
     }
 
     fn is_young(&self, session: &Session, now: Timestamp) -> bool {
@@ -108,7 +119,7 @@ impl Client {
         match session.step(transport.now()) {
             Step::Use => Ok(session),
             Step::LogIn => self.log_in(transport, login, until).await,
-            Step::Renew => match self.send(transport, &renew()?, Some(&session.token), until).await {
+            Step::Renew => match self.renewed(transport, &session, until).await {
                 Ok(token) => {
                     let renewed = Session { token, since: transport.now() };
                     if renewed.is_worth_keeping() {
@@ -126,6 +137,16 @@ impl Client {
         }
     }
 
+    async fn renewed(
+        &self,
+        transport: &impl Transport,
+        session: &Session,
+        until: Timestamp,
+    ) -> Result<Token, VaultError> {
+        let question = renew()?;
+        question.read(&self.send(transport, &question.asked, Some(&session.token), until).await?)
+    }
+
     async fn log_in(
         &self,
         transport: &impl Transport,
@@ -136,12 +157,15 @@ impl Client {
         let since = transport.now();
         let token = match (log_in(login)?, login) {
             (Some(question), _) => {
-                self.send(transport, &question, None, until).await.map_err(refused_login)?
+                let answer = self.send(transport, &question.asked, None, until).await?;
+                question.read(&answer).map_err(refused_login)?
             }
             (None, Login::Token(given)) => {
                 let given =
                     Token { token: given.clone(), lease: Duration::from_seconds(0), renewable: false };
-                let (lease, renewable) = self.send(transport, &look_up(), Some(&given), until).await?;
+                let question = look_up();
+                let answer = self.send(transport, &question.asked, Some(&given), until).await?;
+                let (lease, renewable) = question.read(&answer)?;
                 Token { lease, renewable, ..given }
             }
             (None, _) => return Err(VaultError::Invalid("a way to log in")),
@@ -151,18 +175,18 @@ impl Client {
         Ok(session)
     }
 
-    async fn send<T>(
+    async fn send(
         &self,
         transport: &impl Transport,
-        question: &Question<T>,
+        asked: &Asked,
         token: Option<&Token>,
         until: Timestamp,
-    ) -> Result<T, VaultError> {
+    ) -> Result<Response<Bytes>, VaultError> {
         let left = until.as_millis().saturating_sub(transport.now().as_millis());
         let timeout_ms = u32::try_from(left).ok().filter(|left| *left > 0).ok_or(VaultError::Timeout)?;
-        let request = question.request(&self.server, token.map(|token| token.token.expose()))?;
+        let request = asked.request(&self.server, token.map(|token| token.token.expose()))?;
         let limits = FetchLimits { timeout_ms, max_response_bytes: MAX_ANSWER_BYTES };
-        question.read(&transport.send(request, limits).await?)
+        Ok(transport.send(request, limits).await?)
     }
 
     /// The session that is kept, where it is this login's: a token that was replaced has none.

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::error::VaultError;
@@ -15,11 +15,6 @@ pub const CIPHERTEXT_PREFIX: &str = "vault:v";
 
 /// The longest ciphertext that is taken, in bytes.
 const MAX_CIPHERTEXT_BYTES: usize = 64 * 1024;
-
-#[derive(Deserialize)]
-struct Envelope<T> {
-    data: T,
-}
 
 /// What the transit engine sealed: `vault:v1:…`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,12 +55,7 @@ impl Ciphertext {
 }
 
 fn read_ciphertext(answer: &http::Response<bytes::Bytes>) -> Result<Ciphertext, VaultError> {
-    #[derive(Deserialize)]
-    struct Data {
-        ciphertext: String,
-    }
-    let envelope: Envelope<Data> = success(answer)?;
-    Ciphertext::parse(&envelope.data.ciphertext)
+    Ciphertext::parse(&success(answer)?.text("/data/ciphertext")?)
         .map_err(|_| VaultError::Lying("a ciphertext of another form"))
 }
 
@@ -89,16 +79,11 @@ pub fn decrypt(
     key: &str,
     ciphertext: &Ciphertext,
 ) -> Result<Question<Zeroizing<Vec<u8>>>, VaultError> {
-    #[derive(Deserialize)]
-    struct Data {
-        plaintext: SecretText,
-    }
     check_mount(mount)?;
     check_path(key)?;
     let body = json!({"ciphertext": ciphertext});
     Question::post(format!("{mount}/decrypt/{key}"), &body, |answer| {
-        let envelope: Envelope<Data> = success(answer)?;
-        let plain = STANDARD.decode(envelope.data.plaintext.expose());
+        let plain = STANDARD.decode(success(answer)?.secret("/data/plaintext")?.expose());
         plain.map(Zeroizing::new).map_err(|_| VaultError::Lying("a plaintext that is not base64"))
     })
 }
@@ -114,14 +99,13 @@ pub fn rewrap(mount: &str, key: &str, ciphertext: &Ciphertext) -> Result<Questio
 }
 
 /// A certificate and its key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Certificate {
     /// The certificate, PEM.
     pub certificate: String,
     /// Who issued it, PEM.
     pub issuing_ca: String,
     /// The chain above it, PEM each.
-    #[serde(default)]
     pub ca_chain: Vec<String>,
     /// Its private key, PEM.
     pub private_key: SecretText,
@@ -150,8 +134,22 @@ pub fn issue(
         "common_name": common_name, "alt_names": alternative_names.join(","), "ttl": format!("{seconds}s"),
     });
     Question::post(format!("{mount}/issue/{role}"), &body, |answer| {
-        let envelope: Envelope<Certificate> = success(answer)?;
-        let issued = envelope.data;
+        let mut body = success(answer)?;
+        let ca_chain = match body.take("/data/ca_chain") {
+            Value::Array(chain) => {
+                chain.iter().map(|pem| pem.as_str().unwrap_or_default().to_owned()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let issued = Certificate {
+            certificate: body.text("/data/certificate")?,
+            issuing_ca: body.text("/data/issuing_ca")?,
+            ca_chain,
+            private_key: body.secret("/data/private_key")?,
+            private_key_type: body.text("/data/private_key_type")?,
+            serial_number: body.text("/data/serial_number")?,
+            expiration: body.integer("/data/expiration")?,
+        };
         let is_pem =
             |text: &str, kind: &str| text.trim_start().starts_with("-----BEGIN ") && text.contains(kind);
         let is_whole = is_pem(&issued.certificate, "CERTIFICATE")
@@ -164,7 +162,7 @@ pub fn issue(
 }
 
 /// How a Vault does.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Whether it was set up.
     pub initialized: bool,
@@ -181,7 +179,15 @@ pub struct Health {
 pub fn health() -> Question<Health> {
     // The codes turn a state into an answer: what isn't 200 then is no Vault's.
     let path = "sys/health?standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200";
-    let mut question = Question::get(path.to_owned(), success);
-    question.in_namespace = false;
+    let mut question = Question::get(path.to_owned(), |answer| {
+        let mut body = success(answer)?;
+        Ok(Health {
+            initialized: body.flag("/initialized")?,
+            sealed: body.flag("/sealed")?,
+            standby: body.flag("/standby")?,
+            version: body.text("/version")?,
+        })
+    });
+    question.asked.in_namespace = false;
     question
 }

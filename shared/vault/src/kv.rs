@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::Response;
 use iam_core::time::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::error::VaultError;
-use crate::question::{Question, check_mount, check_path, check_status, is_vaults, success};
+use crate::question::{Body, Question, check_mount, check_path, is_vaults, success};
 use crate::text::SecretText;
 
 /// A version of a secret.
@@ -34,41 +34,17 @@ pub struct KvSecret {
     pub version: Version,
 }
 
-#[derive(Deserialize)]
-struct Envelope<T> {
-    data: T,
-}
-
-#[derive(Deserialize)]
-struct ReadAnswer {
-    data: Option<BTreeMap<String, SecretText>>,
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    version: u64,
-    created_time: String,
-    deletion_time: String,
-    destroyed: bool,
-}
-
-impl Metadata {
-    fn read(self) -> Result<Version, VaultError> {
-        const TIME: VaultError = VaultError::Lying("a time that is none");
-        let moment = |text: &str| -> Result<Timestamp, VaultError> { text.parse().map_err(|_| TIME) };
-        if self.version == 0 || self.version > u64::from(u32::MAX) {
-            return Err(VaultError::Lying("a version that is none"));
-        }
-        let deleted_at =
-            if self.deletion_time.is_empty() { None } else { Some(moment(&self.deletion_time)?) };
-        Ok(Version {
-            version: self.version,
-            created_at: moment(&self.created_time)?,
-            deleted_at,
-            destroyed: self.destroyed,
-        })
-    }
+/// The metadata of a version, in this member of the body.
+fn version(body: &mut Body, at: &str) -> Result<Version, VaultError> {
+    const TIME: VaultError = VaultError::Lying("a time that is none");
+    let moment = |text: String| -> Result<Timestamp, VaultError> { text.parse().map_err(|_| TIME) };
+    let number = body.integer(&format!("{at}/version"))?;
+    let version = u32::try_from(number).ok().filter(|version| *version > 0);
+    let version = version.ok_or(VaultError::Lying("a version that is none"))?.into();
+    let deleted_at = body.text(&format!("{at}/deletion_time"))?;
+    let deleted_at = if deleted_at.is_empty() { None } else { Some(moment(deleted_at)?) };
+    let created_at = moment(body.text(&format!("{at}/created_time"))?)?;
+    Ok(Version { version, created_at, deleted_at, destroyed: body.flag(&format!("{at}/destroyed"))? })
 }
 
 /// Reads the newest version. `None`: there never was one.
@@ -85,16 +61,20 @@ fn read_answer(answer: &Response<Bytes>) -> Result<Option<KvSecret>, VaultError>
     const FORM: VaultError = VaultError::Lying("a secret of another form");
     if is_vaults(answer) {
         // Of a deleted version the metadata comes with the 404.
-        let Ok(envelope) = serde_json::from_slice::<Envelope<Option<ReadAnswer>>>(answer.body()) else {
+        let mut body = Body(serde_json::from_slice(answer.body()).map_err(|_| FORM)?);
+        if body.0.pointer("/data/metadata").is_none() {
             return Ok(None);
-        };
-        let Some(deleted) = envelope.data else { return Ok(None) };
-        return Ok(Some(KvSecret { data: None, version: deleted.metadata.read()? }));
+        }
+        return Ok(Some(KvSecret { data: None, version: version(&mut body, "/data/metadata")? }));
     }
-    check_status(answer)?;
-    let envelope: Envelope<ReadAnswer> = serde_json::from_slice(answer.body()).map_err(|_| FORM)?;
-    let version = envelope.data.metadata.read()?;
-    let data = envelope.data.data.ok_or(FORM)?;
+    let mut body = success(answer)?;
+    let version = version(&mut body, "/data/metadata")?;
+    let Value::Object(members) = body.take("/data/data") else { return Err(FORM) };
+    let mut data = BTreeMap::new();
+    for (name, value) in members {
+        let Value::String(text) = value else { return Err(FORM) };
+        data.insert(name, SecretText::new(text));
+    }
     if version.destroyed {
         return Err(VaultError::Lying("data of a version that is destroyed"));
     }
@@ -114,15 +94,14 @@ pub fn write(
     check_mount(mount)?;
     check_path(path)?;
     #[derive(Serialize)]
-    struct Body<'a, D> {
+    struct Written<'a, D> {
         data: &'a D,
         #[serde(skip_serializing_if = "Option::is_none")]
         options: Option<serde_json::Value>,
     }
     let options = check_and_set.map(|version| json!({"cas": version}));
-    Question::post(format!("{mount}/data/{path}"), &Body { data, options }, |answer| {
-        let envelope: Envelope<Metadata> = success(answer)?;
-        let version = envelope.data.read()?;
+    Question::post(format!("{mount}/data/{path}"), &Written { data, options }, |answer| {
+        let version = version(&mut success(answer)?, "/data")?;
         if version.destroyed || version.deleted_at.is_some_and(|at| at <= version.created_at) {
             return Err(VaultError::Lying("a version that is deleted as it is written"));
         }

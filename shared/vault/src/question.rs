@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::error::VaultError;
+use crate::text::SecretText;
 
 /// The longest mount or path, in bytes.
 const MAX_PATH_BYTES: usize = 512;
@@ -26,11 +27,16 @@ pub struct Server {
 
 /// One request and how its answer is read. It may hold a secret, so it has no `Debug`.
 pub struct Question<T> {
+    pub(crate) asked: Asked,
+    pub(crate) read: fn(&Response<Bytes>) -> Result<T, VaultError>,
+}
+
+/// What is asked, whatever the answer is read as: all that is long about asking is compiled once.
+pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) body: Option<Zeroizing<Vec<u8>>>,
     pub(crate) in_namespace: bool,
-    pub(crate) read: fn(&Response<Bytes>) -> Result<T, VaultError>,
 }
 
 impl Server {
@@ -55,7 +61,7 @@ impl Server {
 
 impl<T> Question<T> {
     pub(crate) fn get(path: String, read: fn(&Response<Bytes>) -> Result<T, VaultError>) -> Self {
-        Self { method: Method::GET, path, body: None, in_namespace: true, read }
+        Self { asked: Asked { method: Method::GET, path, body: None, in_namespace: true }, read }
     }
 
     pub(crate) fn post(
@@ -68,7 +74,8 @@ impl<T> Question<T> {
         if body.len() > MAX_BODY_BYTES {
             return Err(VaultError::Invalid("at most 256 KiB of data"));
         }
-        Ok(Self { method: Method::POST, path, body: Some(Zeroizing::new(body)), in_namespace: true, read })
+        let body = Some(Zeroizing::new(body));
+        Ok(Self { asked: Asked { method: Method::POST, path, body, in_namespace: true }, read })
     }
 
     /// The request, as it goes to `server`.
@@ -76,11 +83,25 @@ impl<T> Question<T> {
     /// # Errors
     /// When the token can't stand in a header.
     pub fn request(&self, server: &Server, token: Option<&str>) -> Result<Request<Bytes>, VaultError> {
+        self.asked.request(server, token)
+    }
+
+    /// What the answer says.
+    ///
+    /// # Errors
+    /// When it is an error, or not what the API promises.
+    pub fn read(&self, answer: &Response<Bytes>) -> Result<T, VaultError> {
+        (self.read)(answer)
+    }
+}
+
+impl Asked {
+    pub(crate) fn request(&self, server: &Server, token: Option<&str>) -> Result<Request<Bytes>, VaultError> {
         const UNFIT: VaultError = VaultError::Invalid("a token that fits a header");
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(format!("{}/v1/{}", server.address, self.path))
-            // Asked of OpenBao and Vault's agents alike; a server that is fooled into another's request lacks it.
+            // Vault's agents may insist on it; a server that is fooled into somebody else's request lacks it.
             .header("x-vault-request", "true")
             .header(header::ACCEPT, "application/json");
         if let Some(namespace) = server.namespace.as_ref().filter(|_| self.in_namespace) {
@@ -97,20 +118,43 @@ impl<T> Question<T> {
         let body = self.body.as_ref().map(|body| Bytes::copy_from_slice(body)).unwrap_or_default();
         request.body(body).map_err(|_| VaultError::Invalid("a path that fits an address"))
     }
-
-    /// What the answer says.
-    ///
-    /// # Errors
-    /// When it is an error, or not what the API promises.
-    pub fn read(&self, answer: &Response<Bytes>) -> Result<T, VaultError> {
-        (self.read)(answer)
-    }
 }
 
 /// The answer's body, where its status is one of success.
-pub(crate) fn success<T: DeserializeOwned>(answer: &Response<Bytes>) -> Result<T, VaultError> {
+pub(crate) fn success(answer: &Response<Bytes>) -> Result<Body, VaultError> {
     check_status(answer)?;
-    serde_json::from_slice(answer.body()).map_err(|_| VaultError::Lying("a body of another form"))
+    serde_json::from_slice(answer.body()).map(Body).map_err(|_| FORM)
+}
+
+const FORM: VaultError = VaultError::Lying("a body of another form");
+
+/// A body, taken apart member by member: the modules carry one reader of JSON instead of one for each answer.
+pub(crate) struct Body(pub(crate) Value);
+
+impl Body {
+    pub(crate) fn take(&mut self, pointer: &str) -> Value {
+        self.0.pointer_mut(pointer).map(Value::take).unwrap_or_default()
+    }
+
+    /// A text, moved out: nothing of it is left here.
+    pub(crate) fn text(&mut self, pointer: &str) -> Result<String, VaultError> {
+        match self.take(pointer) {
+            Value::String(text) => Ok(text),
+            _ => Err(FORM),
+        }
+    }
+
+    pub(crate) fn secret(&mut self, pointer: &str) -> Result<SecretText, VaultError> {
+        self.text(pointer).map(SecretText::new)
+    }
+
+    pub(crate) fn integer(&self, pointer: &str) -> Result<i64, VaultError> {
+        self.0.pointer(pointer).and_then(Value::as_i64).ok_or(FORM)
+    }
+
+    pub(crate) fn flag(&self, pointer: &str) -> Result<bool, VaultError> {
+        self.0.pointer(pointer).and_then(Value::as_bool).ok_or(FORM)
+    }
 }
 
 /// Sorts what is no success. Vault says more in `errors`; that may repeat what was asked, and stays unread but for the one
@@ -139,8 +183,8 @@ fn says(answer: &Response<Bytes>, words: &[u8]) -> bool {
 /// A 404 of Vault's is JSON; a proxy's is a page.
 pub(crate) fn is_vaults(answer: &Response<Bytes>) -> bool {
     answer.status() == StatusCode::NOT_FOUND
-        && serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(answer.body())
-            .is_ok_and(|members| members.contains_key("errors") || members.contains_key("data"))
+        && serde_json::from_slice::<Value>(answer.body())
+            .is_ok_and(|body| body.get("errors").is_some() || body.get("data").is_some())
 }
 
 /// Whether it is a path of plain names: nothing in it is encoded, climbs or ends it early.

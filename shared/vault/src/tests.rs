@@ -16,10 +16,12 @@ use crate::error::VaultError;
 use crate::question::{Server, is_mount, is_path};
 use crate::{Login, SecretText, kv};
 
+type Exchanged = Result<Response<Bytes>, FetchError>;
+
 /// A Vault that says what it was told to, each answer after so many milliseconds.
 #[derive(Default)]
 struct Script {
-    answers: Mutex<VecDeque<(i64, Result<Response<Bytes>, FetchError>)>>,
+    answers: Mutex<VecDeque<(i64, Exchanged)>>,
     asked: Mutex<Vec<(Request<Bytes>, FetchLimits)>>,
     now: Mutex<i64>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::section;
+use super::reader::{Field, Fields, section};
 use super::{Configuration, ConfigurationError, require};
 use crate::time::Duration;
 
@@ -63,35 +63,91 @@ section! {
     }
 }
 
-section! {
-    /// A Vault, by its HTTP API.
-    pub struct VaultConfiguration {
-        /// Where it is: `https://vault.example.com:8200`, without a path. `http://` on this machine alone.
-        address: String = String::new(),
-        /// Which namespace of it: names between slashes.
-        namespace: Option<String> = None,
-        /// How it is logged in to: `token`, `approle`, `kubernetes`.
-        auth: VaultAuth = VaultAuth::AppRole,
-        /// Where that method is mounted, where it is not under its own name.
-        auth_mount: Option<String> = None,
-        /// With `approle`: the role's id.
-        role_id: Option<String> = None,
-        /// With `kubernetes`: the role.
-        role: Option<String> = None,
-        /// Where the KV engine (version 2) is mounted.
-        kv_mount: String = "secret".to_owned(),
-        /// The secret of that engine that holds ours: their names are its fields.
-        path: String = "edge-iam/secrets".to_owned(),
-        /// Where the transit engine is mounted.
-        transit_mount: String = "transit".to_owned(),
-        /// Its key that secrets `vault:v1:…` are opened with; none are where absent.
-        transit_key: Option<String> = None,
-        /// Where the PKI engine is mounted.
-        pki_mount: String = "pki".to_owned(),
-        /// Its role that certificates are issued by; none are where absent.
-        pki_role: Option<String> = None,
-        /// How long everything about one question may take, logging in included. 1 s to 4 s.
-        timeout: Duration = Duration::from_seconds(2),
+/// A Vault, by its HTTP API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VaultConfiguration {
+    /// Where it is: `https://vault.example.com:8200`, without a path. `http://` on this machine alone.
+    pub address: String,
+    /// Which namespace of it: names between slashes.
+    pub namespace: Option<String>,
+    /// How it is logged in to: `token`, `approle` (the default), `kubernetes`.
+    pub auth: VaultAuth,
+    /// Where that method is mounted, where it is not under its own name.
+    pub auth_mount: Option<String>,
+    /// With `approle`: the role's id.
+    pub role_id: Option<String>,
+    /// With `kubernetes`: the role.
+    pub role: Option<String>,
+    /// Where the KV engine (version 2) is mounted: `secret`.
+    pub kv_mount: String,
+    /// The secret of that engine that holds ours: their names are its fields. `edge-iam/secrets`.
+    pub path: String,
+    /// Where the transit engine is mounted: `transit`.
+    pub transit_mount: String,
+    /// Its key that secrets `vault:v1:…` are opened with; none are where absent.
+    pub transit_key: Option<String>,
+    /// Where the PKI engine is mounted: `pki`.
+    pub pki_mount: String,
+    /// Its role that certificates are issued by; none are where absent.
+    pub pki_role: Option<String>,
+    /// How long everything about one question may take, logging in included. 1 s to 4 s; 2 s.
+    pub timeout: Duration,
+}
+
+/// Its fields that are texts, in one list: every module reads them, in one loop.
+const TEXTS: [&str; 11] = [
+    "address",
+    "namespace",
+    "auth_mount",
+    "role_id",
+    "role",
+    "kv_mount",
+    "path",
+    "transit_mount",
+    "transit_key",
+    "pki_mount",
+    "pki_role",
+];
+
+impl Field for VaultConfiguration {
+    fn read(value: serde_json::Value, path: &str) -> Result<Self, ConfigurationError> {
+        let mut fields = Fields::of(value, path)?;
+        let mut texts = TEXTS.map(|_| None);
+        for (text, name) in texts.iter_mut().zip(TEXTS) {
+            *text = fields.take(name, None)?;
+        }
+        let auth = fields.take("auth", VaultAuth::AppRole)?;
+        let timeout = fields.take("timeout", Duration::from_seconds(2))?;
+        fields.finish(&[TEXTS.as_slice(), &["auth", "timeout"]].concat())?;
+        let [
+            address,
+            namespace,
+            auth_mount,
+            role_id,
+            role,
+            kv_mount,
+            path,
+            transit_mount,
+            transit_key,
+            pki_mount,
+            pki_role,
+        ] = texts;
+        let or = |text: Option<String>, default: &str| text.unwrap_or_else(|| default.to_owned());
+        Ok(Self {
+            address: or(address, ""),
+            namespace,
+            auth,
+            auth_mount,
+            role_id,
+            role,
+            kv_mount: or(kv_mount, "secret"),
+            path: or(path, "edge-iam/secrets"),
+            transit_mount: or(transit_mount, "transit"),
+            transit_key,
+            pki_mount: or(pki_mount, "pki"),
+            pki_role,
+            timeout,
+        })
     }
 }
 
