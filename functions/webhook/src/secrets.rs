@@ -3,7 +3,7 @@
 use iam_core::webhook::WebhookSecrets;
 use iam_service::Context;
 
-/// The host secret with the secrets of all services: a JSON object, `{"github": ["…"], "github:target": ["whsec_…"]}`.
+/// The secret with the secrets of all services: a JSON object, `{"github": ["…"], "github:target": ["whsec_…"]}`.
 pub(crate) const WEBHOOK_SECRETS: &str = "IAM_WEBHOOK_SECRETS";
 
 /// Reads them.
@@ -11,7 +11,8 @@ pub(crate) const WEBHOOK_SECRETS: &str = "IAM_WEBHOOK_SECRETS";
 /// # Errors
 /// What is wrong with them, without a secret in it.
 pub(crate) async fn read(context: &Context) -> Result<WebhookSecrets, String> {
-    let secret = context.host.secret(WEBHOOK_SECRETS).await.map_err(|error| error.to_string())?;
+    let secret = context.secret(WEBHOOK_SECRETS).await;
+    let secret = secret.map_err(|_| format!("{WEBHOOK_SECRETS} can't be read now"))?;
     let text = secret.as_ref().map_or("", |secret| secret.expose());
     WebhookSecrets::parse(text).map_err(|problem| format!("{WEBHOOK_SECRETS}: {problem}"))
 }
