@@ -288,7 +288,7 @@ impl<'a> Charge<'a> {
         let whole = self.whole.filter(|(limit, _)| in_force == Some(*limit));
         let whole = whole.map(|(limit, plan)| (ORGANIZATION, self.organization.as_str(), limit, plan));
         for (policy, subject, limit, plan) in key.into_iter().chain(whole) {
-            is_within &= match plan {
+            let is_paid = match plan {
                 Plan::Spent => true,
                 Plan::Refused => false,
                 Plan::Slice(_) | Plan::Single => {
@@ -298,7 +298,10 @@ impl<'a> Charge<'a> {
                     limiter.receive(subject, limit, plan, (lease, usage), now)
                 }
             };
-            limits.0.extend(limiter.told(subject, policy, now));
+            is_within &= is_paid;
+            // Another request may have leased since: what this one was refused for stays what it is told.
+            let told = limiter.told(subject, policy, now);
+            limits.0.extend(told.map(|told| if is_paid { told } else { Told { remaining: 0, ..told } }));
         }
         Ok(if is_within { Ok(limits) } else { Err(RateLimited(limits)) })
     }
