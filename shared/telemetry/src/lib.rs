@@ -31,7 +31,7 @@
 //! futures_util::future::FutureExt::now_or_never(handler.instrument(request.span()));
 //! let answered = Answered {
 //!     method: "POST", route: "/api/v1/auth/login", scheme: "https", status: 200, error_type: "",
-//!     request_bytes: 64, response_bytes: 512,
+//!     request_bytes: 64, response_bytes: 512, is_routine: false,
 //! };
 //! request.finish(&answered, []);
 //!
