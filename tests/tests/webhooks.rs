@@ -363,7 +363,7 @@ async fn maintenance_begins_between_two_messages() {
     deliver(&deployment, &host).await;
     let set = |document: &str| {
         Statement::new(
-            "INSERT INTO flags (org_id, document, version, updated_at) VALUES ('org_000000001', ?1, 1, 0) ON CONFLICT DO \
+            "INSERT INTO flags (org_id, document, changes, version, log_id) VALUES ('org_000000001', ?1, '{}', 1, '') ON CONFLICT DO \
              UPDATE SET document = excluded.document, version = version + 1",
         )
         .bind(document)
