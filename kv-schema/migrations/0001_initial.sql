@@ -32,6 +32,8 @@ CREATE TABLE users (
   version INTEGER NOT NULL DEFAULT 1,
   last_login INTEGER,
   deleted_at INTEGER,
+  -- a person's place in the order of creation; two may share one where the youngest was deleted and restored
+  number INTEGER,
   PRIMARY KEY (org_id, user_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -46,6 +48,124 @@ CREATE INDEX users_suspended ON users (org_id, user_id) WHERE status = 'suspende
 CREATE INDEX users_service_accounts ON users (org_id, user_id) WHERE kind = 'service_account' AND deleted_at IS NULL;
 CREATE INDEX users_deleted ON users (org_id, user_id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX users_by_deletion ON users (deleted_at) WHERE deleted_at IS NOT NULL;
+-- SCIM's order of people, and its other ones.
+CREATE INDEX users_by_number ON users (org_id, number, user_id) WHERE number IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX users_by_update ON users (org_id, updated_at, user_id) WHERE number IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX users_by_creation ON users (org_id, created_at, user_id) WHERE number IS NOT NULL AND deleted_at IS NULL;
+
+-- How many people of an organization there are in each 512 places of the order of creation: what a page's beginning and the
+-- total are told by, without counting people.
+CREATE TABLE user_ranks (
+  org_id TEXT NOT NULL,
+  -- the place divided by 512
+  bucket INTEGER NOT NULL,
+  people INTEGER NOT NULL,
+  PRIMARY KEY (org_id, bucket)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER users_are_numbered AFTER INSERT ON users WHEN NEW.kind = 'person'
+BEGIN
+  UPDATE users SET number = 1 + COALESCE((SELECT MAX(number) FROM users INDEXED BY users_by_number WHERE org_id = NEW.org_id AND
+    number IS NOT NULL AND deleted_at IS NULL), 0) WHERE org_id = NEW.org_id AND user_id = NEW.user_id;
+  INSERT INTO user_ranks (org_id, bucket, people) SELECT org_id, number / 512, deleted_at IS NULL FROM users WHERE org_id =
+    NEW.org_id AND user_id = NEW.user_id ON CONFLICT (org_id, bucket) DO UPDATE SET people = people + excluded.people;
+END;
+
+CREATE TRIGGER users_are_counted AFTER UPDATE OF deleted_at ON users
+WHEN NEW.kind = 'person' AND (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)
+BEGIN
+  UPDATE user_ranks SET people = people + (NEW.deleted_at IS NULL) - (OLD.deleted_at IS NULL) WHERE org_id = NEW.org_id AND
+    bucket = NEW.number / 512;
+END;
+
+CREATE TRIGGER users_are_discounted AFTER DELETE ON users WHEN OLD.kind = 'person' AND OLD.deleted_at IS NULL
+BEGIN
+  UPDATE user_ranks SET people = people - 1 WHERE org_id = OLD.org_id AND bucket = OLD.number / 512;
+END;
+
+-- Every value of every SCIM attribute without a column of its own: what filters and orders look values up in. Triggers
+-- alone write it, so it always says what the resources do.
+CREATE TABLE scim_values (
+  org_id TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('User', 'Group')),
+  -- the user's or group's id
+  id TEXT NOT NULL,
+  -- as 'title', 'name.familyName', 'emails.value', 'urn:…:User:department', 'urn:…:User:manager.value'
+  attribute TEXT NOT NULL,
+  -- which value of a list it belongs to, from 0
+  element INTEGER NOT NULL,
+  -- ASCII letters in lower case
+  value TEXT NOT NULL,
+  exact TEXT NOT NULL,
+  PRIMARY KEY (org_id, kind, id, attribute, element)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX scim_values_by_value ON scim_values (org_id, kind, attribute, value, id);
+
+-- Writing to this view replaces a resource's values by those of a JSON object.
+CREATE VIEW scim_documents AS SELECT '' AS org_id, '' AS kind, '' AS id, '' AS document;
+
+CREATE TRIGGER scim_documents_are_indexed INSTEAD OF INSERT ON scim_documents
+BEGIN
+  DELETE FROM scim_values WHERE org_id = NEW.org_id AND kind = NEW.kind AND id = NEW.id;
+  INSERT INTO scim_values (org_id, kind, id, attribute, element, value, exact)
+  SELECT NEW.org_id, NEW.kind, NEW.id, attribute, element, lower(text), text FROM (
+    SELECT attribute, element, CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(atom AS TEXT) END AS text FROM (
+      SELECT a.key AS attribute, 0 AS element, a.type, a.atom FROM json_each(NEW.document) AS a
+      UNION ALL
+      -- a list of simple values
+      SELECT a.key, b.key, b.type, b.atom FROM json_each(NEW.document) AS a CROSS JOIN
+        json_each(CASE a.type WHEN 'array' THEN a.value ELSE '[]' END) AS b
+      UNION ALL
+      -- a list of objects
+      SELECT a.key || '.' || c.key, b.key, c.type, c.atom FROM json_each(NEW.document) AS a CROSS JOIN
+        json_each(CASE a.type WHEN 'array' THEN a.value ELSE '[]' END) AS b CROSS JOIN
+        json_each(CASE b.type WHEN 'object' THEN b.value ELSE '{}' END) AS c
+      UNION ALL
+      -- an object; an extension's members follow a colon
+      SELECT a.key || CASE WHEN substr(a.key, 1, 4) = 'urn:' THEN ':' ELSE '.' END || b.key, 0, b.type, b.atom FROM
+        json_each(NEW.document) AS a CROSS JOIN json_each(CASE a.type WHEN 'object' THEN a.value ELSE '{}' END) AS b
+      UNION ALL
+      -- an object in an extension
+      SELECT a.key || ':' || b.key || '.' || c.key, 0, c.type, c.atom FROM json_each(NEW.document) AS a CROSS JOIN
+        json_each(CASE a.type WHEN 'object' THEN a.value ELSE '{}' END) AS b CROSS JOIN
+        json_each(CASE b.type WHEN 'object' THEN b.value ELSE '{}' END) AS c
+      UNION ALL
+      -- a list of simple values in an extension
+      SELECT a.key || ':' || b.key, c.key, c.type, c.atom FROM json_each(NEW.document) AS a CROSS JOIN
+        json_each(CASE a.type WHEN 'object' THEN a.value ELSE '{}' END) AS b CROSS JOIN
+        json_each(CASE b.type WHEN 'array' THEN b.value ELSE '[]' END) AS c
+      UNION ALL
+      -- a list of objects in an extension
+      SELECT a.key || ':' || b.key || '.' || d.key, c.key, d.type, d.atom FROM json_each(NEW.document) AS a CROSS JOIN
+        json_each(CASE a.type WHEN 'object' THEN a.value ELSE '{}' END) AS b CROSS JOIN
+        json_each(CASE b.type WHEN 'array' THEN b.value ELSE '[]' END) AS c CROSS JOIN
+        json_each(CASE c.type WHEN 'object' THEN c.value ELSE '{}' END) AS d
+    ) WHERE type NOT IN ('object', 'array', 'null')
+  );
+END;
+
+-- What SCIM shows of a user beside its columns: its attributes, its name for people, and the address of the column where its
+-- attributes have none.
+CREATE TRIGGER users_are_indexed AFTER INSERT ON users WHEN NEW.kind = 'person'
+BEGIN
+  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'User', NEW.user_id, json_patch(CASE WHEN
+    NEW.email IS NULL THEN '{}' ELSE json_object('emails', json_array(json_object('value', NEW.email, 'primary', json('true'))))
+    END, json_patch(json_object('displayName', NEW.display_name), NEW.attributes)));
+END;
+
+CREATE TRIGGER users_are_reindexed AFTER UPDATE OF attributes, email, display_name ON users
+WHEN NEW.kind = 'person' AND (OLD.attributes, OLD.email, OLD.display_name) IS NOT (NEW.attributes, NEW.email, NEW.display_name)
+BEGIN
+  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'User', NEW.user_id, json_patch(CASE WHEN
+    NEW.email IS NULL THEN '{}' ELSE json_object('emails', json_array(json_object('value', NEW.email, 'primary', json('true'))))
+    END, json_patch(json_object('displayName', NEW.display_name), NEW.attributes)));
+END;
+
+CREATE TRIGGER users_are_unindexed AFTER DELETE ON users
+BEGIN
+  DELETE FROM scim_values WHERE org_id = OLD.org_id AND kind = 'User' AND id = OLD.user_id;
+END;
 
 CREATE TABLE roles (
   org_id TEXT NOT NULL,
@@ -78,7 +198,9 @@ CREATE TABLE user_roles (
   org_id TEXT NOT NULL,
   user_id TEXT NOT NULL,
   role TEXT NOT NULL,
-  PRIMARY KEY (org_id, user_id, role)
+  -- the group that gives it, by group_roles; empty where somebody gave it to the user itself
+  via_group TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (org_id, user_id, role, via_group)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX user_roles_by_role ON user_roles (org_id, role, user_id);
@@ -91,14 +213,21 @@ CREATE TABLE groups (
   display_name_key TEXT NOT NULL,
   description TEXT,
   external_id TEXT,
+  -- SCIM attributes that have no column of their own, a JSON object
+  attributes TEXT NOT NULL DEFAULT '{}',
   managed_by TEXT NOT NULL CHECK (managed_by IN ('manual', 'scim')),
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,
   version INTEGER NOT NULL DEFAULT 1,
+  -- how many are in it, deleted users included; how often somebody came or went; when last. Triggers keep these three
+  member_count INTEGER NOT NULL DEFAULT 0,
+  members_version INTEGER NOT NULL DEFAULT 0,
+  members_changed_at INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (org_id, group_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX groups_by_display_name ON groups (org_id, display_name_key);
+CREATE INDEX groups_by_external_id ON groups (org_id, external_id) WHERE external_id IS NOT NULL;
 
 CREATE TABLE group_members (
   org_id TEXT NOT NULL,
@@ -108,6 +237,64 @@ CREATE TABLE group_members (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX group_members_by_group ON group_members (org_id, group_id, user_id);
+
+-- Roles that everybody in a group has, by the mapping of the configuration.
+CREATE TABLE group_roles (
+  org_id TEXT NOT NULL,
+  group_id TEXT NOT NULL,
+  role TEXT NOT NULL,
+  PRIMARY KEY (org_id, group_id, role)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX group_roles_by_role ON group_roles (org_id, role);
+
+CREATE TRIGGER group_members_come AFTER INSERT ON group_members
+BEGIN
+  UPDATE groups SET member_count = member_count + 1, members_version = members_version + 1, members_changed_at =
+    CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE org_id = NEW.org_id AND group_id = NEW.group_id;
+  INSERT INTO user_roles (org_id, user_id, role, via_group) SELECT org_id, NEW.user_id, role, group_id FROM group_roles WHERE
+    org_id = NEW.org_id AND group_id = NEW.group_id;
+END;
+
+CREATE TRIGGER group_members_go AFTER DELETE ON group_members
+BEGIN
+  UPDATE groups SET member_count = member_count - 1, members_version = members_version + 1, members_changed_at =
+    CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE org_id = OLD.org_id AND group_id = OLD.group_id;
+  DELETE FROM user_roles WHERE org_id = OLD.org_id AND user_id = OLD.user_id AND via_group = OLD.group_id;
+END;
+
+CREATE TRIGGER group_roles_come AFTER INSERT ON group_roles
+BEGIN
+  INSERT INTO user_roles (org_id, user_id, role, via_group) SELECT org_id, user_id, NEW.role, group_id FROM group_members INDEXED
+    BY group_members_by_group WHERE org_id = NEW.org_id AND group_id = NEW.group_id;
+END;
+
+CREATE TRIGGER group_roles_go AFTER DELETE ON group_roles
+BEGIN
+  DELETE FROM user_roles WHERE (org_id, user_id, role, via_group) IN (SELECT org_id, user_id, role, via_group FROM user_roles
+    INDEXED BY user_roles_by_role WHERE org_id = OLD.org_id AND role = OLD.role AND via_group = OLD.group_id);
+END;
+
+CREATE TRIGGER groups_are_indexed AFTER INSERT ON groups WHEN NEW.attributes <> '{}'
+BEGIN
+  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'Group', NEW.group_id, NEW.attributes);
+END;
+
+CREATE TRIGGER groups_are_reindexed AFTER UPDATE OF attributes ON groups WHEN OLD.attributes <> NEW.attributes
+BEGIN
+  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'Group', NEW.group_id, NEW.attributes);
+END;
+
+CREATE TRIGGER groups_are_unindexed AFTER DELETE ON groups
+BEGIN
+  DELETE FROM scim_values WHERE org_id = OLD.org_id AND kind = 'Group' AND id = OLD.group_id;
+  DELETE FROM group_roles WHERE org_id = OLD.org_id AND group_id = OLD.group_id;
+END;
+
+CREATE TRIGGER roles_leave_groups AFTER DELETE ON roles
+BEGIN
+  DELETE FROM group_roles WHERE org_id = OLD.org_id AND role = OLD.role;
+END;
 
 CREATE TABLE sessions (
   org_id TEXT NOT NULL,
@@ -464,18 +651,50 @@ CREATE INDEX signing_keys_by_retirement ON signing_keys (retires_at) WHERE retir
 CREATE INDEX signing_keys_by_master_key ON signing_keys (substr(sealed_private_key, 4, 8), org_id, key_id)
   WHERE sealed_private_key IS NOT NULL;
 
+-- Who provisions over SCIM: an identity provider, an HR system. Each has its own tokens.
+CREATE TABLE scim_clients (
+  org_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  -- requests a minute of each of its tokens; NULL for the configuration's
+  rate_limit INTEGER,
+  created_at INTEGER NOT NULL,
+  revoked_at INTEGER,
+  PRIMARY KEY (org_id, client_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE scim_tokens (
   org_id TEXT NOT NULL,
   token_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  -- SHA-256 of the token, base64url
   token_hash TEXT NOT NULL,
-  name TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   expires_at INTEGER,
   revoked_at INTEGER,
+  -- to the minute
+  last_used INTEGER,
   PRIMARY KEY (org_id, token_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX scim_tokens_by_hash ON scim_tokens (org_id, token_hash);
+CREATE INDEX scim_tokens_by_client ON scim_tokens (org_id, client_id, token_id);
+
+-- How often a SCIM client made the very same change lately: a client that makes it again and again goes round in circles.
+CREATE TABLE scim_changes (
+  org_id TEXT NOT NULL,
+  client_id TEXT NOT NULL,
+  -- SHA-256 of method, resource and body, base64url; of a change with a password there is no row
+  change_hash TEXT NOT NULL,
+  -- how often within the window
+  count INTEGER NOT NULL,
+  window_ends_at INTEGER NOT NULL,
+  -- whether the audit has it
+  reported INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (org_id, client_id, change_hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX scim_changes_by_end ON scim_changes (window_ends_at);
 
 -- Service accounts are listed in pages over this.
 CREATE INDEX service_accounts_in_order ON users (org_id, user_id) WHERE kind = 'service_account' AND deleted_at IS NULL;

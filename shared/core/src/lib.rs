@@ -30,7 +30,6 @@ pub mod password;
 pub mod permission;
 pub mod rate_limit;
 pub mod role;
-pub mod scim;
 pub mod scim_token;
 pub mod seal;
 pub mod service_account;

@@ -142,7 +142,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::scim::ScimErrorKind;
+    use crate::ScimErrorKind;
 
     fn user(members: Json) -> Result<Json, ScimError> {
         members_of(schema::top_level().collect::<Vec<_>>(), members.as_object().cloned().unwrap())

@@ -93,7 +93,7 @@ fn unknown(text: &str) -> ScimError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::ScimErrorKind;
+    use crate::ScimErrorKind;
 
     fn names(text: &str) -> (Option<&str>, &str, Option<&str>) {
         let path = AttributePath::parse(text).unwrap();

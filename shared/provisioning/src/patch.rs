@@ -209,7 +209,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::scim::schema::ENTERPRISE_URN;
+    use crate::schema::ENTERPRISE_URN;
 
     fn patched(user: Json, operations: Json) -> Result<Json, ScimError> {
         let mut user = user.as_object().cloned().unwrap();
