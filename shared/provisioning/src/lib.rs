@@ -1,15 +1,19 @@
-//! SCIM 2.0 (RFC 7643, RFC 7644): users as an identity provider's client sees and changes them.
+//! SCIM 2.0 (RFC 7643, RFC 7644, RFC 9865): users and groups as an identity provider's client sees and changes them.
 //!
-//! A resource is JSON in its canonical form (attribute names as the schema writes them, booleans that are
-//! booleans), checked against the table in [`schema`]. Foreign JSON gets that form in [`value`], paths are read in
-//! [`path`], filters in [`filter`], changes applied in [`patch`]; [`user`] knows the columns, [`store`] the statements.
+//! A resource is JSON in its canonical form (attribute names as the schema writes them, booleans that are booleans),
+//! checked against the tables in [`schema`]. Foreign JSON gets that form in [`value`], paths are read in [`path`], filters in
+//! [`filter`], changes applied in [`patch`], and answers cut to what was asked for in [`projection`]; [`user`] and [`group`]
+//! know the columns and the statements, [`page`] lists either.
 
 pub mod filter;
+pub mod group;
 mod list;
+pub mod membership;
+pub mod page;
 pub mod patch;
 pub mod path;
+pub mod projection;
 pub mod schema;
-pub mod store;
 pub mod user;
 pub mod value;
 
@@ -24,23 +28,29 @@ pub struct ScimError {
     pub detail: String,
 }
 
-/// The `scimType` words of RFC 7644 table 9 that are in use.
+/// The `scimType` words of RFC 7644 table 9 and RFC 9865 section 2.1 that are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScimErrorKind {
     /// The filter is malformed, or asks for what is not offered.
     InvalidFilter,
-    /// The path is malformed, or names no attribute.
-    InvalidPath,
-    /// The message does not have the shape of its schema.
-    InvalidSyntax,
-    /// A value does not fit its attribute.
-    InvalidValue,
-    /// A read-only attribute would change.
-    Mutability,
-    /// The path leads to nothing that could change.
-    NoTarget,
+    /// The filter would have us look at more resources than we do.
+    TooMany,
     /// A unique value is taken.
     Uniqueness,
+    /// A read-only or immutable attribute would change.
+    Mutability,
+    /// The message does not have the shape of its schema.
+    InvalidSyntax,
+    /// The path is malformed, or names no attribute.
+    InvalidPath,
+    /// The path leads to nothing that could change.
+    NoTarget,
+    /// A value does not fit its attribute.
+    InvalidValue,
+    /// The cursor is not one of ours, or of another question.
+    InvalidCursor,
+    /// A page with a cursor can't have so many.
+    InvalidCount,
 }
 
 impl ScimErrorKind {
@@ -49,18 +59,23 @@ impl ScimErrorKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidFilter => "invalidFilter",
-            Self::InvalidPath => "invalidPath",
-            Self::InvalidSyntax => "invalidSyntax",
-            Self::InvalidValue => "invalidValue",
-            Self::Mutability => "mutability",
-            Self::NoTarget => "noTarget",
+            Self::TooMany => "tooMany",
             Self::Uniqueness => "uniqueness",
+            Self::Mutability => "mutability",
+            Self::InvalidSyntax => "invalidSyntax",
+            Self::InvalidPath => "invalidPath",
+            Self::NoTarget => "noTarget",
+            Self::InvalidValue => "invalidValue",
+            Self::InvalidCursor => "invalidCursor",
+            Self::InvalidCount => "invalidCount",
         }
     }
 }
 
 impl ScimError {
-    pub(crate) fn new(kind: ScimErrorKind, detail: impl Into<String>) -> Self {
+    /// An error of this kind.
+    #[must_use]
+    pub fn new(kind: ScimErrorKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into() }
     }
 
@@ -72,11 +87,15 @@ impl ScimError {
         Self::new(ScimErrorKind::InvalidPath, detail)
     }
 
-    pub(crate) fn syntax(detail: impl Into<String>) -> Self {
+    /// The message does not have the shape of its schema.
+    #[must_use]
+    pub fn syntax(detail: impl Into<String>) -> Self {
         Self::new(ScimErrorKind::InvalidSyntax, detail)
     }
 
-    pub(crate) fn value(detail: impl Into<String>) -> Self {
+    /// A value does not fit its attribute.
+    #[must_use]
+    pub fn value(detail: impl Into<String>) -> Self {
         Self::new(ScimErrorKind::InvalidValue, detail)
     }
 }
