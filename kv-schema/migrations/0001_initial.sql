@@ -41,6 +41,7 @@ CREATE TABLE users (
 CREATE INDEX users_in_order ON users (org_id, user_id, deleted_at, kind) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX users_by_username ON users (org_id, username_key) WHERE deleted_at IS NULL;
 CREATE INDEX users_by_external_id ON users (org_id, external_id) WHERE external_id IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX users_deleted_by_external_id ON users (org_id, external_id, deleted_at) WHERE external_id IS NOT NULL AND deleted_at IS NOT NULL;
 CREATE INDEX users_by_email ON users (org_id, lower(email), user_id) WHERE email IS NOT NULL AND deleted_at IS NULL;
 CREATE INDEX users_by_keeper ON users (org_id, managed_by, user_id) WHERE deleted_at IS NULL;
 -- Of a directory few are suspended, deleted or programs: these indexes hold them alone.

@@ -3,19 +3,23 @@
 //! `userName`, `displayName`, `externalId` and `active` are columns; the rest is the JSON column `attributes`. The
 //! column `email` follows the primary one of `emails`, and a user that has none but that column shows it there.
 
+mod store;
+
+use iam_core::id::UserId;
+use iam_core::password::MAX_PASSWORD_BYTES;
+use iam_core::password::policy::Names;
+use iam_core::sql::{FromRow, Row, RowError, Statement};
+use iam_core::time::Timestamp;
+use iam_core::user::{MAX_USERNAME_BYTES, UserStatus, username_key};
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::ScimError;
-use super::patch::{check_schemas, take};
-use super::schema::{self, ENTERPRISE_URN, USER_URN};
-use super::value::{Object, is_primary, members_of};
-use crate::id::UserId;
-use crate::password::MAX_PASSWORD_BYTES;
-use crate::password::policy::Names;
-use crate::sql::{FromRow, Row, RowError, Statement};
-use crate::time::Timestamp;
-use crate::user::{MAX_USERNAME_BYTES, UserStatus, username_key};
+pub use store::{Creation, Deletion, Update, by_id, select_list};
+
+use crate::ScimError;
+use crate::patch::{self, Operation};
+use crate::schema::{ENTERPRISE_URN, ResourceKind, ResourceSchema, USER_URN};
+use crate::value::{self, Object, is_primary};
 
 /// How large the attributes of a user may be together, in bytes of JSON.
 pub const MAX_ATTRIBUTES_BYTES: usize = 32 * 1024;
@@ -24,7 +28,7 @@ pub const MAX_ATTRIBUTES_BYTES: usize = 32 * 1024;
 const COLUMNS: [&str; 4] = ["userName", "displayName", "externalId", "active"];
 
 /// What a client may set of a user, in canonical form and checked. No password.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Attributes(Object);
 
 /// A password that a client set. Never shown, wiped when dropped.
@@ -35,25 +39,41 @@ impl Attributes {
     ///
     /// # Errors
     /// When it is not a user, or an attribute does not fit.
-    pub fn parse(body: Json) -> Result<(Self, Option<NewPassword>), ScimError> {
-        let Json::Object(mut body) = body else { return Err(ScimError::syntax("a user must be an object")) };
-        check_schemas(take(&mut body, "schemas").as_ref(), USER_URN)?;
-        let top_level: Vec<_> = schema::top_level().collect();
-        let mut members = members_of(top_level, body)?;
+    pub fn parse(schema: ResourceSchema<'_>, body: Json) -> Result<(Self, Option<NewPassword>), ScimError> {
+        let mut members = value::resource(schema, body)?;
         members.entry("active").or_insert(Json::Bool(true));
         Self::check(members)
     }
 
-    /// These attributes, changed by `change`.
+    /// These attributes replaced by the body of a PUT (RFC 7644 section 3.5.1): what is not in it goes. `active` stays
+    /// where it says nothing, so that nobody is let in again by an omission.
     ///
     /// # Errors
-    /// Those of `change`, or when what it leaves is no user.
-    pub fn changed(
+    /// When it is not a user, an attribute does not fit, or an immutable one would change.
+    pub fn replaced(
         &self,
-        change: impl FnOnce(&mut Object) -> Result<(), ScimError>,
+        schema: ResourceSchema<'_>,
+        body: Json,
+    ) -> Result<(Self, Option<NewPassword>), ScimError> {
+        let mut members = value::resource(schema, body)?;
+        members.entry("active").or_insert(self.is_active().into());
+        value::check_immutable(schema, &self.0, &members)?;
+        Self::check(members)
+    }
+
+    /// These attributes, changed by the operations of a PATCH.
+    ///
+    /// # Errors
+    /// When a value does not fit, a path leads to nothing, or what is left is no user.
+    pub fn patched(
+        &self,
+        schema: ResourceSchema<'_>,
+        operations: Vec<Operation>,
     ) -> Result<(Self, Option<NewPassword>), ScimError> {
         let mut members = self.0.clone();
-        change(&mut members)?;
+        patch::apply(operations, &mut members)?;
+        value::check_required(schema, &members)?;
+        value::check_immutable(schema, &self.0, &members)?;
         Self::check(members)
     }
 
@@ -90,23 +110,28 @@ impl Attributes {
         text(&self.0, "userName").unwrap_or_default()
     }
 
+    /// Its id with the client.
+    #[must_use]
+    pub fn external_id(&self) -> Option<&str> {
+        text(&self.0, "externalId")
+    }
+
     /// Whether the user may act, as far as the client has a say.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.0.get("active") == Some(&Json::Bool(true))
     }
 
-    /// The names of what differs.
+    /// What differs, for the audit: `{"title": [before, after]}`.
     #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
-        let differs = |name: &&str| self.0.get(*name) != other.0.get(*name);
-        schema::top_level().map(|attribute| attribute.name).filter(differs).collect()
+    pub fn changes(&self, schema: ResourceSchema<'_>, after: &Self) -> Object {
+        value::changes(schema, &self.0, &after.0)
     }
 
-    /// The names of what is there.
+    /// What is there, for the audit: `{"title": [null, value]}`.
     #[must_use]
-    pub fn names(&self) -> Vec<&'static str> {
-        self.differences(&Self(Object::new()))
+    pub fn as_changes(&self, schema: ResourceSchema<'_>) -> Object {
+        value::changes(schema, &Object::new(), &self.0)
     }
 
     /// The names that its password may not resemble.
@@ -121,7 +146,7 @@ impl Attributes {
         emails.iter().find(|email| is_primary(email)).or(emails.first())?.get("value")?.as_str()
     }
 
-    pub(crate) fn status(&self) -> UserStatus {
+    fn status(&self) -> UserStatus {
         if self.is_active() { UserStatus::Active } else { UserStatus::Suspended }
     }
 
@@ -131,13 +156,13 @@ impl Attributes {
     }
 
     /// Binds what the client set: user name, its key, e-mail address, display name, external id, attributes.
-    pub(crate) fn bind(&self, statement: Statement) -> Statement {
+    fn bind(&self, statement: Statement) -> Statement {
         statement
             .bind(self.username())
             .bind(username_key(self.username()))
             .bind(self.email())
             .bind(text(&self.0, "displayName"))
-            .bind(text(&self.0, "externalId"))
+            .bind(self.external_id())
             .bind(self.without_columns())
     }
 }
@@ -153,8 +178,8 @@ pub struct ScimUser {
     pub user_id: UserId,
     /// What a client may set.
     pub attributes: Attributes,
-    /// The groups it is a member of, as `groups` shows them.
-    pub groups: Vec<Json>,
+    /// The groups it is a member of: id and name.
+    groups: Vec<(String, String)>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When SCIM changed it last.
@@ -170,30 +195,46 @@ impl ScimUser {
         format!("W/\"{}\"", self.version)
     }
 
-    /// The resource as it is answered, found at `location`.
+    /// The whole resource as it is answered by the service at `base`.
     #[must_use]
-    pub fn to_resource(&self, location: &str) -> Json {
+    pub fn to_resource(&self, base: &str) -> Object {
         let mut resource = self.attributes.0.clone();
-        let mut schemas = vec![USER_URN];
-        if resource.contains_key(ENTERPRISE_URN) {
-            schemas.push(ENTERPRISE_URN);
-        }
+        let extensions = resource.keys().filter(|name| name.starts_with("urn:"));
+        let schemas: Vec<&str> = std::iter::once(USER_URN).chain(extensions.map(String::as_str)).collect();
+        let schemas = json!(schemas);
+        link_manager(&mut resource, base);
         if !self.groups.is_empty() {
-            resource.insert("groups".to_owned(), Json::Array(self.groups.clone()));
+            let group = |(id, name): &(String, String)| {
+                json!({"value": id, "$ref": format!("{base}/Groups/{id}"), "display": name, "type": "direct"})
+            };
+            resource.insert("groups".to_owned(), self.groups.iter().map(group).collect());
         }
         let meta = json!({
-            "resourceType": "User",
+            "resourceType": ResourceKind::User.name(),
             "created": self.created_at,
             "lastModified": self.updated_at,
-            "location": location,
+            "location": format!("{base}/Users/{}", self.user_id),
             "version": self.entity_tag(),
         });
         resource.extend([
-            ("schemas".to_owned(), json!(schemas)),
+            ("schemas".to_owned(), schemas),
             ("id".to_owned(), json!(self.user_id)),
             ("meta".to_owned(), meta),
         ]);
-        Json::Object(resource)
+        resource
+    }
+}
+
+/// A manager who is a user here has an address.
+fn link_manager(resource: &mut Object, base: &str) {
+    let manager = resource.get_mut(ENTERPRISE_URN).and_then(|it| it.get_mut("manager"));
+    if let Some(manager) = manager.and_then(Json::as_object_mut)
+        && !manager.contains_key("$ref")
+        && let Some(id) = manager.get("value").and_then(Json::as_str)
+        && id.parse::<UserId>().is_ok()
+    {
+        let address = format!("{base}/Users/{id}");
+        manager.insert("$ref".to_owned(), address.into());
     }
 }
 
