@@ -49,8 +49,6 @@ pub enum ScimErrorKind {
     InvalidValue,
     /// The cursor is not one of ours, or of another question.
     InvalidCursor,
-    /// A page with a cursor can't have so many.
-    InvalidCount,
 }
 
 impl ScimErrorKind {
@@ -67,7 +65,6 @@ impl ScimErrorKind {
             Self::NoTarget => "noTarget",
             Self::InvalidValue => "invalidValue",
             Self::InvalidCursor => "invalidCursor",
-            Self::InvalidCount => "invalidCount",
         }
     }
 }

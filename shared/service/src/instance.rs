@@ -1,7 +1,8 @@
 //! What an instance (a Workers isolate, a Spin instance) keeps between requests: its configuration, its secrets,
 //! its keys and its telemetry. Nothing here is the truth about a session, a key or a user.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use iam_core::config::{Configuration, DOCUMENT_VARIABLE, FIELD_VARIABLES, LogLevel};
 use iam_core::flags::StoredFlags;
@@ -51,6 +52,7 @@ pub struct Instance {
     /// Secrets that were looked up, the master keys among them.
     pub(crate) secrets: KnownSecrets,
     internal_token: Option<Secret>,
+    derived: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Instance {
@@ -88,6 +90,7 @@ impl Instance {
             started_at: iam_edge::now(),
             secrets: KnownSecrets::default(),
             internal_token,
+            derived: OnceLock::new(),
         })
     }
 
@@ -97,6 +100,24 @@ impl Instance {
     /// 500 where no store has one, 503 `secrets_unavailable` where the store that may have it is down.
     pub fn master_key(&self) -> Result<Arc<MasterKeys>, ApiError> {
         self.secrets.master_keys()
+    }
+
+    /// What the function makes of the configuration, once an instance: one thing, always of the same type.
+    ///
+    /// # Errors
+    /// Those of `make`; 500 for another type.
+    pub fn derived<T: Send + Sync + 'static>(
+        &self,
+        make: impl FnOnce(&Configuration) -> Result<T, ApiError>,
+    ) -> Result<Arc<T>, ApiError> {
+        let kept = match self.derived.get() {
+            Some(kept) => kept,
+            None => {
+                let made = Arc::new(make(&self.configuration)?);
+                self.derived.get_or_init(|| made)
+            }
+        };
+        Arc::clone(kept).downcast().map_err(|_| ApiError::internal("two things are derived from the configuration"))
     }
 
     /// Whether a text is the internal token. Without one nobody is internal.
