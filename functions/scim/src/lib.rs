@@ -9,6 +9,7 @@ mod discovery;
 mod document;
 mod groups;
 mod guard;
+mod me;
 mod message;
 mod search;
 mod users;
@@ -43,7 +44,7 @@ pub fn function() -> Function {
         Function::new("scim", "Lets identity providers provision users and groups over SCIM 2.0").uses_database();
     let function = user_routes(function);
     let function = group_routes(function);
-    discovery::routes(common_routes(function))
+    me_routes(discovery::routes(common_routes(function)))
 }
 
 fn user_routes(function: Function) -> Function {
@@ -214,6 +215,43 @@ fn common_routes(function: Function) -> Function {
                 .round_trips(bulk_round_trips)
                 .scim_errors(),
         )
+}
+
+/// Open to anybody as far as the router goes: the handler looks at the credential, which is a user's own.
+fn me_routes(function: Function) -> Function {
+    const ME: &str = "/api/scim/v2/Me";
+    function
+        .route(
+            Route::get(ME, Access::public(), me::get)
+                .summary("Shows the signed-in user")
+                .description("With an access token or an API key; needs the permission `profile.read.own`.")
+                .takes_query::<Shown>()
+                .gives_as::<UserResource>(200, MEDIA_TYPE, "The user")
+                .round_trips(2)
+                .scim_errors(),
+        )
+        .route(
+            Route::patch(ME, Access::public(), me::patch)
+                .summary("Changes the signed-in user")
+                .description("What `scim.self_editable` lists; needs the permission `profile.write.own`.")
+                .takes_as::<PatchRequest>(MEDIA_TYPE)
+                .takes_query::<Shown>()
+                .gives_as::<UserResource>(200, MEDIA_TYPE, "The user as it is now")
+                .round_trips(3)
+                .scim_errors(),
+        )
+        .route(
+            Route::put(ME, Access::public(), me::put)
+                .summary("Replaces the signed-in user")
+                .description("What `scim.self_editable` lists may differ; needs the permission `profile.write.own`.")
+                .takes_as::<UserResource>(MEDIA_TYPE)
+                .takes_query::<Shown>()
+                .gives_as::<UserResource>(200, MEDIA_TYPE, "The user as it is now")
+                .round_trips(3)
+                .scim_errors(),
+        )
+        .route(Route::post(ME, Access::public(), me::not_offered).summary("Not offered: 501").scim_errors())
+        .route(Route::delete(ME, Access::public(), me::not_offered).summary("Not offered: 501").scim_errors())
 }
 
 type Answer = Result<Response, ApiError>;

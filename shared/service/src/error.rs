@@ -95,12 +95,12 @@ pub struct Problem<'a> {
 
 /// A SCIM error (RFC 7644 section 3.12) as it is sent.
 #[derive(Debug, Serialize)]
-struct ScimProblem<'a> {
+pub struct ScimProblem {
     schemas: [&'static str; 1],
     status: String,
     #[serde(rename = "scimType", skip_serializing_if = "Option::is_none")]
     scim_type: Option<&'static str>,
-    detail: &'a str,
+    detail: String,
 }
 
 /// An OAuth error (RFC 6749 section 5.2) as it is sent.
@@ -269,15 +269,7 @@ impl ApiError {
                 };
                 ("application/problem+json", serde_json::to_vec(&problem))
             }
-            ErrorStyle::Scim => {
-                let problem = ScimProblem {
-                    schemas: ["urn:ietf:params:scim:api:messages:2.0:Error"],
-                    status: inner.status.as_u16().to_string(),
-                    scim_type: inner.scim_type,
-                    detail: &self.scim_detail(),
-                };
-                ("application/scim+json", serde_json::to_vec(&problem))
-            }
+            ErrorStyle::Scim => ("application/scim+json", serde_json::to_vec(&self.to_scim())),
             ErrorStyle::OAuth => {
                 let problem = OAuthProblem { error: self.oauth_error(), error_description: self.detail() };
                 ("application/json", serde_json::to_vec(&problem))
@@ -307,6 +299,17 @@ impl ApiError {
             503 => "temporarily_unavailable",
             500..=599 => "server_error",
             _ => "invalid_request",
+        }
+    }
+
+    /// It as SCIM's clients hear of it (RFC 7644 section 3.12): what stands for one operation of a bulk request too.
+    #[must_use]
+    pub fn to_scim(&self) -> ScimProblem {
+        ScimProblem {
+            schemas: ["urn:ietf:params:scim:api:messages:2.0:Error"],
+            status: self.0.status.as_u16().to_string(),
+            scim_type: self.0.scim_type,
+            detail: self.scim_detail(),
         }
     }
 

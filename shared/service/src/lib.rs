@@ -43,7 +43,7 @@ pub use api_key::{KeyVerification, RefusedKey, verify_key};
 pub use context::Context;
 pub use cookie::{clear_session_cookie, session_cookie};
 pub use database::Db;
-pub use error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem};
+pub use error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem, ScimProblem};
 pub use form::Form;
 pub use function::{Function, Route};
 pub use iam_core::config::Area;
