@@ -5,6 +5,7 @@ mod measure;
 mod operations;
 mod report;
 mod scale;
+mod scim;
 mod server;
 mod sign_in;
 

@@ -40,6 +40,11 @@ impl Call {
         Self { method: "POST", body: Some(("application/json", body.to_string())), ..Self::get(url) }
     }
 
+    /// A PATCH request with a JSON body that is answered 200.
+    pub(super) fn patch(url: String, body: &Value) -> Self {
+        Self { method: "PATCH", ..Self::post(url, body) }
+    }
+
     /// With a bearer token.
     pub(super) fn with(mut self, bearer: &str) -> Self {
         self.bearer = Some(format!("Bearer {bearer}"));

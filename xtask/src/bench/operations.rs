@@ -95,15 +95,6 @@ pub(super) fn all(server: &Server, client: &Client) -> Result<Vec<Operation>> {
 
 /// Those that ask a filled directory, for its last user as well as for its first.
 pub(super) fn in_directory(server: &Server, client: &Client, users: u32) -> Result<Vec<Operation>> {
-    let scim = format!("{}/api/scim/v2/Users", server.url("iam-scim")?);
-    let by_name = |name: &'static str, user: u32| {
-        let call = Call::get(format!("{scim}?filter=userName%20eq%20%22scale-{user}%22"));
-        Operation::new(
-            name,
-            "GET /api/scim/v2/Users",
-            same(client, call.with(&server.credentials.scim_token)),
-        )
-    };
     // Everybody has the administrator's password.
     let mut number = 0_u32;
     let (url, password) =
@@ -128,8 +119,6 @@ pub(super) fn in_directory(server: &Server, client: &Client, users: u32) -> Resu
     let users_route = "GET /api/v1/users";
     let last = format!("user_{users:026}");
     Ok(vec![
-        by_name("SCIM first by userName", 1),
-        by_name("SCIM last by userName", users),
         ask("users, a page of 20", users_route, format!("{list}?limit=20")),
         ask("users by e-mail address", users_route, format!("{list}?email=scale-{users}%40example.com")),
         ask("users by role, 20", users_route, format!("{list}?role=analyst&limit=20")),
@@ -276,7 +265,7 @@ impl Actors<'_> {
 }
 
 impl Operation {
-    fn new(name: &'static str, route: &'static str, send: Send) -> Self {
+    pub(super) fn new(name: &'static str, route: &'static str, send: Send) -> Self {
         Self {
             name,
             route,
@@ -303,7 +292,7 @@ fn create_user(users: &str, bearer: &str, attributes: &Value) -> Call {
 }
 
 /// The same request every time.
-fn same(client: &Client, call: Call) -> Send {
+pub(super) fn same(client: &Client, call: Call) -> Send {
     let client = client.clone();
     Box::new(move || client.send(&call).map(drop))
 }

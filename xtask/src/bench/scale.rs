@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::measure::{median, spent};
 use super::operations::{self, Operation};
+use super::scim;
 use super::server::{CONFIGURATION, Server};
 use crate::build::write;
 use crate::tools::Node;
@@ -85,6 +86,7 @@ fn fill(workspace: &Workspace, node: &Node, benches: &[&Module], users: u32) -> 
     let client = Client::new();
     let mut all = operations::all(&server, &client)?;
     all.extend(operations::in_directory(&server, &client, users)?);
+    all.extend(scim::in_directory(&server, &client, users)?);
     Ok(Directory { users, server, operations: all })
 }
 
@@ -125,7 +127,8 @@ fn statements(users: u32) -> Result<Vec<Statement>> {
         let statement = Statement::new(text).bind(&configuration.organization).bind(users);
         each.into_iter().fold(statement, Statement::bind)
     };
-    Ok(texts.into_iter().zip(each).map(statement).collect())
+    let group = scim::statements(&configuration, users);
+    Ok(texts.into_iter().zip(each).map(statement).chain(group).collect())
 }
 
 impl Grown {

@@ -27,7 +27,8 @@ const ADMINISTRATOR: &str = "admin@example.com";
 /// `--sign-in` fails more often than an address may.
 pub(super) const CONFIGURATION: &str = r#"{
     "api_keys": {"max_per_user": 1000}, "session": {"max_sessions_per_user": 20},
-    "password": {"lockout_address_threshold": 10000}
+    "password": {"lockout_address_threshold": 10000},
+    "scim": {"rate_limit_per_minute": 1000000}
 }"#;
 
 /// How many round trips to the database the requests to one route took.
