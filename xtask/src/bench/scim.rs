@@ -50,7 +50,7 @@ pub(super) fn in_directory(server: &Server, client: &Client, users: u32) -> Resu
         list("SCIM by displayName, with or", format!(
             "filter=displayName%20eq%20%22Number%20{users}%22%20or%20externalId%20eq%20%22none%22"
         )),
-        list("SCIM by the beginning of a name", "filter=userName%20sw%20%22scale-999%22&count=20".to_owned()),
+        list("SCIM by the beginning of a name", format!("filter=userName%20sw%20%22scale-{users}%22&count=20")),
         list("SCIM first page of 20", "count=20".to_owned()),
         list("SCIM page in the middle", format!("startIndex={middle}&count=20")),
         list("SCIM last page", format!("startIndex={}&count=20", users - 20)),
