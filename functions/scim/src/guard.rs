@@ -55,7 +55,7 @@ impl Guard {
             work.context.defer_batch(&work.client.organization, report.into());
         }
         let detail = "this very change was made too often lately: somebody else undoes it each time";
-        let retry_after = HeaderValue::from(scim.loop_window.as_millis() / 1000);
+        let retry_after = HeaderValue::from(scim.loop_window.as_seconds());
         Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "change_loop", detail)
             .header(header::RETRY_AFTER, retry_after))
     }
