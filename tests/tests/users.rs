@@ -265,7 +265,9 @@ async fn groups_are_joined_and_left() {
 /// What is editable of a user that a SCIM client keeps may be changed; the record says so, and the client sees the change.
 #[tokio::test]
 async fn a_change_of_what_scim_keeps_is_said_to_be_one() {
-    let (deployment, _host) = start(json!({"scim": {"locally_editable": ["email"]}}));
+    let mut configuration = iam_tests::scenarios::configuration();
+    configuration["scim"] = json!({"locally_editable": ["email"]});
+    let (deployment, _host) = iam_tests::native::start(Setup::new(&configuration));
     let admin = deployment.administrator().await;
     let body = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "kept",
