@@ -55,6 +55,7 @@ macro_rules! scenarios {
                 roles_are_bounded, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members;
             organizations => are_administered, are_apart;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
+            scim_clients => are_administered, tokens_turn;
             secrets => are_listed_without_their_values, are_out_of_reach;
             service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up, are_created_once,
                 secrets_turn, keys_are_checked, are_out_of_reach_of_scim;

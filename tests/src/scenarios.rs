@@ -16,6 +16,7 @@ pub mod organizations;
 pub mod passwords;
 pub mod refresh;
 pub mod scim;
+pub mod scim_clients;
 pub mod secrets;
 pub mod service_accounts;
 pub mod sessions;
@@ -84,6 +85,8 @@ pub async fn run_all(deployment: &crate::Deployment) {
     health::details_need_a_permission(deployment).await;
     scim::a_user_is_provisioned(deployment).await;
     scim::a_deactivated_user_is_out(deployment).await;
+    scim_clients::are_administered(deployment).await;
+    scim_clients::tokens_turn(deployment).await;
     service_accounts::are_administered(deployment).await;
     service_accounts::are_not_people(deployment).await;
     service_accounts::are_listed_in_pages(deployment).await;
@@ -118,4 +121,5 @@ pub async fn run_all(deployment: &crate::Deployment) {
     webhooks::messages_are_fetched(deployment).await;
     webhooks::are_listed(deployment).await;
     deployment.internal().post("/internal/scheduled/directory-purge", &json!({})).await.expect(204);
+    deployment.internal().post("/internal/scheduled/scim-roles", &json!({})).await.expect(204);
 }

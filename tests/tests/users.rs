@@ -184,10 +184,12 @@ async fn grants_that_grew_meanwhile_are_noticed() {
     let target = db.run(Target::find(organization, &user_id, 5, now)).await.unwrap();
     let target = target.decode_first::<Target>().unwrap().unwrap();
     run(&host, "UPDATE roles SET effective_grants = '[\"*\"]' WHERE role = 'viewer'".to_owned()).await;
+    let edits = iam_core::managed::LocalEdits::new(&configuration.scim).unwrap();
     let change = Change {
         organization,
         target: &target,
         act: &Act::Suspend,
+        edits: &edits,
         lockout_threshold: 5,
         deletion_grace: configuration.directory.deletion_grace,
         now,
@@ -260,10 +262,12 @@ async fn groups_are_joined_and_left() {
     deployment.check().await;
 }
 
-/// A user that a SCIM client keeps may be changed; the record says so, and the client sees the change.
+/// What is editable of a user that a SCIM client keeps may be changed; the record says so, and the client sees the change.
 #[tokio::test]
 async fn a_change_of_what_scim_keeps_is_said_to_be_one() {
-    let (deployment, _host) = start(json!({}));
+    let mut configuration = iam_tests::scenarios::configuration();
+    configuration["scim"] = json!({"locally_editable": ["email"]});
+    let (deployment, _host) = iam_tests::native::start(Setup::new(&configuration));
     let admin = deployment.administrator().await;
     let body = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "kept",
@@ -274,6 +278,8 @@ async fn a_change_of_what_scim_keeps_is_said_to_be_one() {
     let changed =
         admin.patch(&format!("{USERS}/{id}"), &json!({"email": "new@example.com"})).await.expect(200);
     assert_eq!(changed.json["managed_by"], "scim");
+    let kept = admin.patch(&format!("{USERS}/{id}"), &json!({"display_name": "Kept"})).await;
+    kept.expect_problem(409, "managed_by_scim");
     let shown = deployment.scim().get(&format!("/api/scim/v2/Users/{id}")).await.expect(200);
     assert_eq!(shown.json["emails"][0]["value"], "new@example.com");
     let said = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'user.update' AND details ->> 'managed_by' = 'scim'";

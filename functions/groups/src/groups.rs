@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use iam_service::field;
+use iam_service::managed::group_is_managed;
 use iam_service::page::{cut, page_limit};
 
 const GROUPS: &str = "/api/v1/groups";
@@ -46,12 +47,17 @@ pub(crate) fn routes() -> Vec<Route> {
             .round_trips(3),
         Route::patch(GROUP, may("write"), change)
             .summary("Changes a group")
-            .description("What is absent stays. With `If-Match`, only the version of that `ETag`.")
+            .description(
+                "What is absent stays. With `If-Match`, only the version of that `ETag`. 409 with code `managed_by_scim` \
+                 for the name of a group that is managed over SCIM, unless `scim.locally_editable` has `groups` and the \
+                 group gives no roles.",
+            )
             .takes::<ChangeGroupRequest>()
             .gives::<Group>(200, "The group as it is now")
             .round_trips(2),
         Route::delete(GROUP, may("delete"), delete)
             .summary("Deletes a group")
+            .description("409 with code `managed_by_scim` where it is managed over SCIM, as for changes.")
             .answers(204, "Deleted")
             .round_trips(2),
     ]
@@ -208,12 +214,14 @@ async fn change(
     let description = request.description.as_ref().map(Option::as_deref);
     field::description("/description", description.flatten(), MAX_DESCRIPTION_CHARACTERS)?;
     let organization = &caller.organization;
+    let edits = context.local_edits()?;
     let change = GroupChange {
         organization,
         group_id: &group_id,
         version,
         display_name,
         description,
+        edits: &edits,
         now: context.now,
     };
     let event = context.audit_by(&caller, "group.update", "group")?.on(group_id.as_str());
@@ -226,9 +234,12 @@ async fn change(
         return Err(ApiError::internal("a batch answered too little"));
     };
     let group: Group = outcome.decode_first()?.ok_or_else(not_found)?;
-    let is_name_taken = outcome.first().map(|row| row.integer("name_taken")).transpose()? == Some(1);
+    let says = |column| outcome.first().map(|row| row.integer(column)).transpose();
+    let (is_name_taken, is_name_kept) = (says("name_taken")? == Some(1), says("name_kept")? == Some(1));
     if !changed.is_empty() {
         Ok(([(ETAG, etag(&group)?)], Json(group)).into_response())
+    } else if is_name_kept {
+        Err(group_is_managed(&group.display_name).and_field("/display_name", "managed over SCIM"))
     } else if is_name_taken {
         Err(group_exists())
     } else {
@@ -252,8 +263,13 @@ fn wanted_version(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
 async fn delete(context: Context, caller: Caller, Id(group_id): Id<GroupId>) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
     let event = context.audit_by(&caller, "group.delete", "group")?.on(group_id.as_str());
-    let batch = group::delete(organization, &group_id, event);
+    let batch = group::delete(organization, &group_id, &context.local_edits()?, event);
     let rows = context.db(organization).batch(batch.into()).await?;
-    let is_deleted = rows.get(1).is_some_and(|deleted: &Rows| !deleted.is_empty());
-    if is_deleted { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
+    if rows.get(1).is_some_and(|deleted: &Rows| !deleted.is_empty()) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    match rows.last().and_then(Rows::first) {
+        Some(kept) => Err(group_is_managed(kept.text("display_name")?)),
+        None => Err(not_found()),
+    }
 }

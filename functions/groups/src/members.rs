@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
-use iam_core::group::{Group, MAX_ADDED, Standing, add_members, members, remove_member};
+use iam_core::group::{Group, GroupInspection, MAX_ADDED, Standing, add_members, members, remove_member};
 use iam_core::id::{GroupId, LogId, UserId};
 use iam_core::permission::Scope;
 use iam_core::role::member::MAX_MEMBERS_PAGE;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::groups::{not_found, seen_by};
 use iam_service::field::in_order;
+use iam_service::managed::group_is_managed;
 use iam_service::page::{ListMembersQuery, ListMembersResponse, Two, page_limit};
 
 const MEMBERS: &str = "/api/v1/groups/{group_id}/members";
@@ -30,18 +31,22 @@ pub(crate) fn routes() -> Vec<Route> {
             .round_trips(2),
         Route::post(MEMBERS, write(), add_many)
             .summary("Puts users into a group")
-            .description("Up to 500 at once, each told of; who is unknown keeps nobody else out.")
+            .description(
+                "Up to 500 at once, each told of; who is unknown keeps nobody else out. 409 with code `managed_by_scim` \
+                 where SCIM decides who is in the group: it is managed over SCIM, and `scim.locally_editable` has no \
+                 `groups` or the group gives roles.",
+            )
             .takes::<AddMembersRequest>()
             .gives::<AddMembersResponse>(200, "What became of each")
             .round_trips(2),
         Route::new(Method::PUT, MEMBER, write(), add)
             .summary("Puts a user into a group")
-            .description("Doing it twice does no harm.")
+            .description("Doing it twice does no harm. 409 as for many at once.")
             .answers(204, "The user is in the group")
             .round_trips(2),
         Route::delete(MEMBER, write(), remove)
             .summary("Takes a user out of a group")
-            .description("Doing it twice does no harm.")
+            .description("Doing it twice does no harm. 409 as for those who are put in.")
             .answers(204, "The user is not in the group")
             .round_trips(2),
     ]
@@ -130,12 +135,24 @@ async fn put_in(
         .map(|user_id| Ok((user_id, context.new_id(LogId::new)?)))
         .collect::<Result<Vec<_>, ApiError>>()?;
     let event = context.audit_by(caller, "group.member.add", "group")?.on(group_id.as_str());
-    let batch = add_members(&caller.organization, group_id, &users, event);
+    let batch = add_members(&caller.organization, group_id, &users, &context.local_edits()?, event);
     let rows = context.db(&caller.organization).batch(batch.into()).await?;
-    match rows.first() {
-        Some(standings) if !standings.is_empty() => Ok(read_standings(standings)?),
-        _ => Err(not_found()),
+    check_open(&rows)?;
+    Ok(read_standings(rows.get(1).ok_or_else(too_little)?)?)
+}
+
+/// Whether the group is there, and who is in it is the caller's to change.
+fn check_open(rows: &[Rows]) -> Result<(), ApiError> {
+    let group: Option<GroupInspection> = rows.first().ok_or_else(too_little)?.decode_first()?;
+    match group {
+        None => Err(not_found()),
+        Some(group) if group.is_kept => Err(group_is_managed(&group.display_name)),
+        Some(_) => Ok(()),
     }
+}
+
+fn too_little() -> ApiError {
+    ApiError::internal("a batch answered too little")
 }
 
 fn read_standings(rows: &Rows) -> Result<BTreeMap<UserId, Standing>, iam_core::sql::RowError> {
@@ -156,15 +173,11 @@ async fn remove(
         .audit_by(&caller, "group.member.remove", "group")?
         .on(group_id.as_str())
         .detail("member", user_id.as_str());
-    let batch = remove_member(&caller.organization, &group_id, &user_id, event);
+    let batch = remove_member(&caller.organization, &group_id, &user_id, &context.local_edits()?, event);
     let rows = context.db(&caller.organization).batch(batch.into()).await?;
-    let row =
-        rows.last().and_then(Rows::first).ok_or_else(|| ApiError::internal("a batch answered too little"))?;
-    match (row.integer("group_known")?, row.integer("known")?) {
-        (0, _) => Err(not_found()),
-        (_, 0) => Err(no_user()),
-        _ => Ok(StatusCode::NO_CONTENT),
-    }
+    check_open(&rows)?;
+    let row = rows.last().and_then(Rows::first).ok_or_else(too_little)?;
+    if row.integer("known")? == 0 { Err(no_user()) } else { Ok(StatusCode::NO_CONTENT) }
 }
 
 fn no_user() -> ApiError {

@@ -8,6 +8,7 @@ use iam_core::config::PasswordConfiguration;
 use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::id::OrganizationId;
 use iam_core::lockout::{Attempt, Reservation, Verdict};
+use iam_core::managed::passwords_are_editable;
 use iam_core::password;
 use iam_core::password::reset::{ResetSubject, ResetToken};
 use iam_core::sql::{Rows, Statement};
@@ -195,6 +196,7 @@ async fn expired(
         organization,
         hash: &token.hash(),
         subject: ResetSubject::User(&user.user_id),
+        includes_managed: passwords_are_editable(&context.configuration().scim),
         life: context.configuration().password.reset_expiry,
         now: context.now,
     };

@@ -3,11 +3,14 @@
 
 use http::StatusCode;
 use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::directory::ManagedBy;
 use iam_core::id::UserId;
+use iam_core::managed::passwords_are_editable;
 use iam_core::password::reset::{RESET_TOKEN_EXISTS, Recipient, ResetSubject, ResetTarget, ResetToken};
 use iam_core::permission::Scope;
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
+use iam_service::managed::fields_are_managed;
 use iam_service::{Access, ApiError, Caller, Context, Created, Function, Id, Query, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,7 +26,8 @@ pub fn function() -> Function {
             .summary("Makes a reset token for a user")
             .description(
                 "It is in this answer and nowhere else; with `notify=true` it is sent to the user instead. The caller must \
-                 hold all that the user's roles grant.",
+                 hold all that the user's roles grant. 409 with code `managed_by_scim` for a user that is managed over SCIM, \
+                 unless `scim.locally_editable` has `password`.",
             )
             .takes_query::<IssueQuery>()
             .gives::<IssueResponse>(201, "Made")
@@ -65,6 +69,9 @@ async fn issue(
         let detail = "this user may do what you may not";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "permission_denied", detail));
     }
+    if target.managed_by == ManagedBy::Scim && !passwords_are_editable(&context.configuration().scim) {
+        return Err(fields_are_managed([]));
+    }
     if query.notify {
         check_deliverable(&context, &target)?;
     }
@@ -74,6 +81,7 @@ async fn issue(
         organization,
         hash: &hash,
         subject: ResetSubject::User(&user_id),
+        includes_managed: passwords_are_editable(&context.configuration().scim),
         life: context.configuration().password.reset_expiry,
         now: context.now,
     };

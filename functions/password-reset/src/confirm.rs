@@ -3,6 +3,8 @@
 use http::StatusCode;
 use iam_core::audit::Outcome;
 use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::directory::ManagedBy;
+use iam_core::managed::passwords_are_editable;
 use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
 use iam_core::password::{reset, verify};
 use iam_core::sql::Rows;
@@ -35,6 +37,9 @@ pub(crate) async fn confirm(
     let find = PasswordOwner::by_reset_token(organization, &hash, history_size, context.now);
     let rows = context.db(organization).run(find).await?;
     let owner: PasswordOwner = rows.decode_first()?.ok_or_else(|| refused("unknown, used or expired"))?;
+    if owner.managed_by == ManagedBy::Scim && !passwords_are_editable(&context.configuration().scim) {
+        return Err(refused("managed over SCIM by now"));
+    }
     let new_hash = hash_new_password(&context, &owner, &request.new_password, "/new_password", verify)?;
     let change = PasswordChange {
         organization,

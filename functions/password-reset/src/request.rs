@@ -5,6 +5,7 @@ use http::StatusCode;
 use iam_core::audit::Outcome;
 use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::id::OrganizationId;
+use iam_core::managed::passwords_are_editable;
 use iam_core::password::reset::{
     RESET_TOKEN_EXISTS, RESET_TOKEN_MISSING, Recipient, ResetSubject, ResetToken,
 };
@@ -47,6 +48,7 @@ pub(crate) async fn request(
         organization,
         hash: &hash,
         subject: ResetSubject::Username(&request.username),
+        includes_managed: passwords_are_editable(&context.configuration().scim),
         life: context.configuration().password.reset_expiry,
         now: context.now,
     };

@@ -2,11 +2,14 @@
 
 use http::StatusCode;
 use iam_core::audit::Outcome;
+use iam_core::directory::ManagedBy;
 use iam_core::lockout::{Attempt, Reservation, Verdict};
+use iam_core::managed::passwords_are_editable;
 use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
 use iam_core::password::verify_argon2;
 use iam_core::permission::Scope;
 use iam_core::sql::Rows;
+use iam_service::managed::fields_are_managed;
 use iam_service::password::hash_new_password;
 use iam_service::{Access, ApiError, Caller, CallerCredential, Context, Function, Json, Route};
 use iam_telemetry::Collector;
@@ -23,7 +26,10 @@ pub fn function() -> Function {
     Function::new("password", "Changes passwords").uses_database().route(
         Route::post("/api/v1/auth/password/change", change_own, change)
             .summary("Changes one's own password")
-            .description("All other sessions of the user end. All rules that the new password violates are named at once.")
+            .description(
+                "All other sessions of the user end. All rules that the new password violates are named at once. 409 with \
+                 code `managed_by_scim` for a user that is managed over SCIM, unless `scim.locally_editable` has `password`.",
+            )
             .takes::<ChangeRequest>()
             .answers(204, "Changed")
             .round_trips(3),
@@ -59,15 +65,14 @@ async fn change(
     let (owner, reservation) = reserve(&context, &caller, &attempt).await?;
     check_current(&context, &caller, &owner, (&attempt, &reservation), &request.current_password).await?;
     let forgiveness = attempt.forgive(&reservation, &caller.user_id);
-    let new_hash =
-        match hash_new_password(&context, &owner, &request.new_password, "/new_password", verify_argon2) {
-            Ok(new_hash) => new_hash,
-            Err(refusal) => {
-                // The current password was right: what is wrong with the new one is no guess.
-                context.db(organization).batch(forgiveness).await?;
-                return Err(refusal);
-            }
-        };
+    let new_hash = match new_hash(&context, &owner, &request.new_password) {
+        Ok(new_hash) => new_hash,
+        Err(refusal) => {
+            // The current password was right: what is wrong with the new one is no guess.
+            context.db(organization).batch(forgiveness).await?;
+            return Err(refusal);
+        }
+    };
     let change = PasswordChange {
         organization,
         owner: &owner,
@@ -94,6 +99,14 @@ async fn change(
         telemetry.count(&SECURITY_EVENTS, 1, ["password_change".into(), "low".into()]);
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The hash of the new password, if the user may have it.
+fn new_hash(context: &Context, owner: &PasswordOwner, password: &str) -> Result<String, ApiError> {
+    if owner.managed_by == ManagedBy::Scim && !passwords_are_editable(&context.configuration().scim) {
+        return Err(fields_are_managed(["/new_password"]));
+    }
+    hash_new_password(context, owner, password, "/new_password", verify_argon2)
 }
 
 /// Takes a try before the password is looked at, as sign-in does, and reads the user.

@@ -29,8 +29,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::delete(MEMBER, may("write"), remove)
             .summary("Takes a role from a user")
             .description(
-                "The caller must hold what the role grants. The last administrator who may act stays one. Doing it \
-                 twice does no harm.",
+                "The caller must hold what the role grants. The last administrator who may act stays one. 409 with code \
+                 `given_by_group` where a group gives the role: it is taken away there. Doing it twice does no harm.",
             )
             .answers(204, "The user does not have the role")
             .round_trips(3),
@@ -67,7 +67,7 @@ async fn add(
     let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
     let rows = context.db(&caller.organization).batch(membership.add(event)).await?;
     match MembershipOutcome::read(&rows)? {
-        outcome if outcome.is_member => Ok(StatusCode::NO_CONTENT),
+        outcome if outcome.is_given => Ok(StatusCode::NO_CONTENT),
         outcome if !outcome.is_unchanged => Err(changed_meanwhile()),
         outcome if !outcome.is_known => Err(no_user()),
         outcome if !outcome.has_room => {
@@ -92,8 +92,12 @@ async fn remove(
     let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
     let rows = context.db(&caller.organization).batch(membership.remove(event)).await?;
     match MembershipOutcome::read(&rows)? {
-        outcome if !outcome.is_member && outcome.is_known => Ok(StatusCode::NO_CONTENT),
-        outcome if !outcome.is_member => Err(no_user()),
+        outcome if outcome.is_by_group => Err(ApiError::conflict(
+            "given_by_group",
+            "a group gives the user this role: take the user out of the group",
+        )),
+        outcome if !outcome.is_given && outcome.is_known => Ok(StatusCode::NO_CONTENT),
+        outcome if !outcome.is_given => Err(no_user()),
         outcome if !outcome.is_unchanged => Err(changed_meanwhile()),
         outcome if !outcome.is_administered => Err(ApiError::conflict(
             "last_administrator",

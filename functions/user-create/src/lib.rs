@@ -7,9 +7,11 @@ use iam_core::directory::{
     check_username, repeatable_salt,
 };
 use iam_core::id::UserId;
+use iam_core::managed::LocalEdits;
 use iam_core::password;
 use iam_core::password::policy::{self, Names};
 use iam_core::permission::Scope;
+use iam_service::managed::group_is_managed;
 use iam_service::{
     Access, ApiError, Area, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,
 };
@@ -30,7 +32,8 @@ pub fn function() -> Function {
             .summary("Creates a user")
             .description(
                 "409 with code `username_taken` where somebody has the name. A role is given only by who holds all that \
-                 it grants. Takes an `Idempotency-Key`.",
+                 it grants. 409 with code `managed_by_scim` for a group whose members SCIM decides on. Takes an \
+                 `Idempotency-Key`.",
             )
             .takes::<CreateUserRequest>()
             .gives::<DirectoryUser>(201, "Created")
@@ -73,7 +76,8 @@ async fn create(
         request.password = Some(hash(&context, &caller, &headers, &request, &password)?);
     }
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), PATH, &request)?;
-    let (roles, groups) = assignment(&context, &caller, &request).await?;
+    let edits = context.local_edits()?;
+    let (roles, groups) = assignment(&context, &caller, &request, &edits).await?;
     let user_id = context.new_id(UserId::new)?;
     let user = NewUser {
         organization,
@@ -84,6 +88,7 @@ async fn create(
         password_hash: request.password.as_deref(),
         roles: &roles,
         groups: &groups,
+        edits: &edits,
         now: context.now,
     };
     let event = context
@@ -154,6 +159,7 @@ async fn assignment(
     context: &Context,
     caller: &Caller,
     request: &CreateUserRequest,
+    edits: &LocalEdits<'_>,
 ) -> Result<(Vec<KnownRole>, Vec<KnownGroup>), ApiError> {
     if request.roles.is_empty() && request.groups.is_empty() {
         return Ok((Vec::new(), Vec::new()));
@@ -161,12 +167,16 @@ async fn assignment(
     let organization = &caller.organization;
     let batch = vec![
         RoleLookUp::find(organization, request.roles.iter().map(String::as_str)),
-        GroupLookUp::find(organization, request.groups.iter().map(String::as_str)),
+        GroupLookUp::find(organization, request.groups.iter().map(String::as_str), edits),
     ];
     let mut rows = context.db(organization).batch(batch).await?.into_iter();
     let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
     let groups = KnownGroups::read(&rows.next().unwrap_or_default())?;
     let roles = roles.assignable(&request.roles, &caller.grants).map_err(not_assignable)?;
+    if let Some((index, group)) = groups.first_kept(&request.groups) {
+        let error = group_is_managed(&group.display_name);
+        return Err(error.and_field(format!("/groups/{index}"), "managed over SCIM"));
+    }
     Ok((roles, groups.named(&request.groups).map_err(refused)?))
 }
 

@@ -8,6 +8,7 @@ use iam_core::directory::import::{ImportLine, LineRefusal, MAX_LINES, parse_line
 use iam_core::directory::transfer::{Import, ImportBatch};
 use iam_core::directory::{FieldProblem, GroupLookUp, KnownGroups, KnownRoles, RoleLookUp};
 use iam_core::id::{GroupId, LogId, UserId};
+use iam_core::managed::LocalEdits;
 use iam_core::password::recognise;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Caller, Context, Json, check_media_type};
@@ -64,7 +65,8 @@ pub(crate) async fn import(
 ) -> Result<Json<ImportReport>, ApiError> {
     check_media_type(&headers, &[MEDIA_TYPE])?;
     let (lines, mut rejected) = parse(&body, context.now)?;
-    let (known_roles, known_groups) = look_up(&context, &caller, &lines).await?;
+    let edits = context.local_edits()?;
+    let (known_roles, known_groups) = look_up(&context, &caller, &lines, &edits).await?;
     let mut ready = Vec::with_capacity(lines.len());
     for (number, line) in lines {
         match admit(&line, &caller, &known_roles, &known_groups) {
@@ -76,7 +78,7 @@ pub(crate) async fn import(
         }
     }
     rejected.sort_by_key(|rejected| rejected.line);
-    let created = store(&context, &caller, &ready, &known_roles).await?;
+    let created = store(&context, &caller, &ready, (&known_roles, &edits)).await?;
     Ok(Json(ImportReport { created, unchanged: ready.len().saturating_sub(created), rejected }))
 }
 
@@ -125,6 +127,7 @@ async fn look_up(
     context: &Context,
     caller: &Caller,
     lines: &Numbered,
+    edits: &LocalEdits<'_>,
 ) -> Result<(KnownRoles, KnownGroups), ApiError> {
     let names = |of: fn(&ImportLine) -> &Vec<String>| -> BTreeSet<&str> {
         lines.iter().flat_map(|(_, line)| of(line)).map(String::as_str).collect()
@@ -134,13 +137,14 @@ async fn look_up(
         return Ok((KnownRoles::default(), KnownGroups::default()));
     }
     let organization = &caller.organization;
-    let batch = vec![RoleLookUp::find(organization, roles), GroupLookUp::find(organization, groups)];
+    let batch = vec![RoleLookUp::find(organization, roles), GroupLookUp::find(organization, groups, edits)];
     let mut rows = context.db(organization).batch(batch).await?.into_iter();
     let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
     Ok((roles, KnownGroups::read(&rows.next().unwrap_or_default())?))
 }
 
-/// Whether the caller may create this user: its roles are there and the caller's to give, its groups are there.
+/// Whether the caller may create this user: its roles are there and the caller's to give, its groups are there and not
+/// kept by SCIM.
 fn admit(
     line: &ImportLine,
     caller: &Caller,
@@ -148,6 +152,10 @@ fn admit(
     groups: &KnownGroups,
 ) -> Result<Vec<GroupId>, FieldProblem> {
     roles.assignable(&line.roles, &caller.grants).map_err(|refusal| refusal.problem().clone())?;
+    if let Some((index, group)) = groups.first_kept(&line.groups) {
+        let detail = format!("the group `{}` is managed over SCIM", group.display_name);
+        return Err(FieldProblem::new(format!("/groups/{index}"), detail));
+    }
     Ok(groups.named(&line.groups)?.into_iter().map(|group| group.group_id).collect())
 }
 
@@ -156,7 +164,7 @@ async fn store(
     context: &Context,
     caller: &Caller,
     ready: &[Ready],
-    roles: &KnownRoles,
+    (roles, edits): (&KnownRoles, &LocalEdits<'_>),
 ) -> Result<usize, ApiError> {
     if ready.is_empty() {
         return Ok(0);
@@ -165,7 +173,8 @@ async fn store(
         .iter()
         .map(|ready| Import::new(&ready.line, &ready.groups, (&ready.user_id, &ready.log_id), context.now))
         .collect();
-    let batch = ImportBatch { organization: &caller.organization, users: &users, roles, now: context.now };
+    let batch =
+        ImportBatch { organization: &caller.organization, users: &users, roles, edits, now: context.now };
     let event = context.audit_by(caller, "user.import", "user")?;
     let too_much = || ApiError::bad_request("too_many_lines", "too much for one request: send fewer lines");
     let statements = batch.statements(event).ok_or_else(too_much)?;

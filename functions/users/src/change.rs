@@ -5,17 +5,22 @@
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use iam_core::directory::{
-    Act, Change, ChangeRefusal, DirectoryStatus, DirectoryUser, FieldProblem, GroupLookUp, KnownGroups,
-    KnownRoles, MAX_GROUPS, MAX_ROLES, ManagedBy, Patch, RoleLookUp, RoleRefusal, Target, UserKind,
-    check_display_name, check_email, check_names, check_username,
+    Act, Change, ChangeRefusal, DirectoryStatus, DirectoryUser, FieldProblem, GroupLookUp, KnownGroup,
+    KnownGroups, KnownRoles, MAX_GROUPS, MAX_ROLES, ManagedBy, Patch, RoleLookUp, RoleRefusal, Target,
+    UserKind, check_display_name, check_email, check_names, check_username,
 };
 use iam_core::id::UserId;
+use iam_core::managed::LocalEdits;
 use iam_edge::DbError;
+use iam_service::managed::{fields_are_managed, group_is_managed};
 use iam_service::{ApiError, Caller, Context, Id, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use crate::{entity_tag, not_found, shown};
+
+/// What an administrator changes of a user that SCIM manages only where `scim.locally_editable` has it.
+const MANAGED: [&str; 4] = ["username", "email", "display_name", "groups"];
 
 /// What changes. What is absent stays.
 #[derive(Deserialize, JsonSchema)]
@@ -31,7 +36,7 @@ pub(crate) struct PatchUserRequest {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "Option<String>")]
     display_name: Option<Option<String>>,
-    /// All its roles from now on.
+    /// All the roles that are given to it from now on; those that its groups give stay.
     roles: Option<Vec<String>>,
     /// All its groups from now on, by id or display name.
     groups: Option<Vec<String>>,
@@ -52,19 +57,22 @@ pub(crate) async fn patch(
 ) -> Result<Response, ApiError> {
     check(&request).map_err(refused)?;
     let organization = &caller.organization;
+    let edits = context.local_edits()?;
     let threshold = context.configuration().password.lockout_threshold;
     let names = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
     let (roles, groups) = (names(&request.roles), names(&request.groups));
     let mut batch = vec![Target::find(organization, &user_id, threshold, context.now)];
     if request.roles.is_some() || request.groups.is_some() {
         batch.push(RoleLookUp::find(organization, roles.iter().map(String::as_str)));
-        batch.push(GroupLookUp::find(organization, groups.iter().map(String::as_str)));
+        batch.push(GroupLookUp::find(organization, groups.iter().map(String::as_str), &edits));
+        batch.push(GroupLookUp::kept(organization, &user_id, &edits));
     }
     let mut rows = context.db(organization).batch(batch).await?.into_iter();
     let target = rows.next().unwrap_or_default().decode_first::<Target>()?;
     let target = changeable(target.filter(|target| target.user.deleted_at.is_none()), &caller, &headers)?;
     let known_roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
     let known_groups = KnownGroups::read(&rows.next().unwrap_or_default())?;
+    let kept: Vec<KnownGroup> = rows.next().unwrap_or_default().decode()?;
     let roles = known_roles.assignable(&roles, &caller.grants).map_err(not_assignable)?;
     let groups = known_groups.named(&groups).map_err(refused)?;
     let patch = Patch {
@@ -74,13 +82,38 @@ pub(crate) async fn patch(
         roles: request.roles.map(|_| roles),
         groups: request.groups.map(|_| groups),
     };
-    let differences = patch.differences(&target.user);
+    let differences = patch.differences(&target);
     if differences.is_empty() {
         return Ok(shown(&target.user));
     }
+    check_managed(&target, &patch, (&differences, &kept), &edits)?;
     let act = Act::Patch(patch);
     let user = run(&context, &caller, &headers, &target, &act, differences).await?;
     Ok(shown(&user))
+}
+
+/// Whether the fields are administrators' to change, and the groups that the user comes into and leaves.
+fn check_managed(
+    target: &Target,
+    patch: &Patch,
+    (differences, kept): (&[&'static str], &[KnownGroup]),
+    edits: &LocalEdits<'_>,
+) -> Result<(), ApiError> {
+    let is_managed = |field: &&str| MANAGED.contains(field) && !edits.allow(target.user.managed_by, field);
+    let mut managed =
+        differences.iter().copied().filter(is_managed).map(|field| format!("/{field}")).peekable();
+    if managed.peek().is_some() {
+        let pointers: Vec<String> = managed.collect();
+        return Err(fields_are_managed(pointers.iter().map(String::as_str)));
+    }
+    let Some(wanted) = &patch.groups else { return Ok(()) };
+    let stays_out = |group: &&KnownGroup| !kept.iter().any(|kept| kept.group_id == group.group_id);
+    let leaves = |group: &&KnownGroup| !wanted.iter().any(|wanted| wanted.group_id == group.group_id);
+    let joined = wanted.iter().filter(|group| group.is_kept).find(stays_out);
+    match joined.or_else(|| kept.iter().find(leaves)) {
+        Some(group) => Err(group_is_managed(&group.display_name).and_field("/groups", "managed over SCIM")),
+        None => Ok(()),
+    }
 }
 
 pub(crate) async fn suspend(
@@ -207,6 +240,7 @@ async fn run(
         organization: &caller.organization,
         target,
         act,
+        edits: &context.local_edits()?,
         lockout_threshold: context.configuration().password.lockout_threshold,
         deletion_grace: context.configuration().directory.deletion_grace,
         now: context.now,

@@ -7,16 +7,16 @@ use zeroize::Zeroizing;
 
 use crate::config::Configuration;
 use crate::credential::{Credential, SCIM_TOKEN_PREFIX, SECRET_BYTES};
-use crate::id::{ENTROPY_BYTES, ScimTokenId};
+use crate::id::{ENTROPY_BYTES, ScimClientId, ScimTokenId};
 use crate::organization::{NewOrganization, OrganizationEntropy};
 use crate::password::{PasswordError, SALT_BYTES};
-use crate::scim_token::ScimToken;
+use crate::scim_client::{NewScimClient, NewScimToken};
 use crate::sql::Statement;
 use crate::time::Timestamp;
 
 /// Randomness for everything that is made.
 pub struct Entropy {
-    /// For the ids of the administrator, the SCIM token and the audit record.
+    /// For the ids of the administrator, the SCIM client and its token, and the audit record.
     pub ids: [[u8; ENTROPY_BYTES]; 3],
     /// For the administrator's password.
     pub password: [u8; 16],
@@ -70,9 +70,25 @@ impl FirstOrganization {
         let made =
             new.make(&OrganizationEntropy { user, log, password: entropy.password, salt: entropy.salt })?;
         let scim_token = Credential::new(SCIM_TOKEN_PREFIX, organization, &entropy.scim_token);
-        let token_id = ScimTokenId::new(now, token);
+        // Two ids of different kinds may be alike.
+        let (client_id, token_id) = (ScimClientId::new(now, token), ScimTokenId::new(now, token));
+        let client = NewScimClient {
+            organization,
+            client_id: &client_id,
+            name: "first client",
+            rate_limit: None,
+            now,
+        };
+        let token = NewScimToken {
+            organization,
+            client_id: &client_id,
+            token_id: &token_id,
+            hash: &scim_token.hash(),
+            expires_at: None,
+            now,
+        };
         let mut statements = made.statements;
-        statements.push(ScimToken::store(organization, &token_id, &scim_token.hash(), "first client", now));
+        statements.extend([client.create(), token.create()]);
         Ok(Self { statements, username: username.to_owned(), password: made.password, scim_token })
     }
 }

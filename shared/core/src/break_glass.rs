@@ -94,7 +94,7 @@ impl NewCredential<'_> {
     fn give_role(&self) -> Statement {
         Statement::new(
             "INSERT INTO user_roles (org_id, user_id, role) SELECT org_id, user_id, role FROM \
-             break_glass_administrators WHERE org_id = ?1 AND role = ?2 ON CONFLICT (org_id, user_id, role) DO NOTHING",
+             break_glass_administrators WHERE org_id = ?1 AND role = ?2 ON CONFLICT DO NOTHING",
         )
         .bind(self.organization)
         .bind(ROLE)
@@ -211,7 +211,7 @@ impl Use<'_> {
     fn restore_role(&self) -> Statement {
         Statement::new(
             "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, ?5 FROM break_glass_credentials WHERE \
-             org_id = ?1 AND credential_id = ?3 AND session_id = ?4 ON CONFLICT (org_id, user_id, role) DO NOTHING",
+             org_id = ?1 AND credential_id = ?3 AND session_id = ?4 ON CONFLICT DO NOTHING",
         )
         .bind(self.organization)
         .bind(&self.credential.user_id)

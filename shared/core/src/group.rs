@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::audit::{AuditEvent, RecordCondition};
 use crate::id::{GroupId, LogId, OrganizationId, UserId};
 use crate::idempotency::CreationCondition;
+use crate::managed::{LocalEdits, kept_by_scim};
+use crate::role_mapping::name_mapped;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
@@ -166,8 +168,8 @@ pub const GROUP_EXISTS: RecordCondition =
 pub const GROUP_CREATED: CreationCondition =
     creation_condition!("EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?4)");
 
-/// Another group has the name: `$asked` is a JSON array of the group's id, the version that it must have or null, and
-/// its new name's key or null.
+/// Another group has the name: `$asked` is a JSON array of the group's id, the version that it must have or null, its new
+/// name's key or null, its new name or null, and what [`LocalEdits`] says.
 macro_rules! name_taken {
     ($asked:literal) => {
         concat!(
@@ -177,6 +179,23 @@ macro_rules! name_taken {
             " ->> 2 AND other.group_id <> ",
             $asked,
             " ->> 0)"
+        )
+    };
+}
+
+/// The group shall get another name, and SCIM decides on its name: it is SCIM's, or would give roles under the new name.
+macro_rules! name_kept {
+    ($asked:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM groups AS named WHERE named.org_id = ?1 AND named.group_id = ",
+            $asked,
+            " ->> 0 AND named.display_name <> ",
+            $asked,
+            " ->> 3 AND (",
+            kept_by_scim!("named", concat!($asked, " -> 4")),
+            " OR (named.managed_by = 'scim' AND ",
+            name_mapped!(concat!($asked, " ->> 2"), concat!($asked, " -> 4 -> 'mapped'")),
+            ")))"
         )
     };
 }
@@ -192,7 +211,9 @@ macro_rules! changeable {
             " ->> 1 IS NULL OR there.version = ",
             $asked,
             " ->> 1)) AND NOT ",
-            name_taken!($asked)
+            name_taken!($asked),
+            " AND NOT ",
+            name_kept!($asked)
         )
     };
 }
@@ -216,15 +237,20 @@ pub struct GroupChange<'a> {
     pub display_name: Option<&'a str>,
     /// Its new description; an inner `None` takes it away.
     pub description: Option<Option<&'a str>>,
+    /// What may be changed of what SCIM manages.
+    pub edits: &'a LocalEdits<'a>,
     /// Now.
     pub now: Timestamp,
 }
 
 impl GroupChange<'_> {
-    /// The batch: the record, the change (a row if it held), the group as it is now with the column `name_taken`.
+    /// The batch: the record, the change (a row if it held), the group as it is now with the columns `name_taken` and
+    /// `name_kept`.
     #[must_use]
     pub fn statements(&self, event: AuditEvent) -> [Statement; 3] {
-        let asked = json!([self.group_id, self.version, self.display_name.map(display_name_key)]).to_string();
+        let key = self.display_name.map(display_name_key);
+        let asked =
+            json!([self.group_id, self.version, key, self.display_name, self.edits.condition()]).to_string();
         let change = Statement::new(concat!(
             "UPDATE groups SET display_name = COALESCE(?3, display_name), display_name_key = COALESCE(?2 ->> 2, \
              display_name_key), description = CASE WHEN ?4 THEN ?5 ELSE description END, updated_at = ?6, version = \
@@ -243,7 +269,9 @@ impl GroupChange<'_> {
             group_columns!(),
             ", ",
             name_taken!("?2"),
-            " AS name_taken FROM groups WHERE org_id = ?1 AND group_id = ?2 ->> 0"
+            " AS name_taken, ",
+            name_kept!("?2"),
+            " AS name_kept FROM groups WHERE org_id = ?1 AND group_id = ?2 ->> 0"
         ))
         .bind(self.organization)
         .bind(asked.as_str());
@@ -251,20 +279,39 @@ impl GroupChange<'_> {
     }
 }
 
-/// Deletes a group and who was in it, recorded if it was there: the second answers with a row if so.
+/// The group may be deleted: it is there and SCIM does not keep it.
+const GROUP_DELETABLE: RecordCondition = RecordCondition(concat!(
+    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
+     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM groups \
+     WHERE groups.org_id = ?1 AND groups.group_id = ?14 ->> 0 AND NOT ",
+    kept_by_scim!("groups", "?14 -> 1")
+));
+
+/// Deletes a group and who was in it, recorded if it was there and SCIM does not keep it: the second answers with a row if
+/// so, the last with the group's `display_name` where it stays.
 #[must_use]
-pub fn delete(organization: &OrganizationId, group_id: &GroupId, event: AuditEvent) -> [Statement; 3] {
+pub fn delete(
+    organization: &OrganizationId,
+    group_id: &GroupId,
+    edits: &LocalEdits<'_>,
+    event: AuditEvent,
+) -> [Statement; 4] {
+    let edits = edits.condition();
+    let bound = |text| Statement::new(text).bind(organization).bind(group_id);
     [
-        event.record_if(GROUP_EXISTS, group_id),
-        Statement::new("DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 RETURNING group_id")
-            .bind(organization)
-            .bind(group_id),
-        Statement::new(
+        event.record_if(GROUP_DELETABLE, json!([group_id, edits]).to_string()),
+        bound(concat!(
+            "DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 AND NOT ",
+            kept_by_scim!("groups", "?3"),
+            " RETURNING group_id"
+        ))
+        .bind(edits.to_string()),
+        bound(
             "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
-             group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2)",
-        )
-        .bind(organization)
-        .bind(group_id),
+             group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND NOT EXISTS (SELECT 1 \
+             FROM groups WHERE org_id = ?1 AND group_id = ?2)",
+        ),
+        bound("SELECT display_name FROM groups WHERE org_id = ?1 AND group_id = ?2"),
     ]
 }
 
@@ -289,67 +336,112 @@ pub fn members(
     .bind(limit.saturating_add(1))
 }
 
+/// The group `$asked ->> 0` is there and SCIM does not keep it: `$asked -> 2` is what [`LocalEdits`] says.
+macro_rules! group_open {
+    ($asked:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM groups AS open WHERE open.org_id = ?1 AND open.group_id = ",
+            $asked,
+            " ->> 0 AND NOT ",
+            kept_by_scim!("open", concat!($asked, " -> 2")),
+            ")"
+        )
+    };
+}
+
 /// Records each of `?14 ->> 1` (pairs of user and record id) who is about to come into the group `?14 ->> 0`.
-const EACH_ADDED: RecordCondition = RecordCondition(
+const EACH_ADDED: RecordCondition = RecordCondition(concat!(
     "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
      user_agent, result, request_id, details) SELECT ?1, COALESCE(added.value ->> 1, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
-     ?10, ?11, ?12, json_set(?13, '$.member', added.value ->> 0) FROM json_each(?14 -> 1) AS added WHERE EXISTS \
-     (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?14 ->> 0) AND EXISTS (SELECT 1 FROM users WHERE org_id = \
-     ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) AND NOT EXISTS (SELECT 1 FROM group_members WHERE \
-     org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?14 ->> 0)",
-);
+     ?10, ?11, ?12, json_set(?13, '$.member', added.value ->> 0) FROM json_each(?14 -> 1) AS added WHERE ",
+    group_open!("?14"),
+    " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) AND NOT \
+     EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?14 ->> 0)",
+));
 
 /// Records that the user `?14 ->> 1` is about to leave the group `?14 ->> 0`.
-const IS_MEMBER: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 AND user_id = ?14 ->> 1 AND group_id = ?14 ->> 0)"
+const IS_MEMBER: RecordCondition = RecordCondition(concat!(
+    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
+     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM \
+     group_members WHERE org_id = ?1 AND user_id = ?14 ->> 1 AND group_id = ?14 ->> 0 AND ",
+    group_open!("?14")
+));
+
+/// The group `?2 ->> 0` as who is put in or taken out sees it: its `display_name`, and whether it is `kept` by SCIM.
+const INSPECT_GROUP: &str = concat!(
+    "SELECT groups.display_name, ",
+    kept_by_scim!("groups", "?2 -> 2"),
+    " AS kept FROM groups WHERE groups.org_id = ?1 AND groups.group_id = ?2 ->> 0"
 );
 
-/// Puts users into a group, each of them once. The batch: how each stands now ([`Standing`]; no row where there is no
-/// such group), a record for each who comes in, and the deed.
+/// Puts users into a group, each of them once, unless SCIM keeps it. The batch: the group ([`GroupInspection`]), how each
+/// stands now ([`Standing`]), a record for each who comes in, and the deed.
 #[must_use]
 pub fn add_members(
     organization: &OrganizationId,
     group_id: &GroupId,
     users: &[(UserId, LogId)],
+    edits: &LocalEdits<'_>,
     event: AuditEvent,
-) -> [Statement; 3] {
-    let asked = json!([group_id, users]).to_string();
+) -> [Statement; 4] {
+    let asked = json!([group_id, users, edits.condition()]).to_string();
     let bound = |text| Statement::new(text).bind(organization).bind(asked.as_str());
     [
+        bound(INSPECT_GROUP),
         bound(
             "SELECT added.value ->> 0 AS user_id, EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = \
              added.value ->> 0 AND deleted_at IS NULL) AS known, EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 \
-             AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0) AS member FROM json_each(?2 -> 1) AS added WHERE \
-             EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2 ->> 0)",
+             AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0) AS member FROM json_each(?2 -> 1) AS added",
         ),
         event.record_if(EACH_ADDED, asked.as_str()),
-        bound(
+        bound(concat!(
             "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, added.value ->> 0, ?2 ->> 0 FROM \
-             json_each(?2 -> 1) AS added WHERE EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2 ->> 0) \
-             AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) \
-             ON CONFLICT DO NOTHING",
-        ),
+             json_each(?2 -> 1) AS added WHERE ",
+            group_open!("?2"),
+            " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) \
+             ON CONFLICT DO NOTHING"
+        )),
     ]
 }
 
-/// Takes a user out of a group. The batch: the record, the deed, and whether there are such a group and user: the
-/// columns `group_known` and `known`.
+/// Takes a user out of a group, unless SCIM keeps it. The batch: the group ([`GroupInspection`]), the record, the deed, and
+/// whether there is such a user: the column `known`.
 #[must_use]
 pub fn remove_member(
     organization: &OrganizationId,
     group_id: &GroupId,
     user_id: &UserId,
+    edits: &LocalEdits<'_>,
     event: AuditEvent,
-) -> [Statement; 3] {
-    let bound = |text| Statement::new(text).bind(organization).bind(group_id).bind(user_id);
+) -> [Statement; 4] {
+    let asked = json!([group_id, user_id, edits.condition()]).to_string();
+    let bound = |text| Statement::new(text).bind(organization).bind(asked.as_str());
     [
-        event.record_if(IS_MEMBER, json!([group_id, user_id]).to_string()),
-        bound("DELETE FROM group_members WHERE org_id = ?1 AND user_id = ?3 AND group_id = ?2"),
+        bound(INSPECT_GROUP),
+        event.record_if(IS_MEMBER, asked.as_str()),
+        bound(concat!(
+            "DELETE FROM group_members WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND group_id = ?2 ->> 0 AND ",
+            group_open!("?2")
+        )),
         bound(
-            "SELECT EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2) AS group_known, EXISTS (SELECT 1 \
-             FROM users WHERE org_id = ?1 AND user_id = ?3 AND deleted_at IS NULL) AS known",
+            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND deleted_at IS NULL) AS known",
         ),
     ]
+}
+
+/// A group as who is put in or taken out sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupInspection {
+    /// Its name for people.
+    pub display_name: String,
+    /// Whether SCIM alone decides who is in it.
+    pub is_kept: bool,
+}
+
+impl FromRow for GroupInspection {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { display_name: row.text("display_name")?.to_owned(), is_kept: row.integer("kept")? != 0 })
+    }
 }
 
 /// How a user stood to a group before it was put into it.
@@ -365,7 +457,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Reads a row of the first statement of [`add_members`].
+    /// Reads a row of the second statement of [`add_members`].
     ///
     /// # Errors
     /// When the row is not as expected.

@@ -134,6 +134,8 @@ identifiers! {
     SessionId = "sess";
     /// An audit record.
     LogId = "evt";
+    /// A SCIM client.
+    ScimClientId = "scimc";
     /// A SCIM client's bearer token (not its secret).
     ScimTokenId = "scim";
     /// A signing key (`kid`).

@@ -26,6 +26,60 @@ pub const ORGANIZATION: &str = "organization";
 /// A lease is at most this part of the limit, so that little is lost where nobody spends it.
 const LARGEST_SHARE: i64 = 50;
 
+/// A credential with a limit of its own, as it was presented: what it counts towards is known once the database found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearer<'a> {
+    /// An API key, which says its limit itself.
+    ApiKey(&'a CredentialHash),
+    /// A SCIM client's token.
+    ScimToken {
+        /// The token.
+        hash: &'a CredentialHash,
+        /// The limit where the client says none.
+        default_limit: u32,
+    },
+}
+
+impl<'a> Bearer<'a> {
+    /// What is stored of the credential.
+    #[must_use]
+    pub fn hash(&self) -> &'a CredentialHash {
+        match self {
+            Self::ApiKey(hash) | Self::ScimToken { hash, .. } => hash,
+        }
+    }
+}
+
+/// The API key `$hash` where it works at `$now`: its `subject` and `rate_limit`.
+macro_rules! working_key {
+    ($hash:literal, $now:literal) => {
+        concat!(
+            "SELECT 'key:' || key_id AS subject, rate_limit FROM api_keys WHERE org_id = ?1 AND key_hash = ",
+            $hash,
+            " AND status = 'active' AND expires_at > ",
+            $now
+        )
+    };
+}
+
+/// The SCIM token `$hash` where it and its client work at `$now`: its `subject` and `rate_limit`, or `$default`.
+macro_rules! working_token {
+    ($hash:literal, $now:literal, $default:literal) => {
+        concat!(
+            "SELECT 'scim:' || scim_tokens.token_id AS subject, COALESCE(scim_clients.rate_limit, ",
+            $default,
+            ") AS rate_limit FROM scim_tokens INDEXED BY scim_tokens_by_hash CROSS JOIN scim_clients ON scim_clients.org_id = \
+             scim_tokens.org_id AND scim_clients.client_id = scim_tokens.client_id WHERE scim_tokens.org_id = ?1 AND \
+             scim_tokens.token_hash = ",
+            $hash,
+            " AND scim_tokens.revoked_at IS NULL AND scim_clients.revoked_at IS NULL AND (scim_tokens.expires_at IS NULL OR \
+             scim_tokens.expires_at > ",
+            $now,
+            ")"
+        )
+    };
+}
+
 macro_rules! used {
     ($subject:literal, $now:literal) => {
         concat!(
@@ -51,59 +105,93 @@ macro_rules! store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease(pub u32);
 
+/// Leases of what the credential of `$working` has left.
+macro_rules! lease_of_bearer {
+    ($working:expr) => {
+        concat!(
+            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, subject, ?4 % 64, ?4, given, \
+             given FROM (SELECT subject, MIN(?3, MAX(1, rate_limit / ?5), rate_limit - used) AS given FROM (SELECT subject, \
+             rate_limit, (",
+            used!("bearer.subject", "?4"),
+            ") AS used FROM (",
+            $working,
+            ") AS bearer)) WHERE given > 0",
+            store!()
+        )
+    };
+}
+
+/// Leases of what a subject has left, under a condition.
+macro_rules! lease_of_subject {
+    ($condition:expr) => {
+        concat!(
+            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, ?2, ?4 % 64, ?4, given, \
+             given FROM (SELECT MIN(?3, MAX(1, ?6 / ?5), ?6 - used) AS given FROM (SELECT (",
+            used!("?2", "?4"),
+            ") AS used)) WHERE given > 0",
+            $condition,
+            store!()
+        )
+    };
+}
+
 impl Lease {
-    /// Leases `wanted` of what a working key has left, or less where less is left; no row where nothing is.
+    /// Leases `wanted` of what a credential that works has left, or less where less is left; no row where nothing is.
     #[must_use]
-    pub fn of_key(
+    pub fn of_bearer(
         organization: &OrganizationId,
-        hash: &CredentialHash,
+        bearer: Bearer<'_>,
         wanted: u32,
         now: Timestamp,
     ) -> Statement {
-        Statement::new(concat!(
-            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, subject, ?4 % 64, ?4, given, \
-             given FROM (SELECT subject, MIN(?3, MAX(1, rate_limit / ?5), rate_limit - used) AS given FROM (SELECT \
-             'key:' || key_id AS subject, rate_limit, (",
-            used!("'key:' || api_keys.key_id", "?4"),
-            ") AS used FROM api_keys WHERE org_id = ?1 AND key_hash = ?2 AND status = 'active' AND expires_at > ?6)) \
-             WHERE given > 0",
-            store!()
-        ))
-        .bind(organization)
-        .bind(hash)
-        .bind(wanted)
-        .bind(now.as_seconds())
-        .bind(LARGEST_SHARE)
-        .bind(now)
+        let text = match bearer {
+            Bearer::ApiKey(_) => lease_of_bearer!(working_key!("?2", "?6")),
+            Bearer::ScimToken { .. } => lease_of_bearer!(working_token!("?2", "?6", "?7")),
+        };
+        let statement = Statement::new(text)
+            .bind(organization)
+            .bind(bearer.hash())
+            .bind(wanted)
+            .bind(now.as_seconds())
+            .bind(LARGEST_SHARE)
+            .bind(now);
+        match bearer {
+            Bearer::ApiKey(_) => statement,
+            Bearer::ScimToken { default_limit, .. } => statement.bind(default_limit),
+        }
     }
 
-    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a key, if that works: otherwise anybody
-    /// could use up an organization's limit with keys that nobody has.
+    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a credential, if that works: otherwise
+    /// anybody could use up an organization's limit with keys that nobody has.
     #[must_use]
     pub fn of_subject(
         organization: &OrganizationId,
         subject: &str,
         limit: u32,
         wanted: u32,
-        key: Option<&CredentialHash>,
+        bearer: Option<Bearer<'_>>,
         now: Timestamp,
     ) -> Statement {
-        Statement::new(concat!(
-            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, ?2, ?4 % 64, ?4, given, \
-             given FROM (SELECT MIN(?3, MAX(1, ?6 / ?5), ?6 - used) AS given FROM (SELECT (",
-            used!("?2", "?4"),
-            ") AS used)) WHERE given > 0 AND (?7 IS NULL OR EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_hash = ?7 \
-             AND status = 'active' AND expires_at > ?8))",
-            store!()
-        ))
-        .bind(organization)
-        .bind(subject)
-        .bind(wanted)
-        .bind(now.as_seconds())
-        .bind(LARGEST_SHARE)
-        .bind(limit)
-        .bind(key)
-        .bind(now)
+        let text = match bearer {
+            None => lease_of_subject!(""),
+            Some(Bearer::ApiKey(_)) => {
+                lease_of_subject!(concat!(" AND EXISTS (", working_key!("?7", "?8"), ")"))
+            }
+            Some(Bearer::ScimToken { .. }) => {
+                lease_of_subject!(concat!(" AND EXISTS (", working_token!("?7", "?8", "NULL"), ")"))
+            }
+        };
+        let statement = Statement::new(text)
+            .bind(organization)
+            .bind(subject)
+            .bind(wanted)
+            .bind(now.as_seconds())
+            .bind(LARGEST_SHARE)
+            .bind(limit);
+        match bearer {
+            None => statement,
+            Some(bearer) => statement.bind(bearer.hash()).bind(now),
+        }
     }
 }
 
@@ -122,30 +210,37 @@ pub struct Usage {
     oldest_second: i64,
 }
 
-impl Usage {
-    /// How far a key's limit is used up.
-    #[must_use]
-    pub fn of_key(organization: &OrganizationId, hash: &CredentialHash, now: Timestamp) -> Statement {
-        Statement::new(
-            "SELECT COALESCE(SUM(taken), 0) AS taken, COALESCE(MIN(second), ?3) AS oldest FROM rate_windows WHERE \
-             org_id = ?1 AND subject = (SELECT 'key:' || key_id FROM api_keys WHERE org_id = ?1 AND key_hash = ?2) AND \
-             second > ?3 - 63",
+macro_rules! usage_of {
+    ($subject:literal) => {
+        concat!(
+            "SELECT COALESCE(SUM(taken), 0) AS taken, COALESCE(MIN(second), ?3) AS oldest FROM rate_windows WHERE org_id = ?1 \
+             AND subject = ",
+            $subject,
+            " AND second > ?3 - 63"
         )
-        .bind(organization)
-        .bind(hash)
-        .bind(now.as_seconds())
+    };
+}
+
+impl Usage {
+    /// How far a credential's own limit is used up.
+    #[must_use]
+    pub fn of_bearer(organization: &OrganizationId, bearer: Bearer<'_>, now: Timestamp) -> Statement {
+        let text = match bearer {
+            Bearer::ApiKey(_) => {
+                usage_of!("(SELECT 'key:' || key_id FROM api_keys WHERE org_id = ?1 AND key_hash = ?2)")
+            }
+            Bearer::ScimToken { .. } => usage_of!(
+                "(SELECT 'scim:' || token_id FROM scim_tokens INDEXED BY scim_tokens_by_hash WHERE org_id = ?1 AND \
+                 token_hash = ?2)"
+            ),
+        };
+        Statement::new(text).bind(organization).bind(bearer.hash()).bind(now.as_seconds())
     }
 
     /// How far a subject's limit is used up.
     #[must_use]
     pub fn of_subject(organization: &OrganizationId, subject: &str, now: Timestamp) -> Statement {
-        Statement::new(
-            "SELECT COALESCE(SUM(taken), 0) AS taken, COALESCE(MIN(second), ?3) AS oldest FROM rate_windows WHERE \
-             org_id = ?1 AND subject = ?2 AND second > ?3 - 63",
-        )
-        .bind(organization)
-        .bind(subject)
-        .bind(now.as_seconds())
+        Statement::new(usage_of!("?2")).bind(organization).bind(subject).bind(now.as_seconds())
     }
 
     /// When the first of what was taken can be taken again.

@@ -280,8 +280,8 @@ impl AccountChange<'_> {
     #[must_use]
     pub fn remove_roles(&self, change: &RoleChange) -> Statement {
         Statement::new(concat!(
-            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 AND role NOT IN (SELECT value FROM json_each(?3)) \
-             AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = 'service_account' AND \
+            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 AND via_group = '' AND role NOT IN (SELECT value FROM \
+             json_each(?3)) AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = 'service_account' AND \
              deleted_at IS NULL) AND ",
             roles_unchanged!("?4", "?5")
         ))

@@ -59,12 +59,13 @@ pub fn username_key(username: &str) -> String {
     username.trim().to_lowercase()
 }
 
-/// The roles of the user in `$user` as a JSON array: the column `roles`. A user has a handful.
+/// The roles of the user in `$user` as a JSON array, each once, whoever gives it: the column `roles`. A user has a
+/// handful.
 #[macro_export]
 macro_rules! roles_column {
     ($user:literal) => {
         concat!(
-            "(SELECT json_group_array(user_roles.role) FROM user_roles WHERE user_roles.org_id = ",
+            "(SELECT json_group_array(DISTINCT user_roles.role) FROM user_roles WHERE user_roles.org_id = ",
             $user,
             ".org_id AND user_roles.user_id = ",
             $user,
@@ -75,16 +76,19 @@ macro_rules! roles_column {
 
 /// What the roles of the user in `$user` grant: the column `grants`, for [`read_grants`]. The arrays of the roles are
 /// put side by side as they are stored, which costs a third of taking them apart in SQL; this is read at every request.
+/// A role counts once, however many groups give it.
 #[macro_export]
 macro_rules! grants_column {
     ($user:literal) => {
         concat!(
-            "(SELECT group_concat(roles.effective_grants) FROM user_roles JOIN roles ON roles.org_id = user_roles.org_id AND \
-             roles.role = user_roles.role WHERE user_roles.org_id = ",
+            "(SELECT group_concat(roles.effective_grants) FROM (SELECT DISTINCT user_roles.role FROM user_roles WHERE \
+             user_roles.org_id = ",
             $user,
             ".org_id AND user_roles.user_id = ",
             $user,
-            ".user_id) AS grants"
+            ".user_id) AS held_role CROSS JOIN roles ON roles.org_id = ",
+            $user,
+            ".org_id AND roles.role = held_role.role) AS grants"
         )
     };
 }

@@ -11,9 +11,10 @@ use http::{HeaderMap, Method, StatusCode, Uri, header};
 use iam_core::api_key::KeyRefusal;
 use iam_core::audit::{AuditEvent, Outcome};
 use iam_core::credential::{SCIM_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
-use iam_core::id::{KeyId, OrganizationId, ScimTokenId, SessionId, UserId};
+use iam_core::id::{KeyId, OrganizationId, ScimClientId, ScimTokenId, SessionId, UserId};
 use iam_core::permission::{Grants, Permission, Scope};
-use iam_core::scim_token::ScimToken;
+use iam_core::rate_limit::Bearer;
+use iam_core::scim_client::PresentedScimToken;
 use iam_core::session::LiveSession;
 use iam_core::user::SELF_GRANTS;
 use subtle::ConstantTimeEq;
@@ -154,7 +155,9 @@ impl Context {
 pub struct ScimClient {
     /// In which organization.
     pub organization: OrganizationId,
-    /// With which token.
+    /// Which one.
+    pub client_id: ScimClientId,
+    /// With which of its tokens.
     pub token_id: ScimTokenId,
     /// What people call it.
     pub name: String,
@@ -179,8 +182,9 @@ fn admit_caller<'a>(rule: Rule, context: &'a Context, request: &'a mut Request) 
 
 fn admit_scim_client<'a>(_: Rule, context: &'a Context, request: &'a mut Request) -> Admission<'a> {
     Box::pin(async move {
-        let client = authenticate_scim(context, request.headers()).await?;
+        let (client, limits) = authenticate_scim(context, request.headers()).await?;
         request.extensions_mut().insert(Arc::new(client));
+        request.extensions_mut().insert(limits);
         Ok(())
     })
 }
@@ -321,17 +325,40 @@ fn key_refused(refused: RefusedKey) -> ApiError {
     }
 }
 
-async fn authenticate_scim(context: &Context, headers: &HeaderMap) -> Result<ScimClient, ApiError> {
+/// Tells which SCIM client calls, and whether it is within the limits of its token and its organization. One round trip.
+async fn authenticate_scim(
+    context: &Context,
+    headers: &HeaderMap,
+) -> Result<(ScimClient, RateLimits), ApiError> {
     let missing = || ApiError::unauthorized("credential_missing", "send the SCIM client's bearer token");
     let credential = parse_credential(SCIM_TOKEN_PREFIX, bearer(headers)?.ok_or_else(missing)?)?;
-    let organization = credential.organization().clone();
-    let rows = context.db(&organization).run(ScimToken::find(&organization, &credential.hash())).await?;
-    let token =
-        rows.decode_first::<ScimToken>()?.ok_or_else(|| ApiError::invalid_token("unknown SCIM token"))?;
+    let (organization, hash) = (credential.organization(), credential.hash());
+    let default_limit = context.configuration().scim.rate_limit_per_minute;
+    let charge = Charge::plan(context, organization, Some(Bearer::ScimToken { hash: &hash, default_limit }));
+    let mut questions = vec![PresentedScimToken::find(organization, &hash)];
+    questions.extend(charge.statements());
+    let mut rows = context.db(organization).batch(questions).await?.into_iter();
+    let token = working_token(context, rows.next().unwrap_or_default().decode_first()?)
+        .inspect_err(|_| charge.give_back_unsettled())?;
+    let limits = charge.settle(token.rate_limit.unwrap_or(default_limit), rows)??;
+    if token.is_use_due(context.now) {
+        let note = PresentedScimToken::note_use(organization, &token.token_id, context.now);
+        context.defer_statement(organization, note);
+    }
+    let PresentedScimToken { client_id, token_id, name, .. } = token;
+    Ok((ScimClient { organization: organization.clone(), client_id, token_id, name }, limits))
+}
+
+/// The token, if it works.
+fn working_token(
+    context: &Context,
+    token: Option<PresentedScimToken>,
+) -> Result<PresentedScimToken, ApiError> {
+    let token = token.ok_or_else(|| ApiError::invalid_token("unknown SCIM token"))?;
     if !token.is_valid(context.now) {
         return Err(ApiError::invalid_token("SCIM token expired or revoked"));
     }
-    Ok(ScimClient { organization, token_id: token.token_id, name: token.name })
+    Ok(token)
 }
 
 /// The token of `Authorization: Bearer`; `None` without the header.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use iam_core::api_key::{KeyRefusal, KeyUsage, PresentedKey};
 use iam_core::credential::Credential;
 use iam_core::id::{KeyId, OrganizationId};
+use iam_core::rate_limit::Bearer;
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::HostKind;
 
@@ -76,7 +77,7 @@ pub async fn verify_key(
     let (organization, hash) = (credential.organization(), credential.hash());
     let known = &context.instance.api_keys;
     let max_age = context.configuration().api_keys.verification_cache;
-    let charge = Charge::plan(context, organization, Some(&hash));
+    let charge = Charge::plan(context, organization, Some(Bearer::ApiKey(&hash)));
     let questions = charge.statements();
     let remembered = known.remembered(hash.as_str(), context.now, max_age).filter(|_| questions.is_empty());
     let (key, looked_up_at, leases) = match remembered {

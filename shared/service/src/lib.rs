@@ -27,6 +27,7 @@ mod json;
 pub mod key_fields;
 mod keyring;
 mod lockout;
+pub mod managed;
 mod notification;
 mod origin;
 pub mod outbound;

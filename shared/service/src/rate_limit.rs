@@ -7,9 +7,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use iam_core::credential::CredentialHash;
 use iam_core::id::OrganizationId;
-use iam_core::rate_limit::{LEASE_LIFE, Lease, ORGANIZATION, Usage, WINDOW_SECONDS};
+use iam_core::rate_limit::{Bearer, LEASE_LIFE, Lease, ORGANIZATION, Usage, WINDOW_SECONDS};
 use iam_core::sql::{RowError, Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
 
@@ -209,11 +208,11 @@ impl RateLimiter {
     }
 }
 
-/// What one request has to pay: towards its key's limit, and its organization's.
+/// What one request has to pay: towards the limit of its key or token, and its organization's.
 pub(crate) struct Charge<'a> {
     context: &'a Context,
     organization: &'a OrganizationId,
-    key: Option<(&'a CredentialHash, Plan)>,
+    bearer: Option<(Bearer<'a>, Plan)>,
     whole: Option<(u32, Plan)>,
     /// Whether it is to be paid for at all.
     is_due: bool,
@@ -224,18 +223,18 @@ impl<'a> Charge<'a> {
     pub(crate) fn plan(
         context: &'a Context,
         organization: &'a OrganizationId,
-        key: Option<&'a CredentialHash>,
+        bearer: Option<Bearer<'a>>,
     ) -> Self {
         let flags = context.instance.flags.current();
         let limiter = &context.instance.limiter;
         // An instance that never read the flags learns in the same round trip whether limits are enforced at all.
         let is_enforced = flags.rate_limiting_enabled || !context.instance.flags.are_read();
-        let key = key.filter(|_| is_enforced);
+        let bearer = bearer.filter(|_| is_enforced);
         let limit = flags.rate_limit_per_minute.filter(|_| is_enforced);
         Self {
             context,
             organization,
-            key: key.map(|hash| (hash, limiter.plan(hash.as_str(), context.now))),
+            bearer: bearer.map(|bearer| (bearer, limiter.plan(bearer.hash().as_str(), context.now))),
             whole: limit.map(|limit| (limit, limiter.plan(organization.as_str(), context.now))),
             is_due: true,
         }
@@ -243,33 +242,34 @@ impl<'a> Charge<'a> {
 
     /// Nothing to pay.
     pub(crate) fn none(context: &'a Context, organization: &'a OrganizationId) -> Self {
-        Self { context, organization, key: None, whole: None, is_due: false }
+        Self { context, organization, bearer: None, whole: None, is_due: false }
     }
 
     /// The leases to ask for; their rows go to [`Charge::settle`].
     pub(crate) fn statements(&self) -> Vec<Statement> {
         let (organization, now) = (self.organization, self.context.now);
         let mut statements = Vec::new();
-        if let Some((hash, plan)) = self.key
+        if let Some((bearer, plan)) = self.bearer
             && let Some(wanted) = plan.wanted()
         {
-            statements.push(Lease::of_key(organization, hash, wanted, now));
-            statements.push(Usage::of_key(organization, hash, now));
+            statements.push(Lease::of_bearer(organization, bearer, wanted, now));
+            statements.push(Usage::of_bearer(organization, bearer, now));
         }
         if let Some((limit, plan)) = self.whole
             && let Some(wanted) = plan.wanted()
         {
-            let hash = self.key.map(|(hash, _)| hash);
-            statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, hash, now));
+            let bearer = self.bearer.map(|(bearer, _)| bearer);
+            statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, bearer, now));
             statements.push(Usage::of_subject(organization, ORGANIZATION, now));
         }
         statements
     }
 
-    /// Takes in the rows of [`Charge::statements`] and says whether the request is within its limits.
+    /// Takes in the rows of [`Charge::statements`] and says whether the request is within its limits, of which that of its
+    /// key or token is `own_limit`.
     pub(crate) fn settle(
         &self,
-        key_limit: u32,
+        own_limit: u32,
         rows: impl IntoIterator<Item = Rows>,
     ) -> Result<Result<RateLimits, RateLimited>, RowError> {
         let flags = self.context.instance.flags.current();
@@ -284,10 +284,10 @@ impl<'a> Charge<'a> {
         let mut rows = rows.into_iter();
         let mut limits = RateLimits::default();
         let mut is_within = true;
-        let key = self.key.map(|(hash, plan)| ("key", hash.as_str(), key_limit, plan));
+        let own = self.bearer.map(|(bearer, plan)| (policy(bearer), bearer.hash().as_str(), own_limit, plan));
         let whole = self.whole.filter(|(limit, _)| in_force == Some(*limit));
         let whole = whole.map(|(limit, plan)| (ORGANIZATION, self.organization.as_str(), limit, plan));
-        for (policy, subject, limit, plan) in key.into_iter().chain(whole) {
+        for (policy, subject, limit, plan) in own.into_iter().chain(whole) {
             let is_paid = match plan {
                 Plan::Spent => true,
                 Plan::Refused => false,
@@ -316,7 +316,7 @@ impl<'a> Charge<'a> {
         }
     }
 
-    /// Gives back what was taken before the database was asked: no such key works.
+    /// Gives back what was taken before the database was asked: no such credential works.
     pub(crate) fn give_back_unsettled(&self) {
         self.give_back_where(|plan| plan == Plan::Spent);
     }
@@ -328,12 +328,20 @@ impl<'a> Charge<'a> {
 
     fn give_back_where(&self, paid: impl Fn(Plan) -> bool) {
         let (limiter, now) = (&self.context.instance.limiter, self.context.now);
-        if let Some((hash, _)) = self.key.filter(|(_, plan)| paid(*plan)) {
-            limiter.give_back(hash.as_str(), now);
+        if let Some((bearer, _)) = self.bearer.filter(|(_, plan)| paid(*plan)) {
+            limiter.give_back(bearer.hash().as_str(), now);
         }
         if self.whole.is_some_and(|(_, plan)| paid(plan)) {
             limiter.give_back(self.organization.as_str(), now);
         }
+    }
+}
+
+/// What the limit of a credential is called in headers.
+fn policy(bearer: Bearer<'_>) -> &'static str {
+    match bearer {
+        Bearer::ApiKey(_) => "key",
+        Bearer::ScimToken { .. } => "token",
     }
 }
 

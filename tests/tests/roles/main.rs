@@ -233,7 +233,7 @@ impl World {
         let membership = RoleMembership { organization: &organization, role, user_id: &user_id };
         let rows = self.batch(if gives { membership.add(event) } else { membership.remove(event) });
         let outcome = MembershipOutcome::read(&rows).unwrap();
-        Ok(if outcome.is_member == gives {
+        Ok(if outcome.is_given == gives {
             Verdict::Done
         } else if !outcome.is_unchanged {
             Verdict::ChangedMeanwhile

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::FieldProblem;
-use crate::id::{GroupId, OrganizationId};
+use crate::id::{GroupId, OrganizationId, UserId};
+use crate::managed::{LocalEdits, kept_by_scim};
 use crate::permission::{Grant, Grants};
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 
@@ -119,18 +120,40 @@ pub struct GroupLookUp;
 impl GroupLookUp {
     /// Finds the groups among these ids and display names.
     #[must_use]
-    pub fn find<'a>(organization: &OrganizationId, wanted: impl IntoIterator<Item = &'a str>) -> Statement {
+    pub fn find<'a>(
+        organization: &OrganizationId,
+        wanted: impl IntoIterator<Item = &'a str>,
+        edits: &LocalEdits<'_>,
+    ) -> Statement {
         let wanted: Vec<[String; 2]> =
             wanted.into_iter().map(|text| [text.to_owned(), text.trim().to_lowercase()]).collect();
-        Statement::new(
-            "SELECT wanted.value ->> 0 AS wanted, 0 AS by_name, groups.group_id, groups.display_name FROM \
-             json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = wanted.value ->> 0 \
-             UNION ALL SELECT wanted.value ->> 0 AS wanted, 1 AS by_name, groups.group_id, groups.display_name FROM \
-             json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.display_name_key = \
-             wanted.value ->> 1",
-        )
+        Statement::new(concat!(
+            "SELECT wanted.value ->> 0 AS wanted, 0 AS by_name, groups.group_id, groups.display_name, ",
+            kept_by_scim!("groups", "?3"),
+            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = \
+             wanted.value ->> 0 UNION ALL SELECT wanted.value ->> 0 AS wanted, 1 AS by_name, groups.group_id, \
+             groups.display_name, ",
+            kept_by_scim!("groups", "?3"),
+            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.display_name_key = \
+             wanted.value ->> 1"
+        ))
         .bind(organization)
         .bind(json!(wanted).to_string())
+        .bind(edits.condition().to_string())
+    }
+
+    /// Finds the groups that a user is in and that SCIM keeps.
+    #[must_use]
+    pub fn kept(organization: &OrganizationId, user_id: &UserId, edits: &LocalEdits<'_>) -> Statement {
+        Statement::new(concat!(
+            "SELECT groups.group_id, groups.display_name, 1 AS kept FROM group_members CROSS JOIN groups ON groups.org_id = \
+             group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = ?1 AND \
+             group_members.user_id = ?2 AND ",
+            kept_by_scim!("groups", "?3")
+        ))
+        .bind(organization)
+        .bind(user_id)
+        .bind(edits.condition().to_string())
     }
 }
 
@@ -141,6 +164,18 @@ pub struct KnownGroup {
     pub group_id: GroupId,
     /// Its name for people.
     pub display_name: String,
+    /// Whether SCIM alone decides who is in it.
+    pub is_kept: bool,
+}
+
+impl FromRow for KnownGroup {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            group_id: GroupId::from_column(row, "group_id")?,
+            display_name: row.text("display_name")?.to_owned(),
+            is_kept: row.integer("kept")? != 0,
+        })
+    }
 }
 
 /// The groups that were found, by what they were asked for with.
@@ -156,10 +191,7 @@ impl KnownGroups {
         let mut known = HashMap::new();
         for row in rows {
             let wanted = row.text("wanted")?.to_owned();
-            let group = KnownGroup {
-                group_id: GroupId::from_column(row, "group_id")?,
-                display_name: row.text("display_name")?.to_owned(),
-            };
+            let group = KnownGroup::from_row(row)?;
             if row.integer("by_name")? == 0 {
                 known.insert(wanted, group);
             } else {
@@ -187,6 +219,13 @@ impl KnownGroups {
             }
         }
         Ok(groups)
+    }
+
+    /// The first among these ids and names that means a group which SCIM keeps: its place, and the group.
+    #[must_use]
+    pub fn first_kept(&self, wanted: &[String]) -> Option<(usize, &KnownGroup)> {
+        let known = wanted.iter().enumerate().filter_map(|(index, name)| Some((index, self.0.get(name)?)));
+        known.into_iter().find(|(_, group)| group.is_kept)
     }
 }
 

@@ -10,6 +10,7 @@ use super::assignment::{KnownGroup, KnownRole, hold_all};
 use super::user::{DirectoryStatus, DirectoryUser};
 use crate::audit::{AuditEvent, RecordCondition};
 use crate::id::{LogId, OrganizationId, UserId};
+use crate::managed::{LocalEdits, kept_by_scim};
 use crate::permission::Grants;
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 use crate::time::{Duration, Timestamp};
@@ -20,8 +21,10 @@ use crate::user::{MAX_GROUPS_SHOWN, username_key};
 pub struct Target {
     /// As it is.
     pub user: DirectoryUser,
-    /// Its roles, each with what it grants in the end.
+    /// Its roles, each once, with what it grants in the end.
     held: Vec<(String, String)>,
+    /// Its roles, and whether a group gives it or somebody gave it to the user itself: twice, where both.
+    origins: Vec<(String, u8)>,
 }
 
 impl Target {
@@ -36,9 +39,11 @@ impl Target {
         Statement::new(concat!(
             "SELECT ",
             directory_columns!("?3", "?4", "?5"),
-            ", (SELECT json_group_array(json_array(roles.role, roles.effective_grants)) FROM user_roles CROSS JOIN roles \
-             ON roles.org_id = user_roles.org_id AND roles.role = user_roles.role WHERE user_roles.org_id = users.org_id \
-             AND user_roles.user_id = users.user_id) AS held FROM users WHERE users.org_id = ?1 AND users.user_id = ?2"
+            ", (SELECT json_group_array(DISTINCT json_array(roles.role, roles.effective_grants)) FROM user_roles CROSS JOIN \
+             roles ON roles.org_id = user_roles.org_id AND roles.role = user_roles.role WHERE user_roles.org_id = \
+             users.org_id AND user_roles.user_id = users.user_id) AS held, (SELECT json_group_array(DISTINCT json_array(\
+             user_roles.role, user_roles.via_group <> '')) FROM user_roles WHERE user_roles.org_id = users.org_id AND \
+             user_roles.user_id = users.user_id) AS origins FROM users WHERE users.org_id = ?1 AND users.user_id = ?2"
         ))
         .bind(organization)
         .bind(user_id)
@@ -60,13 +65,30 @@ impl Target {
     fn is_administrator(&self) -> bool {
         self.user.roles.iter().any(|role| role == ADMINISTRATOR)
     }
+
+    fn is_given(&self, role: &str) -> bool {
+        self.origins.iter().any(|(held, by_group)| held == role && *by_group == 0)
+    }
+
+    fn is_by_group(&self, role: &str) -> bool {
+        self.origins.iter().any(|(held, by_group)| held == role && *by_group != 0)
+    }
+
+    /// Whether the user has other roles once these are all that are given to it: what a group gives stays, and is not given
+    /// a second time.
+    fn roles_change(&self, wanted: &[KnownRole]) -> bool {
+        let is_new = |role: &KnownRole| !self.is_given(&role.role) && !self.is_by_group(&role.role);
+        let is_dropped =
+            |(held, by_group): &(String, u8)| *by_group == 0 && wanted.iter().all(|role| role.role != *held);
+        wanted.iter().any(is_new) || self.origins.iter().any(is_dropped)
+    }
 }
 
 impl FromRow for Target {
     fn from_row(row: &Row) -> Result<Self, RowError> {
         let mut held: Vec<(String, String)> = row.json("held")?;
         held.sort();
-        Ok(Self { user: DirectoryUser::from_row(row)?, held })
+        Ok(Self { user: DirectoryUser::from_row(row)?, held, origins: row.json("origins")? })
     }
 }
 
@@ -79,7 +101,7 @@ pub struct Patch {
     pub email: Option<Option<String>>,
     /// A new name for people, or none.
     pub display_name: Option<Option<String>>,
-    /// Its roles from now on.
+    /// The roles that are given to it from now on; those that groups give stay.
     pub roles: Option<Vec<KnownRole>>,
     /// Its groups from now on.
     pub groups: Option<Vec<KnownGroup>>,
@@ -88,13 +110,13 @@ pub struct Patch {
 impl Patch {
     /// What would change in this user, by name.
     #[must_use]
-    pub fn differences(&self, user: &DirectoryUser) -> Vec<&'static str> {
+    pub fn differences(&self, target: &Target) -> Vec<&'static str> {
+        let user = &target.user;
         let sorted = |names: &[String]| {
             let mut names = names.to_vec();
             names.sort();
             names
         };
-        let roles = self.roles.as_ref().map(|roles| roles.iter().map(|role| role.role.clone()).collect());
         let groups = self.groups.as_ref();
         let groups = groups.map(|groups| groups.iter().map(|group| group.display_name.clone()).collect());
         let differs =
@@ -103,7 +125,7 @@ impl Patch {
             ("username", self.username.as_ref().is_some_and(|name| *name != user.username)),
             ("email", self.email.as_ref().is_some_and(|email| *email != user.email)),
             ("display_name", self.display_name.as_ref().is_some_and(|name| *name != user.display_name)),
-            ("roles", differs(roles, &user.roles)),
+            ("roles", self.roles.as_ref().is_some_and(|roles| target.roles_change(roles))),
             ("groups", differs(groups, &user.groups)),
         ]
         .into_iter()
@@ -153,6 +175,11 @@ impl Act {
             Self::Patch(_) | Self::Activate | Self::Unlock | Self::Restore => false,
         }
     }
+
+    /// Whether the roles that groups give go on to count.
+    fn leaves_groups(&self) -> bool {
+        matches!(self, Self::Patch(_))
+    }
 }
 
 /// One change of a user that was read.
@@ -164,6 +191,8 @@ pub struct Change<'a> {
     pub target: &'a Target,
     /// What is done to it.
     pub act: &'a Act,
+    /// What may be changed of what SCIM manages.
+    pub edits: &'a LocalEdits<'a>,
     /// How many failed sign-ins lock an account.
     pub lockout_threshold: u32,
     /// How long a deleted user can be restored.
@@ -186,7 +215,8 @@ pub enum ChangeRefusal {
 }
 
 /// "The user is in the version that was read and holds nothing that it did not hold then; the roles that it gets grant
-/// what they did, and the groups are there; and an administrator who may act remains." `?14` is the JSON object of [`Change::premise`].
+/// what they did; the groups are there, and it neither comes into one that SCIM keeps nor leaves one; and an administrator
+/// who may act remains." `?14` is the JSON object of [`Change::premise`].
 macro_rules! change_condition {
     ($rest:literal) => {
         RecordCondition(concat!(
@@ -201,9 +231,19 @@ macro_rules! change_condition {
              ->> 1 = roles.effective_grants)) AND NOT EXISTS (SELECT 1 FROM json_each(?14, '$.roles') AS wanted \
              LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = wanted.value ->> 0 WHERE roles.effective_grants IS \
              NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM json_each(?14, '$.groups') AS wanted WHERE NOT \
-             EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND groups.group_id = wanted.value)) AND (?14 ->> \
-             'guarded' = 0 OR NOT EXISTS (SELECT 1 FROM user_roles WHERE org_id = ?1 AND user_id = ?14 ->> 'user_id' \
-             AND role = 'admin') OR EXISTS (SELECT 1 FROM user_roles JOIN users ON users.org_id = user_roles.org_id \
+             EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND groups.group_id = wanted.value)) AND NOT EXISTS \
+             (SELECT 1 FROM json_each(?14, '$.groups') AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id \
+             = wanted.value WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE group_members.org_id = ?1 AND \
+             group_members.user_id = ?14 ->> 'user_id' AND group_members.group_id = wanted.value) AND ",
+            kept_by_scim!("groups", "?14 -> 'edits'"),
+            ") AND (?14 ->> 'regroups' = 0 OR NOT EXISTS (SELECT 1 FROM group_members CROSS JOIN groups ON groups.org_id = \
+             group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = ?1 AND \
+             group_members.user_id = ?14 ->> 'user_id' AND group_members.group_id NOT IN (SELECT value FROM json_each(?14, \
+             '$.groups')) AND ",
+            kept_by_scim!("groups", "?14 -> 'edits'"),
+            ")) AND (?14 ->> 'guarded' = 0 OR NOT EXISTS (SELECT 1 FROM user_roles WHERE org_id = ?1 AND user_id = ?14 ->> \
+             'user_id' AND role = 'admin') OR (?14 ->> 'by_group_stays' AND EXISTS (SELECT 1 FROM user_roles WHERE org_id = \
+             ?1 AND user_id = ?14 ->> 'user_id' AND role = 'admin' AND via_group <> '')) OR EXISTS (SELECT 1 FROM user_roles JOIN users ON users.org_id = user_roles.org_id \
              AND users.user_id = user_roles.user_id WHERE user_roles.org_id = ?1 AND user_roles.role = 'admin' AND \
              user_roles.user_id <> ?14 ->> 'user_id' AND users.status = 'active' AND users.deleted_at IS NULL))"
         ))
@@ -280,7 +320,11 @@ impl Change<'_> {
             _ if after.user.version != before.user.version || after.held != before.held => {
                 ChangeRefusal::Conflict
             }
-            act if act.is_guarded() && after.is_administrator() && others == Some(0) => {
+            act if act.is_guarded()
+                && after.is_administrator()
+                && !(act.leaves_groups() && after.is_by_group(ADMINISTRATOR))
+                && others == Some(0) =>
+            {
                 ChangeRefusal::LastAdministrator
             }
             _ => ChangeRefusal::Conflict,
@@ -294,6 +338,7 @@ impl Change<'_> {
         };
         let roles: Vec<_> =
             roles.into_iter().flatten().map(|role| json!([role.role, role.effective_grants])).collect();
+        let regroups = groups.is_some();
         let groups: Vec<_> = groups.into_iter().flatten().map(|group| json!(group.group_id)).collect();
         let premise = [
             ("user_id", json!(self.target.user.user_id)),
@@ -301,7 +346,10 @@ impl Change<'_> {
             ("held", json!(self.target.held)),
             ("roles", Json::Array(roles)),
             ("groups", Json::Array(groups)),
+            ("regroups", json!(regroups)),
+            ("edits", self.edits.condition()),
             ("guarded", json!(self.act.is_guarded())),
+            ("by_group_stays", json!(self.act.leaves_groups())),
             ("deleted_since", json!(self.now.before(self.deletion_grace).as_millis())),
         ];
         let premise: Map<String, Json> =
@@ -348,12 +396,13 @@ impl Change<'_> {
 
     fn replace_roles(&self, roles: &str, log_id: &LogId) -> [Statement; 2] {
         let remove = where_recorded!(
-            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?3 AND role NOT IN (SELECT value FROM \
-             json_each(?4)) AND"
+            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?3 AND via_group = '' AND role NOT IN (SELECT value \
+             FROM json_each(?4)) AND"
         );
         let add = where_recorded!(
             "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?3, wanted.value FROM json_each(?4) AS wanted \
-             WHERE",
+             WHERE NOT EXISTS (SELECT 1 FROM user_roles AS held WHERE held.org_id = ?1 AND held.user_id = ?3 AND held.role = \
+             wanted.value) AND",
             " ON CONFLICT DO NOTHING"
         );
         [remove, add].map(|text| self.about(text, log_id).bind(roles))

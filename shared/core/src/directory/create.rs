@@ -8,6 +8,7 @@ use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 use crate::audit::{AuditEvent, RecordCondition};
 use crate::id::{OrganizationId, UserId};
 use crate::idempotency::CreationCondition;
+use crate::managed::{LocalEdits, kept_by_scim};
 use crate::password::SALT_BYTES;
 use crate::sql::Statement;
 use crate::time::Timestamp;
@@ -59,13 +60,15 @@ pub struct NewUser<'a> {
     pub roles: &'a [KnownRole],
     /// Its groups.
     pub groups: &'a [KnownGroup],
+    /// What may be changed of what SCIM manages.
+    pub edits: &'a LocalEdits<'a>,
     /// Now.
     pub now: Timestamp,
 }
 
 impl NewUser<'_> {
     /// Creates and records the user in one transaction: where its name is free, its roles still grant what they did when
-    /// they were looked up, and its groups are there. The first statement returns its id if so.
+    /// they were looked up, and its groups are there and open to it. The first statement returns its id if so.
     #[must_use]
     pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
         vec![self.create(), self.give_roles(), self.join_groups(), event.record_if(USER_EXISTS, self.user_id)]
@@ -108,15 +111,17 @@ impl NewUser<'_> {
 
     fn create(&self) -> Statement {
         let pairs: Vec<_> = self.roles.iter().map(|role| json!([role.role, role.effective_grants])).collect();
-        Statement::new(
+        Statement::new(concat!(
             "INSERT INTO users (org_id, user_id, kind, username, username_key, email, display_name, status, \
              password_hash, password_changed_at, managed_by, created_at, updated_at) SELECT ?1, ?2, 'person', ?3, ?4, \
              ?5, ?6, 'active', ?7, CASE WHEN ?7 IS NULL THEN NULL ELSE ?8 END, 'manual', ?8, ?8 WHERE NOT EXISTS \
              (SELECT 1 FROM json_each(?9) AS wanted LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = \
              wanted.value ->> 0 WHERE roles.effective_grants IS NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM \
              json_each(?10) AS wanted WHERE NOT EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND \
-             groups.group_id = wanted.value)) ON CONFLICT DO NOTHING RETURNING user_id",
-        )
+             groups.group_id = wanted.value AND NOT ",
+            kept_by_scim!("groups", "?11"),
+            ")) ON CONFLICT DO NOTHING RETURNING user_id"
+        ))
         .bind(self.organization)
         .bind(self.user_id)
         .bind(self.username)
@@ -127,6 +132,7 @@ impl NewUser<'_> {
         .bind(self.now)
         .bind(json!(pairs).to_string())
         .bind(self.group_ids())
+        .bind(self.edits.condition().to_string())
     }
 
     fn give_roles(&self) -> Statement {

@@ -56,7 +56,7 @@ const BY_EMAIL: &str = "SELECT user_id AS candidate_id, user_id AS position FROM
 const BY_PREFIX: &str = "SELECT user_id AS candidate_id, username_key AS position FROM users INDEXED BY \
      users_by_username WHERE org_id = ?1 AND username_key >= ?2 AND username_key < ?5 AND deleted_at IS NULL ORDER BY \
      username_key LIMIT ?3 OFFSET ?4";
-const BY_ROLE: &str = "SELECT user_id AS candidate_id, user_id AS position FROM user_roles INDEXED BY \
+const BY_ROLE: &str = "SELECT DISTINCT user_id AS candidate_id, user_id AS position FROM user_roles INDEXED BY \
      user_roles_by_role WHERE org_id = ?1 AND role = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
 const BY_GROUP: &str = "SELECT user_id AS candidate_id, user_id AS position FROM group_members INDEXED BY \
      group_members_by_group WHERE org_id = ?1 AND group_id = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";

@@ -1,5 +1,5 @@
 //! The scheduled job that forgets: users past their grace, sessions and refresh tokens past their use, failed sign-ins
-//! past their window.
+//! and repeated SCIM changes past their window.
 
 use serde::Serialize;
 use serde_json::json;
@@ -87,7 +87,7 @@ macro_rules! delete_theirs {
 /// What belongs to a user and goes with it. Another table of users' things is another line. API keys stay for the audit,
 /// revoked; sessions ended with the deletion, and go as all that ended do.
 const THEIRS: [&str; 4] = [
-    delete_theirs!("user_roles", "org_id, user_id, role"),
+    delete_theirs!("user_roles", "org_id, user_id, role, via_group"),
     delete_theirs!("group_members", "org_id, user_id, group_id"),
     delete_theirs!("password_history", "org_id, user_id, changed_at"),
     delete_theirs!("known_addresses", "org_id, user_id, address"),
@@ -136,8 +136,8 @@ const DELETE: &str = concat!(
 );
 
 /// Forgets what is past its use, some of each: sessions that ended or expired more than a day ago, refresh tokens that
-/// expired as long ago, failed sign-ins whose window ended. Each returns what it deleted, so that whoever runs them sees
-/// when they are through.
+/// expired as long ago, failed sign-ins and repeated SCIM changes whose window ended. Each returns what it deleted, so
+/// that whoever runs them sees when they are through.
 #[must_use]
 pub fn forget(now: Timestamp) -> Vec<Statement> {
     let past = now.before(SESSION_RETENTION);
@@ -162,6 +162,12 @@ pub fn forget(now: Timestamp) -> Vec<Statement> {
             "DELETE FROM sign_in_attempts WHERE (org_id, subject) IN (SELECT org_id, subject FROM sign_in_attempts \
              INDEXED BY sign_in_attempts_by_end WHERE window_ends_at < ?1 ORDER BY window_ends_at LIMIT ?2) RETURNING 1 \
              AS gone",
+            now,
+        ),
+        (
+            "DELETE FROM scim_changes WHERE (org_id, client_id, change_hash) IN (SELECT org_id, client_id, change_hash \
+             FROM scim_changes INDEXED BY scim_changes_by_end WHERE window_ends_at < ?1 ORDER BY window_ends_at LIMIT \
+             ?2) RETURNING 1 AS gone",
             now,
         ),
     ]

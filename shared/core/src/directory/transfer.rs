@@ -8,6 +8,7 @@ use super::import::{ImportLine, ImportStatus};
 use crate::audit::AuditEvent;
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, LogId, OrganizationId, UserId};
+use crate::managed::{LocalEdits, kept_by_scim};
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 use crate::time::Timestamp;
 use crate::user::{MAX_GROUPS_SHOWN, username_key};
@@ -71,6 +72,8 @@ pub struct ImportBatch<'a> {
     pub users: &'a [Import<'a>],
     /// The roles that they name, as they were looked up.
     pub roles: &'a KnownRoles,
+    /// What may be changed of what SCIM manages.
+    pub edits: &'a LocalEdits<'a>,
     /// Now.
     pub now: Timestamp,
 }
@@ -91,7 +94,7 @@ impl ImportBatch<'_> {
         Some(vec![
             with_users(CREATE).bind(self.now).bind(roles.as_str()),
             with_users(GIVE_ROLES),
-            with_users(JOIN_GROUPS),
+            with_users(JOIN_GROUPS).bind(self.edits.condition().to_string()),
             with_users(RECORD)
                 .bind(self.now)
                 .bind(event.user_id.as_ref())
@@ -122,33 +125,37 @@ const GIVE_ROLES: &str = "INSERT INTO user_roles (org_id, user_id, role) SELECT 
      json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id' CROSS JOIN \
      json_each(line.value, '$.roles') AS given";
 
-const JOIN_GROUPS: &str = "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, users.user_id, groups.group_id \
+const JOIN_GROUPS: &str = concat!(
+    "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, users.user_id, groups.group_id \
      FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id' CROSS \
      JOIN json_each(line.value, '$.groups') AS joined CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = \
-     joined.value";
+     joined.value WHERE NOT ",
+    kept_by_scim!("groups", "?3")
+);
 
 const RECORD: &str = "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
      ip_address, user_agent, result, request_id, details) SELECT ?1, line.value ->> 'log_id', ?3, 'manual', ?4, ?5, 'user', \
      users.user_id, ?6, ?7, 'success', ?8, ?9 FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND \
      users.user_id = line.value ->> 'user_id'";
 
-/// A page of the whole directory, oldest first. `None` where the cursor is none of ours.
+/// A page of the whole directory, oldest first, with the roles that somebody gave to each: those that a group gives come
+/// with the group. `None` where the cursor is none of ours.
 #[must_use]
 pub fn export(organization: &OrganizationId, cursor: Option<&str>, limit: u32) -> Option<Statement> {
     let after = match cursor {
         Some(cursor) => String::from_utf8(from_base64url(cursor)?).ok()?,
         None => String::new(),
     };
-    let statement = Statement::new(concat!(
+    let statement = Statement::new(
         "SELECT users.user_id, users.kind, users.username, users.email, users.display_name, users.status, \
-         users.password_hash, users.external_id, users.created_at, ",
-        crate::roles_column!("users"),
-        ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN groups ON \
+         users.password_hash, users.external_id, users.created_at, (SELECT json_group_array(user_roles.role) FROM user_roles \
+         WHERE user_roles.org_id = users.org_id AND user_roles.user_id = users.user_id AND user_roles.via_group = '') AS \
+         roles, (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN groups ON \
          groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = \
          users.org_id AND group_members.user_id = users.user_id LIMIT ?4)) AS groups FROM users INDEXED BY \
          users_in_order WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY \
-         users.user_id LIMIT ?3"
-    ));
+         users.user_id LIMIT ?3",
+    );
     Some(statement.bind(organization).bind(after).bind(limit.saturating_add(1)).bind(MAX_GROUPS_SHOWN))
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::policy::Names;
 use crate::audit::RecordCondition;
 use crate::credential::CredentialHash;
+use crate::directory::ManagedBy;
 use crate::id::{OrganizationId, SessionId, UserId};
 use crate::lockout::address_key;
 use crate::record_condition;
@@ -20,8 +21,8 @@ use crate::time::Timestamp;
 macro_rules! select_owner {
     ($rest:literal) => {
         concat!(
-            "SELECT users.user_id, users.username, users.email, users.display_name, users.password_hash, (SELECT \
-             json_group_array(password_hash) FROM (SELECT password_history.password_hash FROM password_history WHERE \
+            "SELECT users.user_id, users.username, users.email, users.display_name, users.password_hash, users.managed_by, \
+             (SELECT json_group_array(password_hash) FROM (SELECT password_history.password_hash FROM password_history WHERE \
              password_history.org_id = users.org_id AND password_history.user_id = users.user_id ORDER BY \
              password_history.changed_at DESC LIMIT ?3)) AS former_hashes FROM ",
             $rest
@@ -36,6 +37,8 @@ pub struct PasswordOwner {
     pub user_id: UserId,
     /// The hash of its password, where it has one.
     pub password_hash: Option<String>,
+    /// Who keeps the user.
+    pub managed_by: ManagedBy,
     username: String,
     email: Option<String>,
     display_name: Option<String>,
@@ -97,6 +100,7 @@ impl FromRow for PasswordOwner {
             email: row.optional_text("email")?.map(str::to_owned),
             display_name: row.optional_text("display_name")?.map(str::to_owned),
             password_hash: row.optional_text("password_hash")?.map(str::to_owned),
+            managed_by: row.text("managed_by")?.parse()?,
             former_hashes: row.json("former_hashes")?,
         })
     }

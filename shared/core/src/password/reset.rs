@@ -2,6 +2,7 @@
 
 use crate::audit::RecordCondition;
 use crate::credential::CredentialHash;
+use crate::directory::ManagedBy;
 use crate::id::{OrganizationId, UserId};
 use crate::permission::Grant;
 use crate::record_condition;
@@ -34,19 +35,23 @@ pub struct ResetToken<'a> {
     pub hash: &'a CredentialHash,
     /// Whose.
     pub subject: ResetSubject<'a>,
+    /// Whether also for somebody whom SCIM manages.
+    pub includes_managed: bool,
     /// How long it works.
     pub life: Duration,
     /// Now.
     pub now: Timestamp,
 }
 
-/// Stores a token for the active person that `$which` finds.
+/// Stores a token for the active person that `$which` finds, if SCIM does not manage it or `$managed` holds.
 macro_rules! insert_token {
-    ($which:literal) => {
+    ($which:literal, $managed:literal) => {
         concat!(
             "INSERT INTO reset_tokens (org_id, token_hash, user_id, created_at, expires_at) SELECT ?1, ?2, \
              users.user_id, ?3, ?4 FROM users WHERE users.org_id = ?1 AND users.kind = 'person' AND users.status = \
-             'active' AND users.deleted_at IS NULL AND ",
+             'active' AND users.deleted_at IS NULL AND (users.managed_by <> 'scim' OR ",
+            $managed,
+            ") AND ",
             $which,
             " RETURNING user_id"
         )
@@ -54,7 +59,7 @@ macro_rules! insert_token {
 }
 
 impl ResetToken<'_> {
-    /// Makes the token if its subject is an active person, and then ends the ones before. The first statement returns
+    /// Makes the token if its subject is an active person whose password may be changed here, and then ends the ones before. The first statement returns
     /// the user's id if so.
     #[must_use]
     pub fn issue(&self) -> [Statement; 3] {
@@ -76,15 +81,19 @@ impl ResetToken<'_> {
                 .bind(self.expires_at())
         };
         match self.subject {
-            ResetSubject::User(user_id) => bound(insert_token!("users.user_id = ?5")).bind(user_id),
+            ResetSubject::User(user_id) => {
+                bound(insert_token!("users.user_id = ?5", "?6")).bind(user_id).bind(self.includes_managed)
+            }
             ResetSubject::Username(username) => bound(insert_token!(
                 "users.username_key = ?5 AND users.password_hash IS NOT NULL AND users.email IS NOT NULL AND (SELECT \
                  COUNT(*) FROM reset_tokens INDEXED BY reset_tokens_by_user WHERE reset_tokens.org_id = ?1 AND \
-                 reset_tokens.user_id = users.user_id AND reset_tokens.created_at > ?6) < ?7"
+                 reset_tokens.user_id = users.user_id AND reset_tokens.created_at > ?6) < ?7",
+                "?8"
             ))
             .bind(username_key(username))
             .bind(self.now.before(REQUEST_WINDOW))
-            .bind(MAX_REQUESTS),
+            .bind(MAX_REQUESTS)
+            .bind(self.includes_managed),
         }
     }
 
@@ -189,6 +198,8 @@ pub struct ResetTarget {
     pub grants: Vec<Grant>,
     /// Its e-mail address.
     pub email: Option<String>,
+    /// Who keeps it.
+    pub managed_by: ManagedBy,
 }
 
 impl ResetTarget {
@@ -196,7 +207,7 @@ impl ResetTarget {
     #[must_use]
     pub fn find(organization: &OrganizationId, user_id: &UserId) -> Statement {
         Statement::new(concat!(
-            "SELECT users.email, ",
+            "SELECT users.email, users.managed_by, ",
             crate::grants_column!("users"),
             " FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.kind = 'person' AND users.status = \
              'active' AND users.deleted_at IS NULL"
@@ -214,6 +225,7 @@ impl FromRow for ResetTarget {
         Ok(Self {
             // A text that is no grant gives nothing.
             grants: roles.iter().flatten().filter_map(|text| text.parse().ok()).collect(),
+            managed_by: row.text("managed_by")?.parse()?,
             email: row.optional_text("email")?.map(str::to_owned),
         })
     }

@@ -259,8 +259,8 @@ macro_rules! deletable {
             " ->> 1) AND NOT EXISTS (SELECT 1 FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 \
              AND parent = ",
             $asked,
-            " ->> 0) AND (SELECT COUNT(*) FROM (SELECT 1 FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = \
-             ?1 AND role = ",
+            " ->> 0) AND (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY user_roles_by_role \
+             WHERE org_id = ?1 AND role = ",
             $asked,
             " ->> 0 LIMIT ",
             $asked,
@@ -277,7 +277,7 @@ macro_rules! deletable {
 const ROLE_DELETABLE: RecordCondition = RecordCondition(concat!(
     "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
      user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, json_set(?13, \
-     '$.taken_from', (SELECT COUNT(*) FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = ?1 AND role = ?14 \
+     '$.taken_from', (SELECT COUNT(DISTINCT user_id) FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = ?1 AND role = ?14 \
      ->> 0)) WHERE ",
     deletable!("?14")
 ));
@@ -329,8 +329,8 @@ impl RoleDeletion<'_> {
             about(
                 "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS (SELECT 1 FROM \
                  role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent = ?2) AS inherited, \
-                 (SELECT COUNT(*) FROM (SELECT 1 FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = ?1 AND \
-                 role = ?2 LIMIT ?3)) AS holders",
+                 (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY user_roles_by_role WHERE \
+                 org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
             )
             .bind(MAX_TAKEN_FROM + 1),
         ]

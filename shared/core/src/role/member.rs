@@ -40,7 +40,7 @@ impl FromRow for Member {
     }
 }
 
-/// A page of the users who have a role, oldest first, after the user `after`. One row more than `limit` tells that there
+/// A page of the users who have a role, each once whoever gives it, oldest first, after the user `after`. One row more than `limit` tells that there
 /// is another page.
 #[must_use]
 pub fn page(organization: &OrganizationId, role: &RoleName, after: Option<&UserId>, limit: u32) -> Statement {
@@ -48,7 +48,7 @@ pub fn page(organization: &OrganizationId, role: &RoleName, after: Option<&UserI
         "SELECT users.user_id, users.username, users.display_name, users.status FROM user_roles INDEXED BY \
          user_roles_by_role CROSS JOIN users ON users.org_id = user_roles.org_id AND users.user_id = user_roles.user_id \
          WHERE user_roles.org_id = ?1 AND user_roles.role = ?2 AND user_roles.user_id > ?3 AND users.deleted_at IS NULL \
-         ORDER BY user_roles.user_id LIMIT ?4",
+         GROUP BY user_roles.user_id ORDER BY user_roles.user_id LIMIT ?4",
     )
     .bind(organization)
     .bind(role)
@@ -56,15 +56,18 @@ pub fn page(organization: &OrganizationId, role: &RoleName, after: Option<&UserI
     .bind(limit.saturating_add(1))
 }
 
-/// The user has the role: `$asked` is a JSON array of role, revision, user.
+/// The user has the role: `$asked` is a JSON array of role, revision, user. `$via` is `= ''` where somebody gave it to the
+/// user itself, `<> ''` where a group gives it.
 macro_rules! has_role {
-    ($asked:literal) => {
+    ($asked:literal, $via:literal) => {
         concat!(
             "EXISTS (SELECT 1 FROM user_roles AS held WHERE held.org_id = ?1 AND held.user_id = ",
             $asked,
             " ->> 2 AND held.role = ",
             $asked,
-            " ->> 0)"
+            " ->> 0 AND held.via_group ",
+            $via,
+            ")"
         )
     };
 }
@@ -92,11 +95,11 @@ macro_rules! user_exists {
     };
 }
 
-/// The user has fewer roles than it may have: `$asked ->> 3`.
+/// The user has fewer roles than it may have, whoever gives them: `$asked ->> 3`.
 macro_rules! has_room {
     ($asked:literal) => {
         concat!(
-            "(SELECT COUNT(*) FROM (SELECT 1 FROM user_roles WHERE org_id = ?1 AND user_id = ",
+            "(SELECT COUNT(*) FROM (SELECT DISTINCT role FROM user_roles WHERE org_id = ?1 AND user_id = ",
             $asked,
             " ->> 2 LIMIT ",
             $asked,
@@ -129,20 +132,33 @@ macro_rules! addable {
     ($asked:literal) => {
         concat!(
             "NOT ",
-            has_role!($asked),
+            has_role!($asked, "= ''"),
             " AND ",
             role_unchanged!($asked),
             " AND ",
             user_exists!($asked),
             " AND ",
-            has_room!($asked)
+            "(",
+            has_role!($asked, "<> ''"),
+            " OR ",
+            has_room!($asked),
+            ")"
         )
     };
 }
 
+/// Where a group gives the role too it stays: the user would have it all the same.
 macro_rules! removable {
     ($asked:literal) => {
-        concat!(has_role!($asked), " AND ", role_unchanged!($asked), " AND ", administrator_remains!($asked))
+        concat!(
+            has_role!($asked, "= ''"),
+            " AND NOT ",
+            has_role!($asked, "<> ''"),
+            " AND ",
+            role_unchanged!($asked),
+            " AND ",
+            administrator_remains!($asked)
+        )
     };
 }
 
@@ -178,7 +194,7 @@ impl RoleMembership<'_> {
         Statement::new(text).bind(self.organization).bind(self.asked())
     }
 
-    /// The batch that gives the role. It is recorded, and done, only where the user has it not yet.
+    /// The batch that gives the role to the user itself. It is recorded, and done, only where it was not given yet.
     #[must_use]
     pub fn add(&self, event: AuditEvent) -> Vec<Statement> {
         vec![
@@ -191,13 +207,13 @@ impl RoleMembership<'_> {
         ]
     }
 
-    /// The batch that takes the role away. It is recorded, and done, only where the user has it.
+    /// The batch that takes the role away. It is recorded, and done, only where the user has it and no group gives it.
     #[must_use]
     pub fn remove(&self, event: AuditEvent) -> Vec<Statement> {
         vec![
             event.record_if(const { record_where!(removable!("?14")) }, self.asked()),
             self.bound(concat!(
-                "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND ",
+                "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND via_group = '' AND ",
                 removable!("?2")
             )),
             self.outcome(),
@@ -207,8 +223,10 @@ impl RoleMembership<'_> {
     fn outcome(&self) -> Statement {
         self.bound(concat!(
             "SELECT ",
-            has_role!("?2"),
-            " AS member, ",
+            has_role!("?2", "= ''"),
+            " AS given, ",
+            has_role!("?2", "<> ''"),
+            " AS by_group, ",
             role_unchanged!("?2"),
             " AS unchanged, ",
             user_exists!("?2"),
@@ -224,8 +242,10 @@ impl RoleMembership<'_> {
 /// How a membership stands after the attempt to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MembershipOutcome {
-    /// The user has the role.
-    pub is_member: bool,
+    /// Somebody gave the role to the user itself.
+    pub is_given: bool,
+    /// A group gives the role to the user.
+    pub is_by_group: bool,
     /// The role is still what it was when it was read.
     pub is_unchanged: bool,
     /// There is such a user.
@@ -242,10 +262,11 @@ impl MembershipOutcome {
     /// # Errors
     /// When they are not as expected.
     pub fn read(rows: &[Rows]) -> Result<Self, RowError> {
-        let row = rows.last().and_then(Rows::first).ok_or(RowError::unreadable("member"))?;
+        let row = rows.last().and_then(Rows::first).ok_or(RowError::unreadable("given"))?;
         let is = |column| row.integer(column).map(|number| number != 0);
         Ok(Self {
-            is_member: is("member")?,
+            is_given: is("given")?,
+            is_by_group: is("by_group")?,
             is_unchanged: is("unchanged")?,
             is_known: is("known")?,
             has_room: is("room")?,
