@@ -1,5 +1,5 @@
 //! PATCH as RFC 7644 section 3.5.2 has it and as identity providers send it.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use iam_provisioning::patch::{self, MAX_OPERATIONS, PATCH_URN};
 use iam_provisioning::schema::{ENTERPRISE_URN, Extension, Registry, ResourceKind, USER_URN};
