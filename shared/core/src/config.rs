@@ -2,6 +2,7 @@
 //! an unknown field or a bad value is an error that names the field and what is allowed.
 
 mod reader;
+mod scim;
 mod secrets;
 mod sections;
 mod webhooks;
@@ -13,6 +14,7 @@ use crate::id::OrganizationId;
 use crate::time::Duration;
 
 use reader::Field as _;
+pub use scim::*;
 pub use secrets::*;
 pub use sections::*;
 pub use webhooks::*;
@@ -119,6 +121,7 @@ impl Configuration {
         self.check_api_keys()?;
         self.check_operational()?;
         self.check_secrets()?;
+        self.scim.check()?;
         self.webhooks.check(self)?;
         let every = self.monitoring.logging.routine_every;
         require("monitoring.logging.routine_every", (1..=1_000_000).contains(&every), || {

@@ -6,6 +6,7 @@ use crate::password::PasswordCost;
 use crate::time::Duration;
 
 use super::reader::section;
+use super::scim::ScimConfiguration;
 use super::secrets::SecretsConfiguration;
 use super::webhooks::{SecurityConfiguration, WebhooksConfiguration};
 use super::{Area, Environment, LogLevel, first_organization};
@@ -46,6 +47,8 @@ section! {
         security: SecurityConfiguration = SecurityConfiguration::default(),
         /// Webhooks that are taken in.
         webhooks: WebhooksConfiguration = WebhooksConfiguration::default(),
+        /// Provisioning over SCIM.
+        scim: ScimConfiguration = ScimConfiguration::default(),
         /// Requests to addresses that users name.
         outbound: OutboundConfiguration = OutboundConfiguration::default(),
         /// Browsers.
