@@ -25,6 +25,9 @@ section! {
         /// What a person or an administrator may still change of a user that SCIM manages: of `username`, `email`,
         /// `display_name`, `password` and `groups`.
         locally_editable: Vec<String> = vec!["password".to_owned()],
+        /// Which SCIM attributes people may change of themselves at `/Me`.
+        self_editable: Vec<String> =
+            ["nickName", "preferredLanguage", "locale", "timezone", "profileUrl"].map(str::to_owned).to_vec(),
         /// Which groups give which roles; read by those modules that need it.
         role_mappings: Value = Value::Null,
         /// Schemas that add attributes to users and groups; read by those modules that need it.
