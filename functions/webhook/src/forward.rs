@@ -12,7 +12,7 @@ use iam_core::webhook::{
 };
 use iam_edge::FetchLimits;
 use iam_service::outbound::check_url;
-use iam_service::{ApiError, Context};
+use iam_service::{ApiError, Context, WEBHOOK_SECRETS};
 use zeroize::Zeroizing;
 
 use crate::secrets;
@@ -126,7 +126,7 @@ pub(crate) fn keys(secrets: &WebhookSecrets, service: &str) -> Result<Vec<Zeroiz
     keys.filter(|keys| !keys.is_empty()).ok_or_else(|| {
         format!(
             "{} has no secret `{service}:target` of the form `whsec_` and base64",
-            secrets::WEBHOOK_SECRETS
+            WEBHOOK_SECRETS
         )
     })
 }

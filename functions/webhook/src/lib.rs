@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use iam_core::permission::Scope;
 use iam_core::webhook::ListedWebhook;
-use iam_service::{Access, Area, Context, Function, Id, Route};
+use iam_service::{Access, Area, Context, Function, Id, Route, WEBHOOK_SECRETS};
 
 use deliveries::{ListWebhooksQuery, ListWebhooksResponse, WebhookAnswer};
 use intake::IntakeAnswer;
@@ -34,7 +34,7 @@ pub fn function() -> Function {
         Function::new("webhook", "Takes webhooks in, forwards them, and has them fetched")
             .uses_database()
             .uses_master_key()
-            .uses_secret(secrets::WEBHOOK_SECRETS)
+            .uses_secret(WEBHOOK_SECRETS)
             .connects_to(&["http://*:*", "https://*:*"]),
     ))
     .schedule("webhook-outbox", "/internal/scheduled/webhook-outbox", "* * * * *", job::run)
