@@ -41,7 +41,9 @@ impl CertificateRequest {
         if !is_name(&self.common_name) {
             return Err(ApiError::field("/common_name", "the name of a host"));
         }
-        if self.alternative_names.len() > MAX_NAMES || !self.alternative_names.iter().all(|name| is_name(name)) {
+        if self.alternative_names.len() > MAX_NAMES
+            || !self.alternative_names.iter().all(|name| is_name(name))
+        {
             return Err(ApiError::field("/alternative_names", format!("at most {MAX_NAMES} names of hosts")));
         }
         if !(60..=MAX_SECONDS).contains(&self.ttl_seconds) {

@@ -59,6 +59,8 @@ pub enum Refusal {
     AddressNotAllowed,
     /// There is no such service.
     UnknownService,
+    /// The intake is closed for maintenance.
+    Maintenance,
     /// The service lacks a secret, or its target can't be called.
     NotReady,
     /// The body is larger than the service takes.
@@ -94,6 +96,7 @@ impl Refusal {
         match self {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::UnknownService => "unknown_service",
+            Self::Maintenance => "maintenance",
             Self::NotReady => "service_not_ready",
             Self::BodyTooLarge => "body_too_large",
             Self::HeaderTwice => "header_twice",

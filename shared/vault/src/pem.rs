@@ -126,9 +126,8 @@ mod tests {
 
     #[test]
     fn a_key_fits_its_certificate_alone() {
-        let certificate = |public: &[u8]| {
-            pem("CERTIFICATE", &tlv(SEQUENCE, &tlv(BIT_STRING, &[&[0], public].concat())))
-        };
+        let certificate =
+            |public: &[u8]| pem("CERTIFICATE", &tlv(SEQUENCE, &tlv(BIT_STRING, &[&[0], public].concat())));
         let (own, other) = ([4; 65], [5; 65]);
         for (label, key) in [
             ("EC PRIVATE KEY", ec(&own)),

@@ -340,7 +340,7 @@ fn mounts_and_paths_stay_where_they_are() {
         assert!(kv::read("secret", bad).is_err() && kv::read(bad, "a").is_err());
         assert!(encrypt("transit", bad, b"").is_err() && encrypt(bad, "k", b"").is_err());
     }
-    for own in ["sys", "sys/raw", "auth/token", "identity", "cubbyhole"] {
+    for own in ["sys", "sys/raw", "auth/token", "identity", "cubbyhole", "team/sys/raw", "team/auth"] {
         assert!(!is_mount(own), "{own}");
     }
     for bad in ["", "vault", "ftp://a", "https://"] {

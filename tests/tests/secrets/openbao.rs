@@ -94,8 +94,7 @@ async fn a_mount_or_namespace_that_is_none_is_said_to_be() {
             secrets["vault"][name] = value.clone();
         }
         let (deployment, host) = start(&secrets, &[TOKEN]);
-        let (status, problem, _) =
-            ask(&deployment, &host, READ, &json!({"names": ["IAM_MASTER_KEY"]})).await;
+        let (status, problem, _) = ask(&deployment, &host, READ, &json!({"names": ["IAM_MASTER_KEY"]})).await;
         assert_eq!((status, &problem["code"]), (503, &json!("vault_unavailable")), "{slip}");
         sign_in(&deployment).await.expect_problem(503, "secrets_unavailable");
         iam_tests::native::restart(&host, &[], &[("IAM_MASTER_KEY", &key)]);
@@ -285,7 +284,8 @@ async fn certificates_are_issued() {
     let (deployment, host) = start(&json!({}), &[("IAM_MASTER_KEY", &master_key())]);
     let admin = deployment.administrator().await;
     let certificates = format!("{ADMIN}/certificates");
-    let ask = |name: &str| json!({"common_name": name, "alternative_names": ["b.example.com"], "ttl_seconds": 600});
+    let ask =
+        |name: &str| json!({"common_name": name, "alternative_names": ["b.example.com"], "ttl_seconds": 600});
     admin.post(&certificates, &ask("a.example.com")).await.expect_problem(503, "vault_unavailable");
     for kind in ["ec", "rsa", "ed25519"] {
         let bits = if kind == "rsa" { 2048 } else { 0 };
