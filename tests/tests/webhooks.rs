@@ -150,7 +150,8 @@ fn refused_because(deployment: &Deployment, service: &str, reason: &str) -> i64 
 }
 
 async fn fetch(admin: &Client, service: &str) -> Vec<Value> {
-    let fetched = admin.post(&format!("/api/v1/webhooks/services/{service}/fetch"), &json!({})).await.expect(200);
+    let fetched =
+        admin.post(&format!("/api/v1/webhooks/services/{service}/fetch"), &json!({})).await.expect(200);
     fetched.json["deliveries"].as_array().unwrap().clone()
 }
 
@@ -520,7 +521,9 @@ fn services_target(configuration: &mut Value, service: &str, target: &str) {
 #[tokio::test]
 async fn a_run_sweeps_all_that_is_old() {
     let (deployment, host) = start("http://127.0.0.1:1/");
-    let many = |sql: &str| format!("WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000) {sql}");
+    let many = |sql: &str| {
+        format!("WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000) {sql}")
+    };
     for sql in [
         "INSERT INTO webhook_deliveries (org_id, delivery_id, service, state, created_at, finished_at) SELECT \
          'org_000000001', 'wdlv_' || n, 'hooks', 'delivered', 1, 1 FROM n",
@@ -533,7 +536,6 @@ async fn a_run_sweeps_all_that_is_old() {
     for table in ["webhook_deliveries", "webhook_receipts"] {
         assert_eq!(deployment.count(&format!("SELECT COUNT(*) AS count FROM {table}")), 0, "{table}");
     }
-    assert_indexed(&host);
 }
 
 /// A message that does not open, or that nobody ever acknowledges, keeps nobody from the others.
@@ -548,7 +550,7 @@ async fn what_cannot_be_handed_out_is_given_up() {
         let taken = webhooks::new_message(&deployment, "github").send(&deployment.client()).await.expect(202);
         ids.push(taken.text_at("/delivery_id").to_owned());
     }
-    let spoil = "UPDATE webhook_deliveries SET sealed_message = substr(sealed_message, 1, 12) || 'AAAA' WHERE delivery_id = ?1";
+    let spoil = "UPDATE webhook_deliveries SET sealed_message = substr(sealed_message, 1, 12) || 'AAAA' WHERE org_id = 'org_000000001' AND delivery_id = ?1";
     host.request().db("").run(Statement::new(spoil).bind(ids[0].as_str())).await.unwrap();
     assert_eq!(fetch(&admin, "github").await.len(), 2);
     let shown = admin.get(&format!("{DELIVERIES}?state=dead")).await.expect(200);
@@ -576,7 +578,8 @@ async fn what_cannot_be_handed_out_is_given_up() {
 #[tokio::test]
 async fn large_messages_come_a_few_at_a_time() {
     let mut configuration = iam_tests::scenarios::configuration();
-    configuration["webhooks"]["services"]["github"] = json!({"scheme": "github", "max_body_bytes": 1_048_576});
+    configuration["webhooks"]["services"]["github"] =
+        json!({"scheme": "github", "max_body_bytes": 1_048_576});
     let (deployment, host) = start_with(&configuration);
     let admin = deployment.administrator().await;
     for _ in 0..6 {

@@ -157,6 +157,30 @@ async fn a_lease_is_renewed_before_it_ends() {
     assert_eq!(ask(&deployment, &host, READ, &json!({"names": ["A"]})).await.0, 200);
 }
 
+/// For hosts where every request logs in anew.
+#[tokio::test]
+#[ignore = "needs OpenBao"]
+async fn batch_tokens_leave_nothing_behind() {
+    let vault = Vault::start().await;
+    let policy = r#"path "secret/data/batch" { capabilities = ["read"] }"#;
+    let (role_id, secret_id) = vault.app_role("batch", policy, "1m").await;
+    vault.write("auth/approle/role/batch", &json!({"token_type": "batch"})).await;
+    vault.put("batch", &json!({"A": "b"})).await;
+    let secrets = json!({"vault": {"address": vault.address, "role_id": role_id, "path": "batch"}});
+    let (deployment, host) = start(&secrets, &[("IAM_VAULT_SECRET_ID", &secret_id)]);
+    let tokens = || async {
+        let listed = vault.ask(Method::GET, "auth/token/accessors?list=true", &Value::Null).await;
+        listed["data"]["keys"].as_array().unwrap().len()
+    };
+    let before = tokens().await;
+    for _ in 0..3 {
+        let (status, answer, _) = ask(&deployment, &host, READ, &json!({"names": ["A"]})).await;
+        assert_eq!((status, answer), (200, json!({"secrets": {"A": "b"}})));
+        iam_tests::native::restart(&host, &["secrets"], &[]);
+    }
+    assert_eq!(tokens().await, before);
+}
+
 #[tokio::test]
 #[ignore = "needs OpenBao"]
 async fn a_service_account_logs_in() {
