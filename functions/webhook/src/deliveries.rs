@@ -66,26 +66,21 @@ pub(crate) struct MessageAnswer {
     body_base64: Option<String>,
 }
 
-impl WebhookAnswer {
-    /// With its message opened.
+impl MessageAnswer {
+    /// The message of a delivery, opened; `None` once it is gone.
     ///
     /// # Errors
-    /// Why it does not open, and the delivery.
+    /// Why it does not open.
     pub(crate) fn open(
         master: &MasterKeys,
         organization: &OrganizationId,
-        delivery: ListedWebhook,
-    ) -> Result<Self, (String, ListedWebhook)> {
-        let Some(sealed) = &delivery.sealed_message else { return Ok(Self { delivery, message: None }) };
+        delivery: &ListedWebhook,
+    ) -> Result<Option<Self>, String> {
+        let Some(sealed) = &delivery.sealed_message else { return Ok(None) };
         let purpose = message_purpose(organization, &delivery.delivery_id);
-        let opened = master.open(&purpose, sealed).map_err(|error| error.to_string());
-        let kept = opened.and_then(|opened| {
-            KeptMessage::decode(&opened).ok_or_else(|| "a kept webhook can't be read".to_owned())
-        });
-        match kept {
-            Ok(kept) => Ok(Self { delivery, message: Some(kept.into()) }),
-            Err(cause) => Err((cause, delivery)),
-        }
+        let opened = master.open(&purpose, sealed).map_err(|error| error.to_string())?;
+        let kept = KeptMessage::decode(&opened).ok_or("a kept webhook can't be read")?;
+        Ok(Some(kept.into()))
     }
 }
 
@@ -130,8 +125,9 @@ pub(crate) async fn show(
     let rows = context.db(&caller.organization).batch(vec![find, event.record()]).await?;
     let delivery = rows.first().map(|rows| rows.decode_first()).transpose()?.flatten();
     let delivery = delivery.ok_or_else(not_found)?;
-    let opened = WebhookAnswer::open(&*context.instance.master_key()?, &caller.organization, delivery);
-    opened.map(Json).map_err(|(cause, _)| ApiError::internal(cause))
+    let master = context.instance.master_key()?;
+    let message = MessageAnswer::open(&master, &caller.organization, &delivery);
+    Ok(Json(WebhookAnswer { delivery, message: message.map_err(ApiError::internal)? }))
 }
 
 /// One round trip beside the caller's authentication; another where it is refused.

@@ -9,7 +9,7 @@ use iam_service::{ApiError, Caller, Context, Id, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::deliveries::{WebhookAnswer, not_found};
+use crate::deliveries::{MessageAnswer, WebhookAnswer, not_found};
 
 /// How many messages are handed out at once at most.
 const MAX_MESSAGES: u32 = 10;
@@ -69,24 +69,24 @@ pub(crate) async fn fetch(
             batch.extend(give_up(&context, organization, &delivery, NEVER_ACKNOWLEDGED)?);
             continue;
         }
-        match WebhookAnswer::open(&master, organization, delivery) {
-            Ok(opened) => {
-                bytes = bytes.saturating_add(serde_json::to_vec(&opened)?.len());
-                if bytes > MAX_ANSWER_BYTES && !deliveries.is_empty() {
-                    batch.push(opened.delivery.hand_back(organization, context.now));
-                    continue;
-                }
-                let event = context.audit_by(&caller, "webhook.fetch", "webhook")?;
-                let event =
-                    event.on(opened.delivery.delivery_id.as_str()).detail("service", service.as_str());
-                batch.push(event.record());
-                deliveries.push(opened);
-            }
-            Err((cause, delivery)) => {
+        let message = match MessageAnswer::open(&master, organization, &delivery) {
+            Ok(message) => message,
+            Err(cause) => {
                 context.instance.log_failure(&context, "a webhook's message can't be opened", &cause);
                 batch.extend(give_up(&context, organization, &delivery, UNOPENABLE)?);
+                continue;
             }
+        };
+        let opened = WebhookAnswer { delivery, message };
+        bytes = bytes.saturating_add(serde_json::to_vec(&opened)?.len());
+        if bytes > MAX_ANSWER_BYTES && !deliveries.is_empty() {
+            batch.push(opened.delivery.hand_back(organization, context.now));
+            continue;
         }
+        let event = context.audit_by(&caller, "webhook.fetch", "webhook")?;
+        let event = event.on(opened.delivery.delivery_id.as_str()).detail("service", service.as_str());
+        batch.push(event.record());
+        deliveries.push(opened);
     }
     if !batch.is_empty() {
         // Before anybody sees them.

@@ -3,6 +3,7 @@
 //! How a provider signs is data ([`Scheme`]); one routine verifies all of them ([`verify`]) and one signs ([`sign`]).
 
 mod content;
+mod keeping;
 mod outbox;
 mod receipt;
 mod scheme;
@@ -11,6 +12,7 @@ mod sign;
 pub mod standard;
 mod verify;
 
+pub use keeping::*;
 pub use outbox::*;
 pub use receipt::*;
 pub use scheme::{
