@@ -231,6 +231,9 @@ async fn a_dead_delivery_keeps_the_key() {
         let_pass(&host, 1).await;
     }
     assert_eq!((receiver.count(), recorded(&deployment, "api_key.delivery_dead")), (12, 1));
+    let reason = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'api_key.delivery_dead' AND details ->> 'reason' \
+                  = 'the receiver answered 410'";
+    assert_eq!(deployment.count(reason), 1);
     let open = deliveries(&admin).await;
     assert_eq!((&open[0]["state"], &open[0]["next_attempt_at"]), (&json!("dead"), &Value::Null));
     // Nobody ran the job for a while: the next run holds the old key before it expires anything.
@@ -251,6 +254,33 @@ async fn a_dead_delivery_keeps_the_key() {
     admin.post(&retry, &json!({})).await.expect_problem(404, "not_found");
     assert_eq!(deployment.recorded("api_key.delivery_retry", "success", &id), 1);
     deployment.check().await;
+}
+
+/// Those that hang are tried at once with the others, and what the host says of the network is not told.
+#[tokio::test]
+async fn receivers_that_hang_hold_nobody_up() {
+    let (deployment, host) = start();
+    let admin = deployment.administrator().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let receiver = Receiver::start(&[]);
+    let hangs = format!("http://{}/keys", silent.local_addr().unwrap());
+    let closed = format!("http://{closed}/keys");
+    for (name, url) in [("one", &hangs), ("two", &hangs), ("three", &closed), ("four", &receiver.url)] {
+        let created = new_key(&admin, name).await;
+        put(&admin, created.text_at("/key_id"), &webhook(url)).await.expect(200);
+    }
+    let_pass(&host, 31).await;
+    let began = iam_edge::now();
+    run_job(&deployment).await;
+    assert!(iam_edge::now() < began.after(iam_core::time::Duration::from_seconds(18)));
+    assert_eq!(receiver.count(), 1);
+    let open = deliveries(&admin).await;
+    let mut errors: Vec<&str> = open.iter().map(|open| open["last_error"].as_str().unwrap()).collect();
+    errors.sort_unstable();
+    let slow = "the receiver: no answer in time";
+    assert_eq!(errors, [slow, slow, "the receiver: not reached"]);
+    drop(silent);
 }
 
 #[tokio::test]
