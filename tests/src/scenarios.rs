@@ -7,6 +7,7 @@ pub mod directory;
 pub mod flags;
 pub mod health;
 pub mod hostile;
+pub mod key_rights;
 pub mod key_rotation;
 pub mod keyring;
 pub mod limits;
@@ -72,6 +73,9 @@ pub async fn run_all(deployment: &crate::Deployment) {
     api_keys::carry_ranges_and_notes(deployment).await;
     api_keys::are_found_by_filters(deployment).await;
     limits::a_key_is_bound_to_addresses(deployment).await;
+    key_rights::nobody_gets_a_key_above_itself(deployment).await;
+    key_rights::follow_their_owner(deployment).await;
+    key_rights::rest_with_their_owner(deployment).await;
     key_rotation::schedules_are_set(deployment).await;
     passwords::are_changed(deployment).await;
     passwords::are_not_used_again(deployment).await;

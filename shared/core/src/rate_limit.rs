@@ -38,6 +38,18 @@ macro_rules! used {
     };
 }
 
+/// That the key in `api_keys` works, as far as the database can say.
+macro_rules! key_works {
+    ($now:literal) => {
+        concat!(
+            "api_keys.status = 'active' AND api_keys.expires_at > ",
+            $now,
+            " AND EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND users.user_id = api_keys.owner_id AND \
+             users.status = 'active' AND users.deleted_at IS NULL)"
+        )
+    };
+}
+
 /// The end of a lease: a slot of another second is taken over, and a clock 64 seconds behind takes nothing.
 macro_rules! store {
     () => {
@@ -65,8 +77,9 @@ impl Lease {
              given FROM (SELECT subject, MIN(?3, MAX(1, rate_limit / ?5), rate_limit - used) AS given FROM (SELECT \
              'key:' || key_id AS subject, rate_limit, (",
             used!("'key:' || api_keys.key_id", "?4"),
-            ") AS used FROM api_keys WHERE org_id = ?1 AND key_hash = ?2 AND status = 'active' AND expires_at > ?6)) \
-             WHERE given > 0",
+            ") AS used FROM api_keys WHERE org_id = ?1 AND key_hash = ?2 AND ",
+            key_works!("?6"),
+            ")) WHERE given > 0",
             store!()
         ))
         .bind(organization)
@@ -77,15 +90,16 @@ impl Lease {
         .bind(now)
     }
 
-    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a key, if that works: otherwise anybody
-    /// could use up an organization's limit with keys that nobody has.
+    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a key, if that works and has something left
+    /// itself where it has to lease too: otherwise anybody could use up an organization's limit with keys that nobody has, and
+    /// any key could with what it is refused. It goes before the key's own lease, which may take the last that it has.
     #[must_use]
     pub fn of_subject(
         organization: &OrganizationId,
         subject: &str,
         limit: u32,
         wanted: u32,
-        key: Option<&CredentialHash>,
+        key: Option<KeyBearer<'_>>,
         now: Timestamp,
     ) -> Statement {
         Statement::new(concat!(
@@ -93,7 +107,11 @@ impl Lease {
              given FROM (SELECT MIN(?3, MAX(1, ?6 / ?5), ?6 - used) AS given FROM (SELECT (",
             used!("?2", "?4"),
             ") AS used)) WHERE given > 0 AND (?7 IS NULL OR EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_hash = ?7 \
-             AND status = 'active' AND expires_at > ?8))",
+             AND ",
+            key_works!("?8"),
+            " AND (NOT ?9 OR rate_limit > (",
+            used!("'key:' || api_keys.key_id", "?4"),
+            "))))",
             store!()
         ))
         .bind(organization)
@@ -102,9 +120,19 @@ impl Lease {
         .bind(now.as_seconds())
         .bind(LARGEST_SHARE)
         .bind(limit)
-        .bind(key)
+        .bind(key.map(|key| key.hash))
         .bind(now)
+        .bind(key.is_some_and(|key| key.leases))
     }
+}
+
+/// Whose key a request came with that counts towards a limit over several.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyBearer<'a> {
+    /// The key's hash.
+    pub hash: &'a CredentialHash,
+    /// Whether the key leases for this request, too: out of what it has left in the database.
+    pub leases: bool,
 }
 
 impl FromRow for Lease {
