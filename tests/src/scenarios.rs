@@ -76,6 +76,8 @@ pub async fn run_all(deployment: &crate::Deployment) {
     key_rights::nobody_gets_a_key_above_itself(deployment).await;
     key_rights::follow_their_owner(deployment).await;
     key_rights::rest_with_their_owner(deployment).await;
+    key_rights::are_bounded(deployment).await;
+    key_rights::are_replaced_once(deployment).await;
     key_rotation::schedules_are_set(deployment).await;
     passwords::are_changed(deployment).await;
     passwords::are_not_used_again(deployment).await;

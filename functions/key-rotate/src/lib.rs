@@ -108,6 +108,7 @@ async fn rotate(
         event.record_if(KEY_EXISTS, &new_key_id),
         rotation.outcome(),
     ];
+    let last = batch.len().saturating_sub(1);
     let answer = RotateKeyResponse {
         old_key_id: old_key_id.clone(),
         new_key_id: new_key_id.clone(),
@@ -116,11 +117,11 @@ async fn rotate(
         new_key_expires_at: rotation.new_expires_at(),
     };
     let created = (KEY_CREATED, new_key_id.as_str());
-    let mut rows = match creation.run(&context, organization, batch, created, &answer).await? {
+    let rows = match creation.run(&context, organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => return Ok(Json(first)),
         CreationResult::Ran(rows) => rows,
     };
-    let found = rows.pop().unwrap_or_default();
+    let found = rows.into_iter().nth(last).unwrap_or_default();
     match RotationOutcome::read(found.first().ok_or_else(no_such_key)?, &rotation)? {
         RotationOutcome::Replaced => Ok(Json(answer)),
         outcome => Err(not_rotated(outcome, rotation.max_per_user)),

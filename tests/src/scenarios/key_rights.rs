@@ -125,3 +125,69 @@ pub async fn rest_with_their_owner(deployment: &Deployment) {
     assert_eq!(verify(deployment, key).await["valid"], true);
     deployment.client().with(key).get(KEYS).await.expect(200);
 }
+
+/// However many are made at once, a user has no more than it may; with those that are being replaced, twice as many.
+pub async fn are_bounded(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let (owner, _, _) = person_with(deployment, &admin, &["api_keys.*.own"]).await;
+    let mut made = tokio::task::JoinSet::new();
+    for number in 0..25 {
+        let owner = owner.clone();
+        made.spawn(async move {
+            let body = json!({"name": format!("n{number}"), "permissions": list(&["profile.read.own"])});
+            owner.post(KEYS, &body).await
+        });
+    }
+    let mut ids = Vec::new();
+    while let Some(answer) = made.join_next().await {
+        let answer = answer.unwrap();
+        match answer.status {
+            201 => ids.push(answer.text_at("/key_id").to_owned()),
+            _ => drop(answer.expect_problem(409, "too_many_keys")),
+        }
+    }
+    assert_eq!(ids.len(), 10);
+    let rotate = async |id: &str, overlap_hours: u32| {
+        owner.post(&format!("{KEYS}/{id}/rotate"), &json!({"overlap_hours": overlap_hours})).await
+    };
+    let mut successors = Vec::new();
+    for id in &ids {
+        successors.push(rotate(id, 48).await.expect(200).text_at("/new_key_id").to_owned());
+    }
+    for id in &successors {
+        rotate(id, 48).await.expect_problem(409, "too_many_keys");
+    }
+    // One that has to go at once can be replaced whatever there is.
+    rotate(&successors[0], 0).await.expect(200);
+    owner.delete(&format!("{KEYS}/{}", ids[1])).await.expect(200);
+    rotate(&successors[1], 48).await.expect(200);
+    rotate(&successors[2], 48).await.expect_problem(409, "too_many_keys");
+}
+
+/// The same `Idempotency-Key` with the same body answers the same successor.
+pub async fn are_replaced_once(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, "replaced once", &["profile.read.own"]).await;
+    let path = format!("{KEYS}/{}/rotate", created.text_at("/key_id"));
+    let retry = super::directory::name("retry");
+    let rotate = |path: &str, hours: u32| {
+        let request = admin.request(Method::POST, path).header("idempotency-key", &retry);
+        admin.send(request.json(&json!({"overlap_hours": hours})))
+    };
+    let (first, again) = (rotate(&path, 1).await.expect(200), rotate(&path, 1).await.expect(200));
+    assert_eq!(first.json, again.json);
+    rotate(&path, 2).await.expect_problem(422, "idempotency_key_reused");
+    assert_eq!(deployment.recorded("api_key.rotate", "success", created.text_at("/key_id")), 1);
+    let new_id = first.text_at("/new_key_id");
+    for (id, told) in [(created.text_at("/key_id"), "/old_key_expires_at"), (new_id, "/new_key_expires_at")] {
+        let shown = admin.get(&format!("{KEYS}/{id}")).await.expect(200);
+        assert_eq!(shown.text_at("/expires_at"), first.text_at(told));
+    }
+    assert_eq!(verify(deployment, first.text_at("/new_api_key")).await["key_id"], new_id);
+    // Another key is another request, and what was refused may be tried again.
+    let second = rotate(&format!("{KEYS}/{new_id}/rotate"), 1).await.expect(200);
+    admin.post(&path, &json!({})).await.expect_problem(409, "key_already_rotated");
+    for id in [created.text_at("/key_id"), new_id, second.text_at("/new_key_id")] {
+        admin.delete(&format!("{KEYS}/{id}")).await.expect(200);
+    }
+}

@@ -202,13 +202,16 @@ pub struct DueRotation {
 }
 
 impl DueRotation {
-    /// Finds keys whose time has come, of all organizations, those that wait longest first.
+    /// Finds keys whose time has come, of all organizations, those that wait longest first. Those of owners who may not act
+    /// wait until they may.
     #[must_use]
     pub fn find(now: Timestamp) -> Statement {
         Statement::new(
             "SELECT schedule.org_id, schedule.key_id, schedule.due_at, api_keys.owner_id FROM api_key_rotations AS \
              schedule INDEXED BY api_key_rotations_due JOIN api_keys ON api_keys.org_id = schedule.org_id AND \
-             api_keys.key_id = schedule.key_id WHERE schedule.due_at <= ?1 ORDER BY schedule.due_at LIMIT ?2",
+             api_keys.key_id = schedule.key_id JOIN users ON users.org_id = api_keys.org_id AND users.user_id = \
+             api_keys.owner_id WHERE schedule.due_at <= ?1 AND users.status = 'active' AND users.deleted_at IS NULL ORDER BY \
+             schedule.due_at LIMIT ?2",
         )
         .bind(now)
         .bind(TURN_BATCH)
