@@ -1,11 +1,6 @@
 //! Keys that turn by themselves, from end to end: a receiver of our own, and moments in the database that are moved.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what fails in a helper fails its test"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
 
 use std::sync::{Arc, Mutex};
 

@@ -209,7 +209,7 @@ impl Configuration {
         require("api_keys.default_overlap", keys.default_overlap <= Duration::from_days(90), || {
             "at most 90d".to_owned()
         })?;
-        let fits = (256..=512).contains(&keys.entropy_bits) && keys.entropy_bits % 8 == 0;
+        let fits = (256..=512).contains(&keys.entropy_bits) && keys.entropy_bits.is_multiple_of(8);
         require("api_keys.entropy_bits", fits, || "256 to 512, a multiple of 8".to_owned())?;
         let prefix = &keys.vault_path_prefix;
         require("api_keys.vault_path_prefix", is_path_prefix(prefix), || {
