@@ -212,7 +212,8 @@ impl Configuration {
         require("api_keys.default_overlap", keys.default_overlap <= Duration::from_days(90), || {
             "at most 90d".to_owned()
         })?;
-        require("api_keys.secret_bytes", (32..=64).contains(&keys.secret_bytes), || "32 to 64".to_owned())?;
+        let fits = (256..=512).contains(&keys.entropy_bits) && keys.entropy_bits.is_multiple_of(8);
+        require("api_keys.entropy_bits", fits, || "256 to 512, a multiple of 8".to_owned())?;
         let prefix = &keys.vault_path_prefix;
         require("api_keys.vault_path_prefix", is_path_prefix(prefix), || {
             "up to 64 lower-case letters, digits, `_` and `-` between slashes, one at the end".to_owned()
@@ -336,6 +337,14 @@ mod tests {
                 .contains("configuration field `jwt.algorithm`: allowed is: one of `ES256`")
         );
         assert!(error("{").contains("not JSON"));
+        for bits in [255, 257, 520] {
+            let document = format!(r#"{{"api_keys": {{"entropy_bits": {bits}}}}}"#);
+            assert!(error(&document).contains("`api_keys.entropy_bits`: allowed is: 256 to 512"), "{bits}");
+        }
+        for bits in [256, 264, 512] {
+            let document = format!(r#"{{"api_keys": {{"entropy_bits": {bits}}}}}"#);
+            assert_eq!(Configuration::parse(&document, []).unwrap().api_keys.entropy_bits, bits);
+        }
     }
 
     #[test]
