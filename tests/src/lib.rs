@@ -20,6 +20,7 @@ pub mod model;
 pub mod native;
 pub mod process;
 pub mod scenarios;
+pub mod scim_tester;
 pub mod sequences;
 pub mod stage;
 pub mod vault;
