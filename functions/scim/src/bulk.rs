@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
         let resolved = operation.resolved(&self.ids, &self.failed).map_err(refused)?;
         let conditions = Conditions::of_version(resolved.version.as_deref());
         let (kind, data) = (resolved.target.kind(), resolved.data.unwrap_or(Json::Null));
-        let everything = Projection::default();
+        let everything = self.everything(kind)?;
         match (resolved.method, resolved.target) {
             (Method::Post, Target::Endpoint(_)) => {
                 let id = resolved.bulk_id.as_ref().and_then(|bulk_id| self.ids.get(bulk_id));
@@ -201,11 +201,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    fn everything(&self, kind: ResourceKind) -> Result<Projection, ApiError> {
+        Projection::parse(self.work.schema(kind), None, None).map_err(refused)
+    }
+
     async fn create(&self, kind: ResourceKind, id: &str, data: Json) -> Result<Done, ApiError> {
         let unreadable = |_| ApiError::internal("an id of ours can't be read");
         match kind {
             ResourceKind::User => {
-                users::create(self.work, id.parse().map_err(unreadable)?, data, &Projection::default()).await
+                let everything = self.everything(kind)?;
+                users::create(self.work, id.parse().map_err(unreadable)?, data, &everything).await
             }
             // Its members need not be read to tell its address.
             ResourceKind::Group => {

@@ -49,7 +49,7 @@ pub(crate) async fn create(
         group_id: &group_id,
         attributes: &attributes,
         members: &joining,
-        roles: &roles,
+        mapping: &work.rules.roles,
         now: work.context.now,
     };
     let event = work
@@ -98,13 +98,12 @@ pub(crate) async fn change(
         let before = read(work, group_id, guard.as_ref()).await?;
         conditions.check(&before.entity_tag())?;
         let (after, members) = wanted.applied(work, &before)?;
-        let roles = work.rules.roles.roles_of(after.display_name());
         let update = Update {
             organization: work.organization(),
             before: &before,
             after: &after,
             members: &members,
-            roles: &roles,
+            mapping: &work.rules.roles,
             is_exact: conditions.matches.is_some(),
             now: work.context.now,
         };
@@ -128,7 +127,7 @@ async fn write(work: &Work, update: &Update<'_>, guard: Option<&Guard>) -> Resul
     let is_renamed = !changes.is_empty();
     let event = work.event("scim.group.update", "group", update.before.group_id.as_str())?;
     let event = with_members(event.detail("changes", changes), update.members);
-    let event = if is_renamed { with_roles(event, update.roles) } else { event };
+    let event = if is_renamed { with_roles(event, &work.rules.roles.roles_of(update.after.display_name())) } else { event };
     let mut batch = guard.map(|guard| guard.count(work)).into_iter().collect::<Vec<_>>();
     batch.extend(update.statements(event));
     let rows = work.db().batch(batch).await.map_err(|error| not_stored(error, update.after))?;

@@ -179,7 +179,7 @@ impl<'a> Source<'a> {
                 "SELECT 0 AS scanned, COUNT(*) AS total, ?2 AS arguments FROM groups WHERE org_id = ?1".to_owned()
             }
             (Some(compiled), _) => format!(
-                "SELECT (SELECT COUNT(*) FROM (SELECT id FROM ({}) LIMIT {} + 1)) AS scanned, COUNT(*) AS total FROM {}",
+                "SELECT (SELECT COUNT(*) FROM (SELECT id FROM ({}) LIMIT {} + 1)) AS scanned, COUNT(*) AS total, ?2 AS arguments FROM {}",
                 compiled.candidates,
                 self.page.max_scanned,
                 self.from()

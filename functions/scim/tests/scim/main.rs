@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
 
+mod bulk;
 mod discovery;
+mod group;
 mod page;
 mod patch;
 mod refusal;

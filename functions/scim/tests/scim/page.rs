@@ -1,9 +1,7 @@
 use http::StatusCode;
-use iam_core::scim::filter::UserFilter;
-use iam_core::scim::store::Page;
 use serde_json::{Value as Json, json};
 
-use crate::support::{Installation, USERS};
+use crate::support::{Installation, USERS, user};
 
 fn names(body: &Json) -> Vec<&str> {
     body["Resources"].as_array().unwrap().iter().map(|user| user["userName"].as_str().unwrap()).collect()
@@ -91,29 +89,122 @@ async fn users_are_found_by_name_and_ids() {
             "{filter}"
         );
     }
-    for filter in
-        ["", "title eq \"x\"", "userName co \"a\"", "userName eq", "userName eq \"a\" or id eq \"b\""]
-    {
+    for filter in ["", "shoeSize eq \"x\"", "userName eq", "userName eq \"a\" or", "password sw \"a\""] {
         assert_eq!(installation.find(filter).await.refusal(), (400, "invalidFilter"), "{filter}");
     }
 }
 
-/// No list reads more users than it shows, beside stepping over an index.
+/// Pages by cursor show everybody once, whoever comes meanwhile.
 #[tokio::test]
-async fn every_list_has_its_index() {
+async fn cursors_lead_through_the_list() {
     let installation = Installation::new().await;
-    let text = || "x".to_owned();
-    for (filter, index) in [
-        (None, "USING COVERING INDEX users_in_order (org_id=?)"),
-        (Some(UserFilter::UserName(text())), "INDEX users_by_username (org_id=? AND username_key=?)"),
-        (Some(UserFilter::ExternalId(text())), "INDEX users_by_external_id (org_id=? AND external_id=?)"),
-        (Some(UserFilter::Id(text())), "PRIMARY KEY (org_id=? AND user_id=?)"),
+    for name in ["e", "b", "d", "a", "c"] {
+        installation.create(name).await;
+    }
+    for (order, names_in_order) in [
+        ("", ["admin@example.com", "e", "b", "d", "a", "c", "new"]),
+        ("&sortBy=userName", ["a", "admin@example.com", "b", "c", "d", "e", "new"]),
+        ("&sortBy=userName&sortOrder=descending", ["new", "e", "d", "c", "b", "admin@example.com", "a"]),
+        ("&sortBy=title", ["admin@example.com", "e", "b", "d", "a", "c", "new"]),
+        ("&filter=userName%20pr", ["admin@example.com", "e", "b", "d", "a", "c", "new"]),
     ] {
-        let page = Page::new(filter, None, None);
-        for statement in [page.total(&installation.organization), page.users(&installation.organization)] {
-            let plan = installation.plan(&statement).await;
-            assert!(plan.contains(index), "{plan}");
-            assert!(!plan.contains("PRIMARY KEY (org_id=?)\n"), "{plan}");
+        let mut cursor = String::new();
+        let mut seen: Vec<String> = Vec::new();
+        loop {
+            let page = installation.get(&format!("{USERS}?count=2&cursor={cursor}{order}")).await;
+            assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+            assert!(page.body.get("startIndex").is_none());
+            seen.extend(names(&page.body).into_iter().map(str::to_owned));
+            let Some(next) = page.body["nextCursor"].as_str() else { break };
+            cursor = next.to_owned();
+            if !seen.contains(&"new".to_owned()) && installation.find("userName eq \"new\"").await.body["totalResults"] == 0 {
+                installation.create("new").await;
+            }
+        }
+        if order.contains("descending") {
+            seen.sort();
+            seen.dedup();
+            assert_eq!(seen.len(), 7, "{order}");
+        } else {
+            // Ids of one millisecond have no order among themselves; places have.
+            assert_eq!(seen, names_in_order, "{order}");
         }
     }
+    for cursor in ["x", "e30", "WzEsMl0"] {
+        let refused = installation.get(&format!("{USERS}?cursor={cursor}")).await;
+        assert_eq!(refused.refusal(), (400, "invalidCursor"), "{cursor}");
+    }
+    let first = installation.get(&format!("{USERS}?count=2&cursor=")).await;
+    let cursor = first.body["nextCursor"].as_str().unwrap();
+    let other = installation.get(&format!("{USERS}?cursor={cursor}&sortBy=title")).await;
+    assert_eq!(other.refusal(), (400, "invalidCursor"));
+}
+
+/// A page anywhere in a large directory, deleted users among the others.
+#[tokio::test]
+async fn pages_in_the_middle_are_right() {
+    let installation = Installation::new().await;
+    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
+                SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', 'scim', 0, 0 FROM \
+                (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT 2000) \
+                SELECT value FROM numbers)";
+    installation.query(many, &[]).await;
+    installation.query("UPDATE users SET deleted_at = 5 WHERE org_id = ?1 AND user_id LIKE '%3'", &[]).await;
+    let restored = "UPDATE users SET deleted_at = NULL WHERE org_id = ?1 AND username_key = 'u1003'";
+    installation.query(restored, &[]).await;
+    let mut expected = vec!["admin@example.com".to_owned()];
+    expected.extend((1..=2000).filter(|number| number % 10 != 3 || *number == 1003).map(|number| format!("u{number}")));
+    for start in [1, 2, 400, 462, 463, 511, 512, 513, 514, 900, 903, 904, 1024, 1500, 1790, 1801, 1802, 1803] {
+        let page = installation.get(&format!("{USERS}?startIndex={start}&count=7&attributes=userName")).await;
+        assert_eq!(page.body["totalResults"], json!(expected.len()), "{}", page.body);
+        let wanted: Vec<&str> = expected.iter().skip(start - 1).take(7).map(String::as_str).collect();
+        assert_eq!(names(&page.body), wanted, "from {start}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_ordered_and_cut_to_what_is_asked() {
+    let installation = Installation::new().await;
+    for (name, title) in [("a", Some("z")), ("b", None), ("c", Some("Y"))] {
+        let mut body = user(name);
+        body["title"] = json!(title);
+        body["emails"] = json!([{"value": format!("{name}@x.org", name = if name == "a" { "m" } else { name })}]);
+        installation.post(body).await;
+    }
+    let by_title = installation.get(&format!("{USERS}?sortBy=title&filter=emails%20pr&attributes=userName")).await;
+    // Who has none comes last in an ascending order.
+    assert_eq!(names(&by_title.body)[..2], ["c", "a"]);
+    let first = &by_title.body["Resources"][0];
+    let mut shown: Vec<&String> = first.as_object().unwrap().keys().collect();
+    shown.sort();
+    assert_eq!(shown, ["id", "schemas", "userName"]);
+    let descending = format!("{USERS}?sortBy=emails&sortOrder=descending&filter=emails.value%20ew%20%22x.org%22");
+    assert_eq!(names(&installation.get(&descending).await.body), ["a", "c", "b"]);
+    for query in ["sortBy=shoeSize", "sortBy=x509Certificates", "sortBy=title&sortOrder=sideways"] {
+        assert_eq!(installation.get(&format!("{USERS}?{query}")).await.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+    let both = installation.get(&format!("{USERS}?attributes=title&excludedAttributes=emails")).await;
+    assert_eq!(both.refusal(), (400, "invalidValue"));
+    let search = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": "title pr", "sortBy": "title",
+        "attributes": ["userName"], "startIndex": 2, "count": 1,
+    });
+    let found = installation.post_to("/api/scim/v2/Users/.search", search.clone()).await;
+    assert_eq!((found.status, names(&found.body)), (StatusCode::OK, vec!["a"]));
+    let everywhere = installation.post_to("/api/scim/v2/.search", search).await;
+    assert_eq!((&everywhere.body["totalResults"], names(&everywhere.body)), (&json!(2), vec!["a"]));
+}
+
+/// A filter that would look at too many users says so.
+#[tokio::test]
+async fn a_filter_looks_at_so_many_users_at_most() {
+    let installation = Installation::with(r#""scim": {"max_scanned": 1000}"#).await;
+    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
+                SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', 'scim', 0, 0 FROM \
+                (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT 1100) \
+                SELECT value FROM numbers)";
+    installation.query(many, &[]).await;
+    assert_eq!(installation.find("userName co \"5\"").await.refusal(), (400, "tooMany"));
+    let indexed = installation.find("userName sw \"u55\" and userName co \"5\"").await;
+    assert_eq!(indexed.body["totalResults"], 11);
 }

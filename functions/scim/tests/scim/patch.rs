@@ -1,5 +1,5 @@
 use http::StatusCode;
-use iam_core::scim::schema::{ENTERPRISE_URN, USER_URN};
+use iam_provisioning::schema::{ENTERPRISE_URN, USER_URN};
 use serde_json::json;
 
 use crate::support::{Installation, USERS, user};

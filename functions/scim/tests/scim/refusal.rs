@@ -1,7 +1,7 @@
 use axum::body::Body;
 use http::{Method, StatusCode};
-use iam_core::scim::schema::USER_URN;
-use iam_core::scim::user::MAX_ATTRIBUTES_BYTES;
+use iam_provisioning::schema::USER_URN;
+use iam_provisioning::user::MAX_ATTRIBUTES_BYTES;
 use serde_json::{Value as Json, json};
 
 use crate::support::{Installation, USERS, user};
@@ -92,11 +92,11 @@ async fn what_is_no_change_is_refused() {
         (json!({"op": "replace", "path": "groups", "value": []}), "mutability"),
         (json!({"op": "remove"}), "noTarget"),
         (json!({"op": "replace", "path": "emails[type eq \"work\"]", "value": {"value": "a"}}), "noTarget"),
-        (json!({"op": "replace", "path": "emails[type co \"work\"].value", "value": "a"}), "invalidFilter"),
+        (json!({"op": "replace", "path": "emails[type near \"work\"].value", "value": "a"}), "invalidFilter"),
         (json!({"op": "replace", "path": "shoeSize", "value": 43}), "invalidPath"),
         (json!({"op": "replace", "path": "active", "value": "maybe"}), "invalidValue"),
         (json!({"op": "remove", "path": "active"}), "invalidValue"),
-        (json!({"op": "remove", "path": "userName"}), "invalidValue"),
+        (json!({"op": "remove", "path": "userName"}), "mutability"),
         (json!({"op": "replace", "value": {"userName": ""}}), "invalidValue"),
         (json!({"op": "move", "path": "title", "value": "x"}), "invalidSyntax"),
         (json!(null), "invalidSyntax"),

@@ -4,7 +4,7 @@ use http_body_util::BodyExt as _;
 use iam_core::bootstrap::{Entropy, FirstOrganization};
 use iam_core::config::Configuration;
 use iam_core::id::{OrganizationId, SessionId};
-use iam_core::scim::schema::USER_URN;
+use iam_provisioning::schema::USER_URN;
 use iam_core::sql::{Rows, Statement};
 use iam_edge::native::TestHost;
 use iam_service::{RoundTrips, Service};
@@ -35,6 +35,12 @@ pub(crate) struct Answer {
 
 impl Installation {
     pub(crate) async fn new() -> Self {
+        Self::with(r#""environment": "live""#).await
+    }
+
+    /// With another section in the configuration.
+    pub(crate) async fn with(section: &str) -> Self {
+        let configuration = CONFIGURATION.replacen('{', &format!("{{{section}, "), 1);
         let host = TestHost::new_in_memory().unwrap();
         let mut migrations: Vec<_> =
             std::fs::read_dir(MIGRATIONS).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -42,10 +48,10 @@ impl Installation {
         for migration in migrations {
             host.apply(&std::fs::read_to_string(migration).unwrap()).unwrap();
         }
-        host.set_variable("IAM_CONFIG", CONFIGURATION);
+        host.set_variable("IAM_CONFIG", &configuration);
         host.set_variable("IAM_MASTER_KEY", &iam_core::encoding::base64url(&[7; 32]));
         host.set_variable("IAM_INTERNAL_TOKEN", &"t".repeat(32));
-        let configuration = Configuration::parse(CONFIGURATION, []).unwrap();
+        let parsed = Configuration::parse(&configuration, []).unwrap();
         let entropy = Entropy {
             ids: [[1; 10], [2; 10], [3; 10]],
             password: [4; 16],
@@ -53,9 +59,9 @@ impl Installation {
             scim_token: [6; 32],
         };
         let first =
-            FirstOrganization::new("First", "admin@example.com", &configuration, &entropy, iam_edge::now())
+            FirstOrganization::new("First", "admin@example.com", &parsed, &entropy, iam_edge::now())
                 .unwrap();
-        let organization = configuration.organization;
+        let organization = parsed.organization;
         host.request().db(organization.as_str()).batch(first.statements).await.unwrap();
         let token = first.scim_token.reveal().to_owned();
         Self { host, service: Service::new(iam_scim::function()), organization, token }
@@ -89,6 +95,23 @@ impl Installation {
 
     pub(crate) async fn post(&self, user: Json) -> Answer {
         self.send(self.request(Method::POST, USERS, user.to_string())).await
+    }
+
+    pub(crate) async fn post_to(&self, path: &str, body: Json) -> Answer {
+        self.send(self.request(Method::POST, path, body.to_string())).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Json) -> Answer {
+        self.send(self.request(Method::PUT, path, body.to_string())).await
+    }
+
+    /// With one more header.
+    pub(crate) async fn with_header(&self, method: Method, path: &str, header: (&str, &str), body: Json) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut request = self.request(method, path, body);
+        let name = http::HeaderName::from_bytes(header.0.as_bytes()).unwrap();
+        request.headers_mut().insert(name, header.1.parse().unwrap());
+        self.send(request).await
     }
 
     pub(crate) async fn delete(&self, id: &str) -> Answer {

@@ -1,5 +1,5 @@
 use http::{Method, StatusCode};
-use iam_core::scim::schema::{ENTERPRISE_URN, USER_URN};
+use iam_provisioning::schema::{ENTERPRISE_URN, USER_URN};
 use serde_json::json;
 
 use crate::support::{Installation, USERS, user};
@@ -120,7 +120,10 @@ async fn who_was_created_elsewhere_is_shown_too() {
          VALUES (?1, 'g1', 'Engines', 'engines', 'manual', 0, 0)";
     installation.query(group, &[]).await;
     let shown = installation.get(&format!("{USERS}/{id}")).await;
-    assert_eq!(shown.body["groups"], json!([{"value": "g1", "display": "Engines"}]));
+    let engines = json!({
+        "value": "g1", "$ref": "http://iam.example.com/api/scim/v2/Groups/g1", "display": "Engines", "type": "direct",
+    });
+    assert_eq!(shown.body["groups"], json!([engines]));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use iam_core::audit::{AuditEvent, RecordCondition};
 use iam_core::group::display_name_key;
 use iam_core::id::{GroupId, LogId, OrganizationId};
 use iam_core::record_condition;
+use iam_core::role_mapping::{RoleMapping, set_group_roles};
 use iam_core::sql::{Row, RowError, Statement};
 use iam_core::time::Timestamp;
 use serde_json::{Value as Json, json};
@@ -107,8 +108,8 @@ pub struct Creation<'a> {
     pub attributes: &'a Attributes,
     /// Who is to be in it.
     pub members: &'a Net,
-    /// The roles that everybody in it gets.
-    pub roles: &'a [String],
+    /// Which roles everybody in it gets.
+    pub mapping: &'a RoleMapping,
     /// Now.
     pub now: Timestamp,
 }
@@ -143,10 +144,15 @@ impl Creation<'_> {
         .bind(self.now);
         let about = About { organization: self.organization, group_id: self.group_id, log_id: &log_id };
         let mut statements = vec![event.record_if(CREATABLE, asked), insert];
-        statements.extend(about.set_roles(self.roles));
+        statements.extend(self.set_roles());
         statements.extend(about.change_members(self.members));
         statements.push(about.outcome(Some(&key), self.members));
         statements
+    }
+
+    fn set_roles(&self) -> [Statement; 2] {
+        let name = self.attributes.display_name();
+        set_group_roles(self.organization, self.group_id, name, self.mapping)
     }
 
     /// The group that was created.
@@ -173,8 +179,8 @@ pub struct Update<'a> {
     pub after: &'a Attributes,
     /// Who comes and who goes.
     pub members: &'a Net,
-    /// The roles that everybody in it gets.
-    pub roles: &'a [String],
+    /// Which roles everybody in it gets.
+    pub mapping: &'a RoleMapping,
     /// Whether nobody may have changed its members since it was read either: where the client sent `If-Match`.
     pub is_exact: bool,
     /// Now.
@@ -222,7 +228,8 @@ impl Update<'_> {
         let mut statements = vec![event.record_if(CHANGEABLE, asked.to_string())];
         if differs {
             statements.push(self.set_attributes(&log_id, &key));
-            statements.extend(about.set_roles(self.roles));
+            let name = self.after.display_name();
+            statements.extend(set_group_roles(self.organization, &self.before.group_id, name, self.mapping));
         }
         statements.extend(about.change_members(self.members));
         statements.push(about.outcome(Some(&key), self.members));
@@ -256,19 +263,6 @@ struct About<'a> {
 impl About<'_> {
     fn statement(&self, text: &'static str, json: &Json) -> Statement {
         Statement::new(text).bind(self.organization).bind(self.group_id).bind(self.log_id).bind(json.to_string())
-    }
-
-    /// Gives everybody in the group these roles, those that there are, and no others by it.
-    fn set_roles(&self, roles: &[String]) -> [Statement; 2] {
-        let roles = json!(roles);
-        [
-            "DELETE FROM group_roles WHERE org_id = ?1 AND group_id = ?2 AND role NOT IN (SELECT value FROM json_each(?4)) AND \
-             EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3)",
-            "INSERT INTO group_roles (org_id, group_id, role) SELECT ?1, ?2, role FROM roles WHERE org_id = ?1 AND role IN \
-             (SELECT value FROM json_each(?4)) AND EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) ON \
-             CONFLICT DO NOTHING",
-        ]
-        .map(|text| self.statement(text, &roles))
     }
 
     fn change_members(&self, members: &Net) -> Vec<Statement> {
