@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::Deployment;
 
 /// What it has to have checked, and how often at least: a tester that gave up half-way has found nothing either.
-const CHECKS: [(&str, usize); 23] = [
+pub const CHECKS: [(&str, usize); 23] = [
     ("service_provider_config_endpoint", 1),
     ("service_provider_config_endpoint_methods", 4),
     ("query_all_resource_types", 1),
