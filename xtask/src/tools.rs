@@ -108,6 +108,15 @@ impl Python {
         Ok(Self { program })
     }
 
+    /// The path of a command that a package brings.
+    pub(crate) fn script(&self, name: &str) -> Result<PathBuf> {
+        let path = self.program.with_file_name(name);
+        if !path.exists() {
+            bail!("no package brings the command {name}");
+        }
+        Ok(path)
+    }
+
     /// The path of a file that the Python module `module` brings.
     pub(crate) fn module_file(&self, module: &str, file: &str) -> Result<PathBuf> {
         let script = format!("import os, {module}; print(os.path.dirname({module}.__file__))");
