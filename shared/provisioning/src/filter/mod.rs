@@ -1,8 +1,13 @@
 //! Filters (RFC 7644 section 3.4.2.2): [read](parse), [evaluated in memory](evaluate) and [as SQL](sql).
+//!
+//! What a filter means is settled where it is read, so that the two that carry it out cannot differ in it: `eq null` becomes
+//! an absence, brackets after an attribute with one value become what they say of its parts, and what is the same for every
+//! resource of a kind (`schemas`, `meta.resourceType`) becomes `id pr` or its negation.
 
 pub mod evaluate;
 pub mod parse;
 pub mod sql;
+mod syntax;
 
 use serde_json::Value as Json;
 
@@ -54,7 +59,8 @@ pub enum ValueFilter {
 pub struct Comparison {
     /// Which operator.
     pub operator: Operator,
-    /// Of the attribute's kind, canonical; `Null` for `eq null` and `ne null` alone: that it has no value, or has one.
+    /// Of the attribute's kind and canonical: text in the case that it was given in, a truth, a number; a moment is its
+    /// milliseconds since 1970-01-01T00:00:00Z. Never null: `eq null` is read as `not (… pr)`, `ne null` as `pr`.
     pub value: Json,
 }
 
@@ -79,6 +85,46 @@ pub enum Operator {
     Lt,
     /// Less or equal.
     Le,
+}
+
+impl Operator {
+    /// Every operator with its word.
+    const WORDS: [(&str, Self); 9] = [
+        ("eq", Self::Eq),
+        ("ne", Self::Ne),
+        ("co", Self::Co),
+        ("sw", Self::Sw),
+        ("ew", Self::Ew),
+        ("gt", Self::Gt),
+        ("ge", Self::Ge),
+        ("lt", Self::Lt),
+        ("le", Self::Le),
+    ];
+
+    /// The operator of a word, which may be in any case.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        let named = Self::WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
+        named.map(|(_, operator)| *operator)
+    }
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, operator)| *operator == self).map_or("", |(word, _)| word)
+    }
+
+    /// Whether it looks into a text.
+    #[must_use]
+    pub fn is_textual(self) -> bool {
+        matches!(self, Self::Co | Self::Sw | Self::Ew)
+    }
+
+    /// Whether it asks which of two comes first.
+    #[must_use]
+    pub fn is_ordering(self) -> bool {
+        matches!(self, Self::Gt | Self::Ge | Self::Lt | Self::Le)
+    }
 }
 
 /// What follows a prefix that is there in any case.
