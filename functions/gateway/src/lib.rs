@@ -42,6 +42,8 @@ enum Destination {
 
 /// Passes a request on to the function that declares its route.
 pub async fn handle(host: Host, request: Request<Body>) -> Response<Body> {
+    let is_scim = request.uri().path().starts_with("/api/scim/");
+    let problem: fn(StatusCode, &str, &str) -> Response<Body> = if is_scim { scim_problem } else { problem };
     match destination(request.method(), request.uri().path()) {
         Destination::Function(function) => match host.forward(function, request).await {
             Ok(response) => response,
@@ -111,7 +113,17 @@ fn matched_literals(pattern: &str, path: &str) -> Option<usize> {
     }
 }
 
-/// The gateway knows neither request ids nor styles of errors: only what leads nowhere ends here.
+/// SCIM's clients read no other errors (RFC 7644 section 3.12).
+fn scim_problem(status: StatusCode, _: &str, detail: &str) -> Response<Body> {
+    let body = serde_json::json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+        "status": status.as_u16().to_string(),
+        "detail": detail,
+    });
+    answer(status, "application/scim+json", &body)
+}
+
+/// The gateway knows no request ids: only what leads nowhere ends here.
 fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Body> {
     let body = serde_json::json!({
         "type": format!("urn:edge-iam:problem:{code}"),
@@ -120,9 +132,13 @@ fn problem(status: StatusCode, code: &str, detail: &str) -> Response<Body> {
         "detail": detail,
         "code": code,
     });
+    answer(status, "application/problem+json", &body)
+}
+
+fn answer(status: StatusCode, media_type: &'static str, body: &serde_json::Value) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 

@@ -72,9 +72,8 @@ pub(crate) struct BulkAnswer {
 }
 
 pub(crate) async fn bulk(work: Work, ScimBody(body): ScimBody) -> Result<Response, ApiError> {
-    let request: BulkRequest = serde_json::from_value(body).map_err(|error| {
-        refused(ScimError::syntax(format!("the bulk request is malformed: {error}")))
-    })?;
+    let request: BulkRequest = serde_json::from_value(body)
+        .map_err(|error| refused(ScimError::syntax(format!("the bulk request is malformed: {error}"))))?;
     if !request.schemas.iter().any(|schema| schema.eq_ignore_ascii_case(REQUEST_URN)) {
         return Err(refused(ScimError::syntax(format!("`schemas` must name `{REQUEST_URN}`"))));
     }

@@ -37,8 +37,11 @@ impl JsonSchema for GroupResource {
 fn resource(kind: ResourceKind) -> Schema {
     let registry = Registry::default();
     let schema = registry.of(kind);
-    let required: Vec<&str> =
-        schema.top_level().filter(|attribute| attribute.is_required).map(|attribute| attribute.name).collect();
+    let required: Vec<&str> = schema
+        .top_level()
+        .filter(|attribute| attribute.is_required)
+        .map(|attribute| attribute.name)
+        .collect();
     json_schema!({
         "type": "object",
         "description": format!("{} of `{}` (RFC 7643 section 4)", kind.schema().description, kind.schema().id),

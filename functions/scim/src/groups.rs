@@ -127,7 +127,11 @@ async fn write(work: &Work, update: &Update<'_>, guard: Option<&Guard>) -> Resul
     let is_renamed = !changes.is_empty();
     let event = work.event("scim.group.update", "group", update.before.group_id.as_str())?;
     let event = with_members(event.detail("changes", changes), update.members);
-    let event = if is_renamed { with_roles(event, &work.rules.roles.roles_of(update.after.display_name())) } else { event };
+    let event = if is_renamed {
+        with_roles(event, &work.rules.roles.roles_of(update.after.display_name()))
+    } else {
+        event
+    };
     let mut batch = guard.map(|guard| guard.count(work)).into_iter().collect::<Vec<_>>();
     batch.extend(update.statements(event));
     let rows = work.db().batch(batch).await.map_err(|error| not_stored(error, update.after))?;
@@ -213,11 +217,7 @@ async fn read(work: &Work, group_id: &GroupId, guard: Option<&Guard>) -> Result<
 }
 
 /// The group as it is now, where the client wants to see it: with a great many members that is a great deal.
-async fn answer(
-    work: &Work,
-    group_id: &GroupId,
-    projection: Option<&Projection>,
-) -> Result<Done, ApiError> {
+async fn answer(work: &Work, group_id: &GroupId, projection: Option<&Projection>) -> Result<Done, ApiError> {
     match projection {
         None => Ok(nothing(work, group_id)),
         Some(projection) => get(work, group_id, &Conditions::default(), projection).await,
@@ -264,7 +264,8 @@ fn with_members(event: AuditEvent, members: &Net) -> AuditEvent {
         json!({"count": ids.len(), "users": first})
     };
     let event = if members.add.is_empty() { event } else { event.detail("added", some(&members.add)) };
-    let event = if members.remove.is_empty() { event } else { event.detail("removed", some(&members.remove)) };
+    let event =
+        if members.remove.is_empty() { event } else { event.detail("removed", some(&members.remove)) };
     if members.replaces { event.detail("replaces_members", true) } else { event }
 }
 

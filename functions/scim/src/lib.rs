@@ -40,8 +40,8 @@ const CHANGE_ROUND_TRIPS: u32 = 6;
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let function =
-        Function::new("scim", "Lets identity providers provision users and groups over SCIM 2.0").uses_database();
+    let function = Function::new("scim", "Lets identity providers provision users and groups over SCIM 2.0")
+        .uses_database();
     let function = user_routes(function);
     let function = group_routes(function);
     me_routes(discovery::routes(common_routes(function)))
@@ -243,7 +243,9 @@ fn me_routes(function: Function) -> Function {
         .route(
             Route::put(ME, Access::public(), me::put)
                 .summary("Replaces the signed-in user")
-                .description("What `scim.self_editable` lists may differ; needs the permission `profile.write.own`.")
+                .description(
+                    "What `scim.self_editable` lists may differ; needs the permission `profile.write.own`.",
+                )
                 .takes_as::<UserResource>(MEDIA_TYPE)
                 .takes_query::<Shown>()
                 .gives_as::<UserResource>(200, MEDIA_TYPE, "The user as it is now")

@@ -67,7 +67,8 @@ impl Me {
         let changes = before.attributes.changes(self.rules.registry.of(ResourceKind::User), after);
         let allowed = &self.context.configuration().scim.self_editable;
         let is_allowed = |name: &str| allowed.iter().any(|it| it.eq_ignore_ascii_case(name));
-        let refused: BTreeSet<&str> = changes.keys().map(String::as_str).filter(|name| !is_allowed(name)).collect();
+        let refused: BTreeSet<&str> =
+            changes.keys().map(String::as_str).filter(|name| !is_allowed(name)).collect();
         let names: Vec<&str> = refused.into_iter().chain(has_password.then_some("password")).collect();
         if !names.is_empty() {
             let detail = format!("people can't change of themselves here: `{}`", names.join("`, `"));
@@ -156,5 +157,9 @@ async fn answer<P>(
 
 /// Nobody makes or deletes itself (RFC 7644 section 3.11: 501 for what is not offered).
 pub(crate) async fn not_offered() -> ApiError {
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_offered", "`/Me` can be read and changed, not made or deleted")
+    ApiError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "not_offered",
+        "`/Me` can be read and changed, not made or deleted",
+    )
 }

@@ -29,7 +29,8 @@ impl<S: Send + Sync> FromRequestParts<S> for BaseUrl {
 
     /// As configured; else from the request's own URL, or its `Host`; relative where it has neither.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let configured = parts.extensions.get::<Context>().and_then(|it| it.configuration().public_url.clone());
+        let configured =
+            parts.extensions.get::<Context>().and_then(|it| it.configuration().public_url.clone());
         let host = || parts.headers.get(HOST)?.to_str().ok()?.parse::<Authority>().ok();
         let origin = configured.map(|url| url.trim_end_matches('/').to_owned()).or_else(|| {
             let authority = parts.uri.authority().cloned().or_else(host)?;

@@ -254,4 +254,3 @@ async fn everything(work: &Work, query: ListQuery) -> Result<Response, ApiError>
     }
     Ok(ListResponse::new(total, Some(start_index), resources).into_response())
 }
-

@@ -145,11 +145,7 @@ impl Wanted {
         })
     }
 
-    fn applied(
-        &self,
-        work: &Work,
-        before: &ScimUser,
-    ) -> Result<(Attributes, Option<NewPassword>), ApiError> {
+    fn applied(&self, work: &Work, before: &ScimUser) -> Result<(Attributes, Option<NewPassword>), ApiError> {
         let schema = work.schema(ResourceKind::User);
         match self {
             Self::Replace(body) => before.attributes.replaced(schema, body.clone()),
@@ -159,11 +155,7 @@ impl Wanted {
     }
 }
 
-pub(crate) async fn delete(
-    work: &Work,
-    user_id: &UserId,
-    conditions: &Conditions,
-) -> Result<Done, ApiError> {
+pub(crate) async fn delete(work: &Work, user_id: &UserId, conditions: &Conditions) -> Result<Done, ApiError> {
     let event = work.event("scim.user.delete", "user", user_id.as_str())?.of_user(user_id);
     let version = match &conditions.matches {
         None => None,

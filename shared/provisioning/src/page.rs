@@ -141,7 +141,9 @@ impl<'a> Source<'a> {
         };
         let order = page.order.sql(page.kind, &mut arguments);
         let after = match &page.position {
-            Position::After(cursor) => Some(cursor.condition(&order, page.order.is_descending(), &mut arguments)),
+            Position::After(cursor) => {
+                Some(cursor.condition(&order, page.order.is_descending(), &mut arguments))
+            }
             Position::Index(_) | Position::Beginning => None,
         };
         Self { page, compiled, arguments, order, after }
@@ -150,9 +152,11 @@ impl<'a> Source<'a> {
     /// What may be in the list: the table, and what its rows must be.
     fn from(&self) -> String {
         let (table, id, live) = match self.page.kind {
-            ResourceKind::User => {
-                ("users", "user_id", "users.org_id = ?1 AND users.deleted_at IS NULL AND users.number IS NOT NULL")
-            }
+            ResourceKind::User => (
+                "users",
+                "user_id",
+                "users.org_id = ?1 AND users.deleted_at IS NULL AND users.number IS NOT NULL",
+            ),
             ResourceKind::Group => ("groups", "group_id", "groups.org_id = ?1"),
         };
         match &self.compiled {
@@ -257,6 +261,11 @@ impl<'a> Source<'a> {
 
 /// What a cursor belongs to: a list of the same resources in the same order.
 #[must_use]
-pub fn question(kind: ResourceKind, filter: Option<&str>, sort_by: Option<&str>, is_descending: bool) -> String {
+pub fn question(
+    kind: ResourceKind,
+    filter: Option<&str>,
+    sort_by: Option<&str>,
+    is_descending: bool,
+) -> String {
     json!([kind.name(), filter, sort_by, is_descending]).to_string()
 }

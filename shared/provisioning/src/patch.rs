@@ -144,6 +144,8 @@ impl Reader<'_> {
                 Ok(path) if path.is_read_only() => {}
                 Ok(path) => self.set(path, setting, value)?,
                 Err(_) if value.is_null() => {}
+                // Some clients say the schema of an extension in the extension, too.
+                Err(_) if extension.is_some() && name.eq_ignore_ascii_case("schemas") => {}
                 Err(error) => return Err(error),
             }
         }

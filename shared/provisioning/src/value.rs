@@ -228,6 +228,11 @@ fn members_of(
     Ok(object)
 }
 
+/// Some clients say the schema of an extension in the extension, too.
+fn is_repeated_schemas(above: Option<&Place<'_>>, name: &str) -> bool {
+    above.is_some_and(|above| above.name.starts_with("urn:")) && name.eq_ignore_ascii_case("schemas")
+}
+
 fn put_member(
     above: Option<&Place<'_>>,
     attributes: impl IntoIterator<Item = &'static Attribute>,
@@ -238,7 +243,7 @@ fn put_member(
     let attribute = match schema::find(attributes, name) {
         Some(attribute) if attribute.is_read_only() => return Ok(()),
         Some(attribute) => attribute,
-        None if value.is_null() => return Ok(()),
+        None if value.is_null() || is_repeated_schemas(above, name) => return Ok(()),
         None => {
             let name = shown(name);
             return Err(ScimError::syntax(format!("there is no attribute `{}`", Place::new(above, &name))));

@@ -33,6 +33,13 @@ pub enum ErrorStyle {
     Webhook,
 }
 
+impl ErrorStyle {
+    /// How whoever asks for this path wants to hear that nothing is there.
+    pub(crate) fn of_path(path: &str) -> Self {
+        if path.starts_with("/api/scim/") { Self::Scim } else { Self::default() }
+    }
+}
+
 /// The errors of RFC 6749 section 5.2, RFC 6750 section 3.1 and RFC 7009 section 2.2.1 that are codes of ours too.
 const OAUTH_ERRORS: [&str; 7] = [
     "invalid_request",

@@ -117,7 +117,9 @@ impl Instance {
                 self.derived.get_or_init(|| made)
             }
         };
-        Arc::clone(kept).downcast().map_err(|_| ApiError::internal("two things are derived from the configuration"))
+        Arc::clone(kept)
+            .downcast()
+            .map_err(|_| ApiError::internal("two things are derived from the configuration"))
     }
 
     /// Whether a text is the internal token. Without one nobody is internal.

@@ -300,7 +300,8 @@ impl<'a> Charge<'a> {
         if let Some((limit, plan)) = self.whole
             && let Some(wanted) = plan.wanted()
         {
-            let leasing = |(bearer, plan): (_, Plan)| LeasingBearer { bearer, leases: plan.wanted().is_some() };
+            let leasing =
+                |(bearer, plan): (_, Plan)| LeasingBearer { bearer, leases: plan.wanted().is_some() };
             let bearer = self.bearer.map(leasing);
             statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, bearer, now));
             statements.push(Usage::of_subject(organization, ORGANIZATION, now));

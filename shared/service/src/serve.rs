@@ -127,11 +127,12 @@ impl Service {
         let outgoing = trace.traceparent().to_string();
         let context = context(host, instance, &request_id, &parts.headers, Some(outgoing.into()));
         let facts = Facts::of(&parts);
+        let style = ErrorStyle::of_path(parts.uri.path());
         let origin = cors::allowed_origin(&parts.headers, context.configuration());
         let response = self.route(&context, parts, body).instrument(trace.span()).await;
         // Read before anything deferred can run: what the caller waited for, and no more.
         let round_trips = context.host.round_trips();
-        let response = finish(response, &context, origin, round_trips);
+        let response = finish(response, &context, (origin, style), round_trips);
         facts.record(trace, &context, &response, round_trips);
         self.hand_over(&context);
         response
@@ -298,16 +299,16 @@ async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Bytes, ApiErro
     Ok(whole.freeze())
 }
 
-/// Makes errors into answers and adds what every answer has.
+/// Makes errors into answers, of that style where no route was found, and adds what every answer has.
 fn finish(
     mut response: Response<Body>,
     context: &Context,
-    origin: Option<HeaderValue>,
+    (origin, undeclared): (Option<HeaderValue>, ErrorStyle),
     round_trips: u32,
 ) -> Response<Body> {
     let declaration = response.extensions_mut().remove::<Arc<Declaration>>();
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let style = declaration.as_ref().map_or(ErrorStyle::default(), |declaration| declaration.style);
+        let style = declaration.as_ref().map_or(undeclared, |declaration| declaration.style);
         let mut rendered = error.render(style, &context.request_id);
         if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
             rendered.headers_mut().insert(header::ALLOW, allow);

@@ -40,17 +40,28 @@ pub(super) fn in_directory(server: &Server, client: &Client, users: u32) -> Resu
     let base = format!("{}/api/scim/v2", server.url("iam-scim")?);
     let list = |name: &'static str, query: String| {
         let call = Call::get(format!("{base}/Users?{query}"));
-        Operation::new(name, "GET /api/scim/v2/Users", same(client, call.with(&server.credentials.scim_token)))
+        Operation::new(
+            name,
+            "GET /api/scim/v2/Users",
+            same(client, call.with(&server.credentials.scim_token)),
+        )
     };
     let middle = users / 2;
     let mut operations = vec![
         list("SCIM first by userName", "filter=userName%20eq%20%22scale-1%22".to_owned()),
         list("SCIM last by userName", format!("filter=userName%20eq%20%22scale-{users}%22")),
-        list("SCIM by e-mail address", format!("filter=emails.value%20eq%20%22scale-{users}%40example.com%22")),
-        list("SCIM by displayName, with or", format!(
-            "filter=displayName%20eq%20%22Number%20{users}%22%20or%20externalId%20eq%20%22none%22"
-        )),
-        list("SCIM by the beginning of a name", format!("filter=userName%20sw%20%22scale-{users}%22&count=20")),
+        list(
+            "SCIM by e-mail address",
+            format!("filter=emails.value%20eq%20%22scale-{users}%40example.com%22"),
+        ),
+        list(
+            "SCIM by displayName, with or",
+            format!("filter=displayName%20eq%20%22Number%20{users}%22%20or%20externalId%20eq%20%22none%22"),
+        ),
+        list(
+            "SCIM by the beginning of a name",
+            format!("filter=userName%20sw%20%22scale-{users}%22&count=20"),
+        ),
         list("SCIM first page of 20", "count=20".to_owned()),
         list("SCIM page in the middle", format!("startIndex={middle}&count=20")),
         list("SCIM last page", format!("startIndex={}&count=20", users - 20)),

@@ -56,7 +56,9 @@ mod tests {
             .iter()
             .map(|(bulk_id, needed)| {
                 let needed: Vec<_> = needed.iter().map(|needed| format!("bulkId:{needed}")).collect();
-                Operation::read(json!({"method": "POST", "path": "/Users", "bulkId": bulk_id, "data": {"x": needed}}))
+                Operation::read(
+                    json!({"method": "POST", "path": "/Users", "bulkId": bulk_id, "data": {"x": needed}}),
+                )
             })
             .collect();
         of(&operations)

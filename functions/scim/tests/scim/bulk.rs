@@ -28,9 +28,7 @@ fn id_at(answer: &Answer, index: usize) -> String {
 #[tokio::test]
 async fn references_lead_forward_and_in_circles() {
     let installation = Installation::new().await;
-    let employee = |name: &str, manager: &str| {
-        json!({"schemas": [USER_URN, ENTERPRISE_URN], "userName": name, (ENTERPRISE_URN): {"manager": {"value": manager}}})
-    };
+    let employee = |name: &str, manager: &str| json!({"schemas": [USER_URN, ENTERPRISE_URN], "userName": name, (ENTERPRISE_URN): {"manager": {"value": manager}}});
     let answer = bulk(
         &installation,
         None,
@@ -55,7 +53,10 @@ async fn references_lead_forward_and_in_circles() {
     let group = installation.get(&format!("/api/scim/v2/Groups/{group}")).await;
     assert_eq!(group.body["members"].as_array().unwrap().len(), 2);
     let first = installation.get(&format!("{USERS}/{ada}")).await;
-    assert_eq!((&first.body[ENTERPRISE_URN]["manager"]["value"], &first.body["title"]), (&json!(bob), &json!("Countess")));
+    assert_eq!(
+        (&first.body[ENTERPRISE_URN]["manager"]["value"], &first.body["title"]),
+        (&json!(bob), &json!("Countess"))
+    );
     let second = installation.get(&format!("{USERS}/{bob}")).await;
     assert_eq!(second.body[ENTERPRISE_URN]["manager"]["value"], json!(ada));
     assert_eq!(answer.body["Operations"][1]["version"], "W/\"1\"");

@@ -24,8 +24,14 @@ async fn a_client_reads_what_is_offered() {
     );
     assert_eq!(configuration["patch"], json!({"supported": true}));
     assert_eq!(configuration["filter"], json!({"supported": true, "maxResults": 200}));
-    assert_eq!(configuration["bulk"], json!({"supported": true, "maxOperations": 100, "maxPayloadSize": 1 << 20}));
-    assert_eq!((&configuration["sort"], &configuration["etag"]), (&json!({"supported": true}), &json!({"supported": true})));
+    assert_eq!(
+        configuration["bulk"],
+        json!({"supported": true, "maxOperations": 100, "maxPayloadSize": 1 << 20})
+    );
+    assert_eq!(
+        (&configuration["sort"], &configuration["etag"]),
+        (&json!({"supported": true}), &json!({"supported": true}))
+    );
     assert_eq!(configuration["pagination"]["cursor"], true);
     assert_eq!(configuration["authenticationSchemes"][0]["type"], "oauthbearertoken");
     let location = "http://iam.example.com/api/scim/v2/ServiceProviderConfig";

@@ -117,7 +117,9 @@ async fn cursors_lead_through_the_list() {
             seen.extend(names(&page.body).into_iter().map(str::to_owned));
             let Some(next) = page.body["nextCursor"].as_str() else { break };
             cursor = next.to_owned();
-            if !seen.contains(&"new".to_owned()) && installation.find("userName eq \"new\"").await.body["totalResults"] == 0 {
+            if !seen.contains(&"new".to_owned())
+                && installation.find("userName eq \"new\"").await.body["totalResults"] == 0
+            {
                 installation.create("new").await;
             }
         }
@@ -153,8 +155,11 @@ async fn pages_in_the_middle_are_right() {
     let restored = "UPDATE users SET deleted_at = NULL WHERE org_id = ?1 AND username_key = 'u1003'";
     installation.query(restored, &[]).await;
     let mut expected = vec!["admin@example.com".to_owned()];
-    expected.extend((1..=2000).filter(|number| number % 10 != 3 || *number == 1003).map(|number| format!("u{number}")));
-    for start in [1, 2, 400, 462, 463, 511, 512, 513, 514, 900, 903, 904, 1024, 1500, 1790, 1801, 1802, 1803] {
+    expected.extend(
+        (1..=2000).filter(|number| number % 10 != 3 || *number == 1003).map(|number| format!("u{number}")),
+    );
+    for start in [1, 2, 400, 462, 463, 511, 512, 513, 514, 900, 903, 904, 1024, 1500, 1790, 1801, 1802, 1803]
+    {
         let page = installation.get(&format!("{USERS}?startIndex={start}&count=7&attributes=userName")).await;
         assert_eq!(page.body["totalResults"], json!(expected.len()), "{}", page.body);
         let wanted: Vec<&str> = expected.iter().skip(start - 1).take(7).map(String::as_str).collect();
@@ -168,20 +173,27 @@ async fn lists_are_ordered_and_cut_to_what_is_asked() {
     for (name, title) in [("a", Some("z")), ("b", None), ("c", Some("Y"))] {
         let mut body = user(name);
         body["title"] = json!(title);
-        body["emails"] = json!([{"value": format!("{name}@x.org", name = if name == "a" { "m" } else { name })}]);
+        body["emails"] =
+            json!([{"value": format!("{name}@x.org", name = if name == "a" { "m" } else { name })}]);
         installation.post(body).await;
     }
-    let by_title = installation.get(&format!("{USERS}?sortBy=title&filter=emails%20pr&attributes=userName")).await;
+    let by_title =
+        installation.get(&format!("{USERS}?sortBy=title&filter=emails%20pr&attributes=userName")).await;
     // Who has none comes last in an ascending order.
     assert_eq!(names(&by_title.body)[..2], ["c", "a"]);
     let first = &by_title.body["Resources"][0];
     let mut shown: Vec<&String> = first.as_object().unwrap().keys().collect();
     shown.sort();
     assert_eq!(shown, ["id", "schemas", "userName"]);
-    let descending = format!("{USERS}?sortBy=emails&sortOrder=descending&filter=emails.value%20ew%20%22x.org%22");
+    let descending =
+        format!("{USERS}?sortBy=emails&sortOrder=descending&filter=emails.value%20ew%20%22x.org%22");
     assert_eq!(names(&installation.get(&descending).await.body), ["a", "c", "b"]);
     for query in ["sortBy=shoeSize", "sortBy=x509Certificates", "sortBy=title&sortOrder=sideways"] {
-        assert_eq!(installation.get(&format!("{USERS}?{query}")).await.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(
+            installation.get(&format!("{USERS}?{query}")).await.status,
+            StatusCode::BAD_REQUEST,
+            "{query}"
+        );
     }
     let both = installation.get(&format!("{USERS}?attributes=title&excludedAttributes=emails")).await;
     assert_eq!(both.refusal(), (400, "invalidValue"));

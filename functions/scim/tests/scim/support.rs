@@ -4,9 +4,9 @@ use http_body_util::BodyExt as _;
 use iam_core::bootstrap::{Entropy, FirstOrganization};
 use iam_core::config::Configuration;
 use iam_core::id::{OrganizationId, SessionId};
-use iam_provisioning::schema::USER_URN;
 use iam_core::sql::{Rows, Statement};
 use iam_edge::native::TestHost;
+use iam_provisioning::schema::USER_URN;
 use iam_service::{RoundTrips, Service};
 use serde_json::{Value as Json, json};
 
@@ -59,8 +59,7 @@ impl Installation {
             scim_token: [6; 32],
         };
         let first =
-            FirstOrganization::new("First", "admin@example.com", &parsed, &entropy, iam_edge::now())
-                .unwrap();
+            FirstOrganization::new("First", "admin@example.com", &parsed, &entropy, iam_edge::now()).unwrap();
         let organization = parsed.organization;
         host.request().db(organization.as_str()).batch(first.statements).await.unwrap();
         let token = first.scim_token.reveal().to_owned();
@@ -106,7 +105,13 @@ impl Installation {
     }
 
     /// With one more header.
-    pub(crate) async fn with_header(&self, method: Method, path: &str, header: (&str, &str), body: Json) -> Answer {
+    pub(crate) async fn with_header(
+        &self,
+        method: Method,
+        path: &str,
+        header: (&str, &str),
+        body: Json,
+    ) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut request = self.request(method, path, body);
         let name = http::HeaderName::from_bytes(header.0.as_bytes()).unwrap();

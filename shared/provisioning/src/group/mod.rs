@@ -11,9 +11,7 @@ use iam_core::sql::{FromRow, Row, RowError};
 use iam_core::time::Timestamp;
 use serde_json::{Value as Json, json};
 
-pub use store::{
-    Creation, Deletion, Outcome, Update, by_id, members, members_of_page, select_list,
-};
+pub use store::{Creation, Deletion, Outcome, Update, by_id, members, members_of_page, select_list};
 
 use crate::ScimError;
 use crate::membership::{self, Net};

@@ -224,7 +224,8 @@ impl Update<'_> {
             "differs": differs,
             "most": MAX_MEMBERS,
         });
-        let about = About { organization: self.organization, group_id: &self.before.group_id, log_id: &log_id };
+        let about =
+            About { organization: self.organization, group_id: &self.before.group_id, log_id: &log_id };
         let mut statements = vec![event.record_if(CHANGEABLE, asked.to_string())];
         if differs {
             statements.push(self.set_attributes(&log_id, &key));
@@ -262,7 +263,11 @@ struct About<'a> {
 
 impl About<'_> {
     fn statement(&self, text: &'static str, json: &Json) -> Statement {
-        Statement::new(text).bind(self.organization).bind(self.group_id).bind(self.log_id).bind(json.to_string())
+        Statement::new(text)
+            .bind(self.organization)
+            .bind(self.group_id)
+            .bind(self.log_id)
+            .bind(json.to_string())
     }
 
     fn change_members(&self, members: &Net) -> Vec<Statement> {

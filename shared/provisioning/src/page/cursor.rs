@@ -37,8 +37,9 @@ impl Cursor {
     /// # Errors
     /// `invalidCursor` where it is none of ours, or of another list.
     pub fn parse(text: &str, question: &str) -> Result<Self, ScimError> {
-        let invalid =
-            || ScimError::new(ScimErrorKind::InvalidCursor, "`cursor` must be the `nextCursor` of the same list");
+        let invalid = || {
+            ScimError::new(ScimErrorKind::InvalidCursor, "`cursor` must be the `nextCursor` of the same list")
+        };
         if text.len() > MAX_CURSOR_BYTES {
             return Err(invalid());
         }

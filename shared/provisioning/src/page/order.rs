@@ -43,9 +43,10 @@ impl Order {
             Some(text) => {
                 let attribute = schema.attribute(text.trim())?;
                 let compared = attribute.compared().filter(|it| is_sortable(schema.kind, it));
-                Some(compared.ok_or_else(|| {
-                    ScimError::value(format!("`{}` has no order", attribute.key()))
-                })?)
+                Some(
+                    compared
+                        .ok_or_else(|| ScimError::value(format!("`{}` has no order", attribute.key())))?,
+                )
             }
         };
         // `sortOrder` alone means nothing (RFC 7644 section 3.4.2.3).
@@ -141,7 +142,9 @@ fn look_up(kind: ResourceKind, by: AttributeRef, arguments: &mut Vec<Json>) -> S
     let has_primary = find(by.attribute.sub_attributes(), "primary").is_some();
     let first = if by.attribute.is_multi_valued && has_primary {
         let primary = arguments.len();
-        arguments.push(json!(AttributeRef { sub_attribute: find(by.attribute.sub_attributes(), "primary"), ..by }.key()));
+        arguments.push(json!(
+            AttributeRef { sub_attribute: find(by.attribute.sub_attributes(), "primary"), ..by }.key()
+        ));
         format!(
             "EXISTS (SELECT 1 FROM scim_values AS preferred WHERE preferred.org_id = ?1 AND preferred.kind = '{kind}' AND \
              preferred.id = {id} AND preferred.attribute = ?2 ->> '$[{primary}]' AND preferred.element = sorted.element AND \

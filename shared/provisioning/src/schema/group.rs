@@ -1,6 +1,6 @@
 //! Groups (RFC 7643 section 4.2).
 
-use super::{Attribute, GROUP_URN, Schema};
+use super::{Attribute, GROUP_URN, Returned, Schema};
 
 pub(super) static SCHEMA: Schema =
     Schema { id: GROUP_URN, name: "Group", description: "Group", attributes: GROUP };
@@ -8,7 +8,8 @@ pub(super) static SCHEMA: Schema =
 const MEMBER: &[Attribute] = &[
     Attribute::text("value", "The member's id").case_exact().immutable(),
     Attribute::reference("$ref", &["User"], "The member's address").immutable(),
-    Attribute::text("display", "The member's name").read_only(),
+    // RFC 7643 section 8.7.1 has none; it costs a look at each member.
+    Attribute { returned: Returned::Request, ..Attribute::text("display", "The member's name").read_only() },
     Attribute::text("type", "What the member is").one_of(&["User"]).immutable(),
 ];
 

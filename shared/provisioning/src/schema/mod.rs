@@ -168,7 +168,11 @@ impl Attribute {
         Self::new(name, Kind::Text, description)
     }
 
-    const fn reference(name: &'static str, types: &'static [&'static str], description: &'static str) -> Self {
+    const fn reference(
+        name: &'static str,
+        types: &'static [&'static str],
+        description: &'static str,
+    ) -> Self {
         Self { reference_types: types, ..Self::new(name, Kind::Reference, description) }
     }
 
@@ -243,7 +247,9 @@ impl Attribute {
                 add("caseExact", self.is_case_exact.into());
                 add("uniqueness", if self.is_unique { "server" } else { "none" }.into());
             }
-            Kind::Boolean | Kind::Integer | Kind::Decimal | Kind::DateTime => add("uniqueness", "none".into()),
+            Kind::Boolean | Kind::Integer | Kind::Decimal | Kind::DateTime => {
+                add("uniqueness", "none".into())
+            }
         }
         if !self.canonical_values.is_empty() {
             add("canonicalValues", json!(self.canonical_values));

@@ -1,6 +1,8 @@
 //! Users (RFC 7643 sections 4.1 and 4.3).
 
-use super::{Attribute, ENTERPRISE_URN, Extension, Kind, Mutability, ResourceKind, Returned, Schema, USER_URN};
+use super::{
+    Attribute, ENTERPRISE_URN, Extension, Kind, Mutability, ResourceKind, Returned, Schema, USER_URN,
+};
 
 pub(super) static SCHEMA: Schema =
     Schema { id: USER_URN, name: "User", description: "User Account", attributes: USER };
@@ -98,7 +100,11 @@ const USER: &[Attribute] = &[
     Attribute::list("photos", PHOTO, "Pictures"),
     Attribute::list("addresses", ADDRESS, "Postal addresses"),
     Attribute::list("groups", GROUP, "The groups that the user is in").read_only(),
-    Attribute::list("entitlements", VALUE, "What the identity provider says that the user may; grants nothing here"),
+    Attribute::list(
+        "entitlements",
+        VALUE,
+        "What the identity provider says that the user may; grants nothing here",
+    ),
     Attribute::list("roles", VALUE, "What the identity provider says that the user is; grants nothing here"),
     Attribute::list("x509Certificates", CERTIFICATE, "Certificates"),
 ];

@@ -56,7 +56,9 @@ impl Attributes {
         body: Json,
     ) -> Result<(Self, Option<NewPassword>), ScimError> {
         let mut members = value::resource(schema, body)?;
-        members.entry("active").or_insert(self.is_active().into());
+        if let (false, Some(active)) = (members.contains_key("active"), self.0.get("active")) {
+            members.insert("active".to_owned(), active.clone());
+        }
         value::check_immutable(schema, &self.0, &members)?;
         Self::check(members)
     }
@@ -93,9 +95,6 @@ impl Attributes {
         }
         let username = username.to_owned();
         members.insert("userName".to_owned(), Json::String(username));
-        if !members.get("active").is_some_and(Json::is_boolean) {
-            return Err(ScimError::value("`active` must be true or false"));
-        }
         let attributes = Self(members);
         if attributes.without_columns().len() > MAX_ATTRIBUTES_BYTES {
             let detail = format!("a user may have {MAX_ATTRIBUTES_BYTES} bytes of attributes");
@@ -116,7 +115,7 @@ impl Attributes {
         text(&self.0, "externalId")
     }
 
-    /// Whether the user may act, as far as the client has a say.
+    /// Whether the user may act, as far as the client has a say. Of whom that is not said may not.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.0.get("active") == Some(&Json::Bool(true))
@@ -150,9 +149,14 @@ impl Attributes {
         if self.is_active() { UserStatus::Active } else { UserStatus::Suspended }
     }
 
+    /// `"active": null` stands for a user of whom nothing is said.
     fn without_columns(&self) -> String {
         let others = self.0.iter().filter(|(name, _)| !COLUMNS.contains(&name.as_str()));
-        Json::Object(others.map(|(name, value)| (name.clone(), value.clone())).collect()).to_string()
+        let mut others: Object = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if !self.0.contains_key("active") {
+            others.insert("active".to_owned(), Json::Null);
+        }
+        Json::Object(others).to_string()
     }
 
     /// Binds what the client set: user name, its key, e-mail address, display name, external id, attributes.
@@ -204,9 +208,7 @@ impl ScimUser {
         let schemas = json!(schemas);
         link_manager(&mut resource, base);
         if !self.groups.is_empty() {
-            let group = |(id, name): &(String, String)| {
-                json!({"value": id, "$ref": format!("{base}/Groups/{id}"), "display": name, "type": "direct"})
-            };
+            let group = |(id, name): &(String, String)| json!({"value": id, "$ref": format!("{base}/Groups/{id}"), "display": name, "type": "direct"});
             resource.insert("groups".to_owned(), self.groups.iter().map(group).collect());
         }
         let meta = json!({
@@ -245,7 +247,10 @@ impl FromRow for ScimUser {
         members.insert("userName".to_owned(), row.text("username")?.into());
         // A user that locked itself out is not one that its administrator stopped: were it shown as inactive, a
         // client that compares would unlock it.
-        members.insert("active".to_owned(), (status != UserStatus::Suspended).into());
+        let is_unsaid = members.remove("active").is_some() && status == UserStatus::Suspended;
+        if !is_unsaid {
+            members.insert("active".to_owned(), (status != UserStatus::Suspended).into());
+        }
         for (name, column) in [("displayName", "display_name"), ("externalId", "external_id")] {
             if let Some(text) = row.optional_text(column)? {
                 members.insert(name.to_owned(), text.into());
