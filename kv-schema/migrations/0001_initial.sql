@@ -596,7 +596,7 @@ CREATE TABLE webhook_deliveries (
   PRIMARY KEY (org_id, delivery_id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX webhook_deliveries_due ON webhook_deliveries (next_attempt_at, org_id, delivery_id) WHERE state = 'pending';
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (service, next_attempt_at, org_id, delivery_id) WHERE state = 'pending';
 CREATE INDEX webhook_deliveries_queued ON webhook_deliveries (org_id, service, next_attempt_at, delivery_id) WHERE state = 'queued';
 CREATE INDEX webhook_deliveries_queued_by_age ON webhook_deliveries (next_attempt_at) WHERE state = 'queued';
 CREATE INDEX webhook_deliveries_by_service ON webhook_deliveries (org_id, service, delivery_id);

@@ -167,13 +167,21 @@ async fn what_nobody_signed_changes_nothing() {
 
 #[tokio::test]
 async fn without_the_published_keys_the_sender_tries_again() {
-    let (deployment, _, publisher) = start().await;
+    let (deployment, host, publisher) = start().await;
     let created = new_key(&deployment).await;
     let body = json!([token(created.text_at("/api_key"))]).to_string();
     publisher.status.store(503, Ordering::SeqCst);
-    let refused = send(&deployment, "current", &publisher.sign(&body), &body).await;
-    assert_eq!(refused.expect_problem(503, "keys_unavailable").headers["retry-after"], "60");
+    for identifier in ["current", "other", "current"] {
+        let refused = send(&deployment, identifier, &publisher.sign(&body), &body).await;
+        assert_eq!(refused.expect_problem(503, "keys_unavailable").headers["retry-after"], "60");
+    }
+    assert_eq!(publisher.asked(), 1, "strangers' reports don't have a publisher asked again that failed");
     publisher.status.store(200, Ordering::SeqCst);
+    // A minute later.
+    let kv = host.request().kv();
+    let mut kept: Value = serde_json::from_str(&kv.get("leak_report_keys").await.unwrap().unwrap()).unwrap();
+    kept["failed_at"] = json!(kept["failed_at"].as_i64().unwrap() - 61_000);
+    kv.put("leak_report_keys", &kept.to_string(), 600).await.unwrap();
     let answer = send(&deployment, "current", &publisher.sign(&body), &body).await.expect(200);
     assert_eq!(answer.json[0]["label"], "true_positive");
 }

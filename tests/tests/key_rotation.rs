@@ -1,117 +1,20 @@
 //! Keys that turn by themselves, from end to end: a receiver of our own, and moments in the database that are moved.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "what fails in a helper fails its test"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use aes_gcm::aead::{Aead as _, KeyInit as _, Nonce, Payload};
-use aes_gcm::{Aes256Gcm, Key};
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, StatusCode};
-use iam_core::encoding::from_base64url;
+use axum::body::Body;
 use iam_core::sql::Statement;
-use iam_core::webhook::standard;
 use iam_edge::native::TestHost;
 use iam_tests::deployment::Setup;
-use iam_tests::scenarios::key_rotation::{new_key, put, webhook};
+use iam_tests::receiver::Receiver;
+use iam_tests::scenarios::key_rotation::{self as scenario, new_key, put, webhook};
 use iam_tests::{Client, Deployment};
-use p256::ecdh::diffie_hellman;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 const KEYS: &str = "/api/v1/auth/keys";
 const JOB: &str = "/internal/scheduled/key-rotation";
-
-struct Receiver {
-    url: String,
-    answers: Arc<Mutex<VecDeque<u16>>>,
-    got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
-}
-
-impl Receiver {
-    /// Answers what it was told to, then 204.
-    fn start(answers: &[u16]) -> Self {
-        let (sender, started) = std::sync::mpsc::channel();
-        let answers = Arc::new(Mutex::new(answers.iter().copied().collect::<VecDeque<u16>>()));
-        let got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>> = Arc::default();
-        let (next, kept) = (Arc::clone(&answers), Arc::clone(&got));
-        std::thread::spawn(move || {
-            tokio::runtime::Runtime::new().unwrap().block_on(async move {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                sender.send(listener.local_addr().unwrap()).unwrap();
-                let handler = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-                    kept.lock().unwrap().push((headers, body));
-                    let status = next.lock().unwrap().pop_front().unwrap_or(204);
-                    async move { StatusCode::from_u16(status).unwrap() }
-                });
-                axum::serve(listener, handler).await.unwrap();
-            });
-        });
-        Self { url: format!("http://{}/keys", started.recv().unwrap()), answers, got }
-    }
-
-    fn count(&self) -> usize {
-        self.got.lock().unwrap().len()
-    }
-
-    /// What came last: its id, its body and the key in it, the signature verified.
-    fn last(&self, signing_secret: &str) -> (String, Value, String) {
-        let (headers, body) = self.got.lock().unwrap().last().cloned().unwrap();
-        let text = |name: &str| headers[name].to_str().unwrap().to_owned();
-        let (id, moment) = (text("webhook-id"), text("webhook-timestamp").parse::<i64>().unwrap());
-        assert!((iam_edge::now().as_seconds() - moment).abs() < 60);
-        let secret = base64_of(signing_secret.strip_prefix("whsec_").unwrap());
-        assert_eq!(secret.len(), 32);
-        assert_eq!(text("webhook-signature"), standard::sign(&secret, &id, moment, &body));
-        let json: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(json["type"], "api_key.rotated");
-        let key = decrypt(json["data"]["encrypted_key"].as_str().unwrap());
-        assert!(!String::from_utf8_lossy(&body).contains("cronos_sk_"), "a key in the clear");
-        (id, json, key)
-    }
-}
-
-/// Of padded base64 of 32 bytes.
-fn base64_of(text: &str) -> Vec<u8> {
-    from_base64url(&text.trim_end_matches('=').replace('+', "-").replace('/', "_")).unwrap()
-}
-
-/// As a receiver does it: RFC 7516 section 5.2, RFC 7518 section 4.6, written apart from what encrypts.
-fn decrypt(jwe: &str) -> String {
-    let parts: Vec<&str> = jwe.split('.').collect();
-    let [header, "", vector, text, tag] = parts[..] else { panic!("{jwe}") };
-    let json: Value = serde_json::from_slice(&from_base64url(header).unwrap()).unwrap();
-    assert_eq!(json["kid"], "receiver-1");
-    let coordinate = |name: &str| from_base64url(json["epk"][name].as_str().unwrap()).unwrap();
-    let point = [vec![4], coordinate("x"), coordinate("y")].concat();
-    let ephemeral = p256::PublicKey::from_sec1_bytes(&point).unwrap();
-    let private = p256::SecretKey::from_slice(&[7; 32]).unwrap();
-    let shared = diffie_hellman(private.to_nonzero_scalar(), ephemeral.as_affine());
-    let input = [
-        &[0, 0, 0, 1],
-        shared.raw_secret_bytes().as_slice(),
-        &[0, 0, 0, 7],
-        b"A256GCM",
-        &[0; 8],
-        &[0, 0, 1, 0],
-    ];
-    let key: [u8; 32] = Sha256::digest(input.concat()).into();
-    let sealed = [from_base64url(text).unwrap(), from_base64url(tag).unwrap()].concat();
-    let vector = from_base64url(vector).unwrap();
-    let plain = Aes256Gcm::new(&Key::<Aes256Gcm>::from(key))
-        .decrypt(
-            &Nonce::<Aes256Gcm>::try_from(vector.as_slice()).unwrap(),
-            Payload { msg: &sealed, aad: header.as_bytes() },
-        )
-        .unwrap();
-    String::from_utf8(plain).unwrap()
-}
 
 fn start() -> (Deployment, TestHost) {
     let mut configuration = iam_tests::scenarios::configuration();
@@ -231,6 +134,9 @@ async fn a_dead_delivery_keeps_the_key() {
         let_pass(&host, 1).await;
     }
     assert_eq!((receiver.count(), recorded(&deployment, "api_key.delivery_dead")), (12, 1));
+    let reason = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'api_key.delivery_dead' AND details ->> 'reason' \
+                  = 'the receiver answered 410'";
+    assert_eq!(deployment.count(reason), 1);
     let open = deliveries(&admin).await;
     assert_eq!((&open[0]["state"], &open[0]["next_attempt_at"]), (&json!("dead"), &Value::Null));
     // Nobody ran the job for a while: the next run holds the old key before it expires anything.
@@ -251,6 +157,33 @@ async fn a_dead_delivery_keeps_the_key() {
     admin.post(&retry, &json!({})).await.expect_problem(404, "not_found");
     assert_eq!(deployment.recorded("api_key.delivery_retry", "success", &id), 1);
     deployment.check().await;
+}
+
+/// Those that hang are tried at once with the others, and what the host says of the network is not told.
+#[tokio::test]
+async fn receivers_that_hang_hold_nobody_up() {
+    let (deployment, host) = start();
+    let admin = deployment.administrator().await;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let receiver = Receiver::start(&[]);
+    let hangs = format!("http://{}/keys", silent.local_addr().unwrap());
+    let closed = format!("http://{closed}/keys");
+    for (name, url) in [("one", &hangs), ("two", &hangs), ("three", &closed), ("four", &receiver.url)] {
+        let created = new_key(&admin, name).await;
+        put(&admin, created.text_at("/key_id"), &webhook(url)).await.expect(200);
+    }
+    let_pass(&host, 31).await;
+    let began = iam_edge::now();
+    run_job(&deployment).await;
+    assert!(iam_edge::now() < began.after(iam_core::time::Duration::from_seconds(18)));
+    assert_eq!(receiver.count(), 1);
+    let open = deliveries(&admin).await;
+    let mut errors: Vec<&str> = open.iter().map(|open| open["last_error"].as_str().unwrap()).collect();
+    errors.sort_unstable();
+    let slow = "the receiver: no answer in time";
+    assert_eq!(errors, [slow, slow, "the receiver: not reached"]);
+    drop(silent);
 }
 
 #[tokio::test]
@@ -350,6 +283,26 @@ async fn a_vault_gets_the_key() {
     deployment.check().await;
 }
 
+/// Keys of an owner who may not act wait for it.
+#[tokio::test]
+async fn keys_of_suspended_owners_wait() {
+    let (deployment, host) = start();
+    let receiver = Receiver::start(&[]);
+    let admin = deployment.administrator().await;
+    let created = new_key(&admin, "waits").await;
+    let set = put(&admin, created.text_at("/key_id"), &webhook(&receiver.url)).await.expect(200);
+    let_pass(&host, 31).await;
+    let status = |status: &str| format!("UPDATE users SET status = '{status}'");
+    host.apply(&status("suspended")).unwrap();
+    run_job(&deployment).await;
+    assert_eq!((receiver.count(), recorded(&deployment, "api_key.rotate")), (0, 0));
+    host.apply(&status("active")).unwrap();
+    run_job(&deployment).await;
+    let (_, _, new) = receiver.last(set.text_at("/signing_secret"));
+    assert!(works(&deployment, &new).await);
+    assert_eq!(recorded(&deployment, "api_key.rotate"), 1);
+}
+
 /// What is sealed is sealed anew while the master key is turned over, so nothing is lost when the previous one goes.
 #[tokio::test]
 async fn the_only_copy_outlives_the_master_key() {
@@ -386,4 +339,14 @@ async fn signing_keys_turn_by_the_same_clock() {
     host.request().db("").run(age.bind(40 * 86_400_000_i64)).await.unwrap();
     run_job(&deployment).await;
     assert_eq!(recorded(&deployment, "signing_key.rotate"), 1);
+}
+
+/// What the hosts can't be told in their database is there from the start.
+#[tokio::test]
+async fn an_aged_key_turns() {
+    let receiver = Receiver::start(&[]);
+    let aged = scenario::aged(&receiver.url);
+    let deployment = iam_tests::native::start(aged.setup.clone()).0;
+    scenario::an_aged_key_turns(&deployment, &aged, &receiver).await;
+    deployment.check().await;
 }

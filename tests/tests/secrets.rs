@@ -95,6 +95,7 @@ async fn the_configuration_is_a_store_where_it_is_asked() {
     assert_eq!(of("IAM_NOTIFICATION_TOKEN")["store"], "configuration");
     assert_eq!(of("IAM_MASTER_KEY")["store"], "host");
     assert_eq!(of("IAM_MASTER_KEY_PREVIOUS")["store"], Value::Null);
+    of("IAM_WEBHOOK_SECRETS");
     assert_eq!(
         deployment.count("SELECT COUNT(*) AS count FROM audit_events WHERE action = 'secrets.list'"),
         1
@@ -114,6 +115,9 @@ async fn the_list_is_for_operators() {
     user.post(&format!("{ADMIN}/IAM_MASTER_KEY/rewrap"), &json!({}))
         .await
         .expect_problem(403, "permission_denied");
+    let certificate = json!({"common_name": "a.example.com", "ttl_seconds": 600});
+    let certificates = format!("{ADMIN}/certificates");
+    user.post(&certificates, &certificate).await.expect_problem(403, "permission_denied");
     // Another organization's administrator has every permission, there.
     let admin = deployment.administrator().await;
     let asked = json!({"name": "Another", "administrator": {"username": "other@example.net"}});
@@ -123,10 +127,9 @@ async fn the_list_is_for_operators() {
     let other = deployment.client().post("/api/v1/auth/login", &other).await.expect(200);
     let other = deployment.client().with(other.text_at("/access_token"));
     other.get(ADMIN).await.expect_problem(403, "permission_denied");
+    other.post(&certificates, &certificate).await.expect_problem(403, "permission_denied");
     // The internal routes are nobody's.
-    for path in
-        [READ, "/internal/secrets/write", "/internal/secrets/decrypt", "/internal/secrets/certificate"]
-    {
+    for path in [READ, "/internal/secrets/write", "/internal/secrets/decrypt"] {
         let answer = admin.post(path, &json!({})).await;
         assert!([401, 404].contains(&answer.status), "{path}: {}", answer.text);
     }

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 
 use iam_tests::deployment::{Deployment, Setup};
+use iam_tests::receiver::Receiver;
+use iam_tests::scenarios::key_rotation as turning;
 use iam_tests::stage::Stage;
 
 fn stage() -> &'static Stage {
@@ -39,4 +41,13 @@ async fn webhooks_wait_for_the_end_of_maintenance() {
     let setup = Setup::new(&iam_tests::scenarios::webhooks::maintenance_configuration());
     let (deployment, _running) = iam_tests::hosts::spin(setup);
     iam_tests::scenarios::webhooks::maintenance_is_told(&deployment).await;
+}
+
+/// The job, with a receiver: turned by the built module, sent by the host, decrypted as its owner would.
+#[tokio::test]
+async fn an_aged_key_turns() {
+    let receiver = Receiver::start(&[]);
+    let aged = turning::aged(&receiver.url);
+    let (deployment, _running) = iam_tests::hosts::spin(aged.setup.clone());
+    turning::an_aged_key_turns(&deployment, &aged, &receiver).await;
 }

@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use iam_tests::deployment::{Deployment, Setup};
-use iam_tests::scenarios::algorithms;
+use iam_tests::receiver::Receiver;
+use iam_tests::scenarios::{algorithms, key_rotation as turning};
 use iam_tests::stage::Stage;
 
 fn stage() -> &'static Stage {
@@ -61,4 +62,13 @@ async fn switches_work_without_a_deploy() {
     let (deployment, _running) = iam_tests::hosts::workerd(iam_tests::scenarios::flags::setup());
     iam_tests::scenarios::flags::maintenance_turns_away(&deployment).await;
     iam_tests::scenarios::flags::limits_are_switched(&deployment).await;
+}
+
+/// The job, with a receiver: turned by the built module, sent by the host, decrypted as its owner would.
+#[tokio::test]
+async fn an_aged_key_turns() {
+    let receiver = Receiver::start(&[]);
+    let aged = turning::aged(&receiver.url);
+    let (deployment, _running) = iam_tests::hosts::workerd(aged.setup.clone());
+    turning::an_aged_key_turns(&deployment, &aged, &receiver).await;
 }

@@ -43,7 +43,7 @@ impl RotateKey {
         let path = format!("{}/rotate", key::path(&self.key_id)?);
         let client = Client::signed_in(global)?;
         let file = key::place(self.output_file.as_deref())?;
-        let answer = client.call(&Call::post(&path, &self.request()))?;
+        let answer = client.call(&Call::post(&path, &self.request()).once(key::idempotency_key()?))?;
         key::hand_over(answer.json()?, "new_api_key", file, |told, secret| {
             if global.output == Format::Json {
                 return record(stdout().lock(), Format::Json, told, &[]).context("can't write the key");

@@ -63,8 +63,10 @@ pub(crate) enum Source {
 impl FlagsAnswer {
     pub(crate) fn new(configuration: &Configuration, found: &FlagsOnRecord) -> Self {
         let operational = &configuration.operational;
-        // A verification that is remembered asks the database nothing, and so hears of no change.
-        let bound = operational.flags_max_age.max(configuration.api_keys.verification_cache);
+        // A verification that is remembered asks the database nothing, and so hears of no change: and when it was made, what its
+        // instance knew may have been as old as that may be.
+        let bound = operational.flags_max_age.as_seconds();
+        let bound = bound.saturating_add(configuration.api_keys.verification_cache.as_seconds());
         let configured = Flags::configured(operational);
         let now = configured.clone().with(found.settings.clone());
         let list = Lister(found);
@@ -111,7 +113,7 @@ impl FlagsAnswer {
         Self {
             flags,
             maintenance_serves: operational.maintenance_serves.iter().map(|area| name(*area)).collect(),
-            seen_everywhere_within_seconds: bound.as_seconds(),
+            seen_everywhere_within_seconds: bound,
         }
     }
 }

@@ -16,7 +16,7 @@ const MAX_AGE: Duration = Duration::from_hours(24);
 const KEPT_SECONDS: u32 = 30 * 86_400;
 
 /// A report signed with a key that is not among them has them fetched again, but no more often than this: anybody can
-/// name a key.
+/// name a key. Nor is a publisher that fails asked more often.
 const LOOK_AGAIN: Duration = Duration::from_seconds(60);
 
 const ENTRY: &str = "leak_report_keys";
@@ -26,6 +26,9 @@ const ENTRY: &str = "leak_report_keys";
 struct Kept {
     address: String,
     fetched_at: i64,
+    /// When they could not be fetched.
+    #[serde(default)]
+    failed_at: Option<i64>,
     keys: Vec<PublishedKey>,
 }
 
@@ -42,29 +45,35 @@ pub(crate) async fn published_key(
     if is_younger_than(if found.is_some() { MAX_AGE } else { LOOK_AGAIN }) {
         return Ok(found);
     }
-    match fetch(context, address).await {
+    let failed_at = kept.as_ref().and_then(|kept| kept.failed_at).map(Timestamp::from_millis);
+    let fetched = match failed_at.filter(|failed_at| context.now < failed_at.after(LOOK_AGAIN)) {
+        Some(_) => Err("they could not be fetched a moment ago".to_owned()),
+        None => fetch(context, address).await,
+    };
+    let now = context.now.as_millis();
+    let cause = match fetched {
         Ok(keys) => {
             let found = find(&keys, identifier);
-            keep(context, Kept { address: address.to_owned(), fetched_at: context.now.as_millis(), keys })
-                .await;
-            Ok(found)
+            let kept = Kept { address: address.to_owned(), fetched_at: now, failed_at: None, keys };
+            keep(context, kept).await;
+            return Ok(found);
         }
-        // A key that was published yesterday is better than no report.
-        Err(cause) if found.is_some() => {
-            context.instance.log_failure(
-                context,
-                "the keys that sign reports of leaks can't be fetched",
-                &cause,
-            );
-            Ok(found)
-        }
-        Err(cause) => {
-            let detail = "the keys that sign reports can't be fetched now: send the report again";
-            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", detail)
-                .header(header::RETRY_AFTER, 60.into())
-                .cause(cause))
-        }
+        Err(cause) => cause,
+    };
+    if failed_at.is_none_or(|failed_at| context.now >= failed_at.after(LOOK_AGAIN)) {
+        let none = || Kept { address: address.to_owned(), fetched_at: 0, failed_at: None, keys: Vec::new() };
+        keep(context, Kept { failed_at: Some(now), ..kept.unwrap_or_else(none) }).await;
     }
+    if found.is_some() {
+        // A key that was published yesterday is better than no report.
+        let message = "the keys that sign reports of leaks can't be fetched";
+        context.instance.log_failure(context, message, &cause);
+        return Ok(found);
+    }
+    let detail = "the keys that sign reports can't be fetched now: send the report again";
+    Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", detail)
+        .header(header::RETRY_AFTER, 60.into())
+        .cause(cause))
 }
 
 fn find(keys: &[PublishedKey], identifier: &str) -> Option<PublishedKey> {

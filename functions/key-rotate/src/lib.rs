@@ -1,11 +1,13 @@
 //! `POST /api/v1/auth/keys/{key_id}/rotate`: a new key in place of an old one, both working during the overlap.
 
-use iam_core::api_key::{KEY_EXISTS, KeyStatus, ListedKey, Reach, Rotation};
+use http::HeaderMap;
+use iam_core::api_key::{CarriedRights, KEY_CREATED, KEY_EXISTS, Reach, Rotation, RotationOutcome};
 use iam_core::id::KeyId;
 use iam_core::permission::Scope;
-use iam_core::sql::Rows;
 use iam_core::time::{Duration, Timestamp};
-use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route};
+use iam_service::{
+    Access, ApiError, Caller, Context, Creation, CreationResult, Function, Id, Json, Route, key_fields,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,22 +22,24 @@ pub fn function() -> Function {
     let write_own = Access::permission("api_keys", "write", Scope::Own);
     Function::new("key-rotate", "Rotates API keys")
         .uses_database()
+        .uses_master_key()
         .route(
             Route::post("/api/v1/auth/keys/{key_id}/rotate", write_own, rotate)
                 .summary("Replaces an API key")
                 .description(
                     "The new key has all that the old one has but its secret: name, permissions, limits, address ranges, \
                      metadata, life and schedule. Both work until the overlap ends. A key that is itself on its way to \
-                     its owner can't be replaced. Whoever holds `api_keys.write.organization` may rotate anybody's.",
+                     its owner can't be replaced. Whoever holds `api_keys.write.organization` may rotate anybody's; either \
+                     must hold all that the key may do. Takes an `Idempotency-Key`.",
                 )
                 .takes::<RotateKeyRequest>()
                 .gives::<RotateKeyResponse>(200, "Replaced")
-                .round_trips(2),
+                .round_trips(4),
         )
 }
 
 /// How long the old key works on.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RotateKeyRequest {
     /// In hours, 0 to 2160.
@@ -45,7 +49,7 @@ pub struct RotateKeyRequest {
 }
 
 /// The old key and the new one.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 pub struct RotateKeyResponse {
     /// The key that was replaced.
     pub old_key_id: KeyId,
@@ -59,25 +63,35 @@ pub struct RotateKeyResponse {
     pub new_key_expires_at: Timestamp,
 }
 
-/// One round trip beside the caller's authentication.
+/// Two round trips beside the caller's authentication; another where an `Idempotency-Key` comes again.
 async fn rotate(
     context: Context,
     caller: Caller,
     Id(old_key_id): Id<KeyId>,
+    headers: HeaderMap,
     Json(request): Json<RotateKeyRequest>,
 ) -> Result<Json<RotateKeyResponse>, ApiError> {
     let overlap = overlap(&request, context.configuration().api_keys.default_overlap)?;
     let organization = &caller.organization;
+    let route = format!("/api/v1/auth/keys/{old_key_id}/rotate");
+    let creation = Creation::of(&headers, organization, caller.user_id.as_str(), &route, &request)?;
+    let reach = reach(&caller);
+    let find = CarriedRights::find(organization, &old_key_id, reach);
+    let carried: Option<CarriedRights> = context.db(organization).run(find).await?.decode_first()?;
+    let carried = carried.ok_or_else(no_such_key)?;
+    key_fields::carried(&caller, &carried.permissions)?;
     let new_key_id = context.new_id(KeyId::new)?;
     let secret = context.new_api_key(organization)?;
     let hash = secret.hash();
     let rotation = Rotation {
         organization,
-        reach: reach(&caller),
+        reach,
         old_key_id: &old_key_id,
         new_key_id: &new_key_id,
         new_hash: &hash,
+        carried: &carried,
         overlap,
+        max_per_user: context.configuration().api_keys.max_per_user,
         now: context.now,
     };
     let event = context
@@ -92,19 +106,30 @@ async fn rotate(
         give_schedule,
         end_schedule,
         event.record_if(KEY_EXISTS, &new_key_id),
-        rotation.result(),
+        rotation.outcome(),
     ];
-    let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
-    let (old, new) = both(&rows, &old_key_id, context.now)?;
-    let old = old.ok_or_else(|| ApiError::not_found("there is no such API key"))?;
-    let new = new.ok_or_else(|| not_rotatable(&old))?;
-    Ok(Json(RotateKeyResponse {
-        old_key_id,
-        new_key_id,
+    let last = batch.len().saturating_sub(1);
+    let answer = RotateKeyResponse {
+        old_key_id: old_key_id.clone(),
+        new_key_id: new_key_id.clone(),
         new_api_key: secret.reveal().to_owned(),
-        old_key_expires_at: old.expires_at,
-        new_key_expires_at: new.expires_at,
-    }))
+        old_key_expires_at: rotation.old_expires_at(),
+        new_key_expires_at: rotation.new_expires_at(),
+    };
+    let created = (KEY_CREATED, new_key_id.as_str());
+    let rows = match creation.run(&context, organization, batch, created, &answer).await? {
+        CreationResult::Replayed(first) => return Ok(Json(first)),
+        CreationResult::Ran(rows) => rows,
+    };
+    let found = rows.into_iter().nth(last).unwrap_or_default();
+    match RotationOutcome::read(found.first().ok_or_else(no_such_key)?, &rotation)? {
+        RotationOutcome::Replaced => Ok(Json(answer)),
+        outcome => Err(not_rotated(outcome, rotation.max_per_user)),
+    }
+}
+
+fn no_such_key() -> ApiError {
+    ApiError::not_found("there is no such API key")
 }
 
 fn overlap(request: &RotateKeyRequest, default: Duration) -> Result<Duration, ApiError> {
@@ -131,26 +156,27 @@ fn reach(caller: &Caller) -> Reach<'_> {
     }
 }
 
-fn both(
-    rows: &Rows,
-    old_key_id: &KeyId,
-    now: Timestamp,
-) -> Result<(Option<ListedKey>, Option<ListedKey>), ApiError> {
-    let keys = rows.iter().map(|row| ListedKey::read(row, now)).collect::<Result<Vec<_>, _>>()?;
-    let (old, new): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.key_id == *old_key_id);
-    Ok((old.into_iter().next(), new.into_iter().next()))
-}
-
-fn not_rotatable(old: &ListedKey) -> ApiError {
-    match (old.status, &old.replaced_by) {
-        (KeyStatus::Revoked, _) => ApiError::conflict("key_revoked", "a revoked key can't be rotated"),
-        (_, Some(_)) => ApiError::conflict("key_already_rotated", "this key was replaced already"),
-        (KeyStatus::Expired, None) => {
+fn not_rotated(outcome: RotationOutcome, max_per_user: u32) -> ApiError {
+    match outcome {
+        RotationOutcome::Revoked => ApiError::conflict("key_revoked", "a revoked key can't be rotated"),
+        RotationOutcome::ReplacedBefore => {
+            ApiError::conflict("key_already_rotated", "this key was replaced already")
+        }
+        RotationOutcome::Expired => {
             ApiError::conflict("key_expired", "an expired key can't be rotated; create a new one")
         }
-        (KeyStatus::Active, None) => {
+        RotationOutcome::NotDelivered => {
             let detail = "this key is itself on its way to its owner, in the place of another";
             ApiError::conflict("key_not_delivered", detail)
         }
+        RotationOutcome::TooMany => {
+            let most = max_per_user.saturating_mul(2);
+            let detail = format!(
+                "a user may have {most} active keys, those that are being replaced among them; wait for an overlap to \
+                 end, or revoke one"
+            );
+            ApiError::conflict("too_many_keys", detail)
+        }
+        RotationOutcome::Changed | RotationOutcome::Replaced => key_fields::changed_meanwhile(),
     }
 }

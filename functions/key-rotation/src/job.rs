@@ -6,6 +6,7 @@
 //! once, die anywhere and catch up later. What one run leaves over, the next one takes. What fails keeps the steps after
 //! it from nothing.
 
+use futures_util::future::join_all;
 use iam_core::api_key::{
     DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery, SealedBefore,
     Turn, delivery_purpose, due_to_expire, expire, forget_windows,
@@ -109,8 +110,11 @@ fn successor(context: &Context, due: DueRotation) -> Result<Turn, ApiError> {
     Ok(Turn::new(due, key_id, &key.hash(), delivery_id, sealed, log_id))
 }
 
+/// The tries of a batch at once: a receiver that hangs holds up its batch for ten seconds, not for each of its keys. What
+/// can't be tried keeps nothing of what was sent from being noted.
 async fn deliver(context: &Context) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
+    let mut first = Ok(());
     for _ in 0..MAX_DELIVERIES {
         // A batch may take a while: claims are made by the clock, not by when the run began.
         let now = iam_edge::now();
@@ -123,15 +127,19 @@ async fn deliver(context: &Context) -> Result<(), ApiError> {
             .iter()
             .map(|row| KeyDeliveryId::from_column(row, "delivery_id"))
             .collect::<Result<_, _>>()?;
+        let ours = due.iter().filter(|due| ids.contains(&due.delivery_id));
         let mut batch = Vec::new();
-        for due in due.iter().filter(|due| ids.contains(&due.delivery_id)) {
-            batch.extend(attempt(context, due).await?);
+        for tried in join_all(ours.map(|due| attempt(context, due))).await {
+            match tried {
+                Ok(statements) => batch.extend(statements),
+                Err(error) => first = first.and(Err(error)),
+            }
         }
         if !batch.is_empty() {
             db.batch(batch).await?;
         }
     }
-    Ok(())
+    first
 }
 
 /// Tries a delivery that was claimed; what is to be noted.
@@ -151,7 +159,8 @@ async fn attempt(context: &Context, due: &DueDelivery) -> Result<Vec<Statement>,
         }
         Err(error) => {
             let [jitter] = context.entropy()?;
-            let dead = event(context, due, "api_key.delivery_dead", Outcome::Failure, now)?;
+            let dead = event(context, due, "api_key.delivery_dead", Outcome::Failure, now)?
+                .detail("reason", error.as_str());
             Ok(vec![due.fail(&error, jitter, now), dead.record_if(DELIVERY_DIED_NOW, &due.delivery_id)])
         }
     }

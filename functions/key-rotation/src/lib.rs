@@ -35,11 +35,12 @@ pub fn function() -> Function {
                 .description(
                     "The key is replaced when it is `period_days` old, or a day before its own end. The old key works until \
                      the new one was delivered, and `overlap_hours` from then. Whoever holds `api_keys.write.organization` \
-                     may set it for anybody's key. Setting another target applies to a key on its way, too.",
+                     may set it for anybody's key. Either must hold all that the key may do, since new keys go where the \
+                     schedule says. Setting another target applies to a key on its way, too.",
                 )
                 .takes::<ScheduleRequest>()
                 .gives::<ScheduleAnswer>(200, "Set")
-                .round_trips(2),
+                .round_trips(3),
         )
         .route(
             Route::get(ROTATION, read(), schedules::show)

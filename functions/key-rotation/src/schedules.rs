@@ -2,12 +2,12 @@
 
 use http::StatusCode;
 use iam_core::api_key::{
-    KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, Reach, SCHEDULE_EXISTS, Schedule,
-    Target,
+    CarriedRights, KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, Reach, SCHEDULE_EXISTS,
+    Schedule, Target,
 };
 use iam_core::id::KeyId;
 use iam_core::time::{Duration, Timestamp};
-use iam_service::{ApiError, Caller, Context, Id, Json};
+use iam_service::{ApiError, Caller, Context, Id, Json, key_fields};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -23,7 +23,7 @@ pub(crate) const SIGNING_SECRET_PREFIX: &str = "whsec_";
 pub(crate) struct ScheduleRequest {
     /// How old the key is when it is replaced, 1 to 366.
     period_days: u32,
-    /// How long the old key works once the new one was delivered, 0 to 2160.
+    /// How long the old key works once the new one was delivered, 0 to 2160 and no longer than the period.
     overlap_hours: u32,
     /// Where the new key goes.
     delivery: Target,
@@ -60,7 +60,7 @@ impl ScheduleAnswer {
     }
 }
 
-/// One round trip beside the caller's authentication.
+/// Two round trips beside the caller's authentication.
 pub(crate) async fn set(
     context: Context,
     caller: Caller,
@@ -70,13 +70,19 @@ pub(crate) async fn set(
     if !(1..=366).contains(&request.period_days) {
         return Err(ApiError::field("/period_days", "1 to 366"));
     }
-    if request.overlap_hours > 2160 {
-        return Err(ApiError::field("/overlap_hours", "0 to 2160"));
+    // A longer overlap than the period would gather any number of keys that work.
+    if request.overlap_hours > 2160.min(request.period_days.saturating_mul(24)) {
+        return Err(ApiError::field("/overlap_hours", "0 to 2160, and no longer than the period"));
     }
     let organization = &caller.organization;
     let reach = reach(&caller, "write");
     let is_own = matches!(reach, Reach::Own(_));
     let target = target::checked(request.delivery, &caller, is_own, context.configuration())?;
+    // Whoever says where a key's successors go gets them.
+    let find = CarriedRights::find(organization, &key_id, reach);
+    let carried: Option<CarriedRights> = context.db(organization).run(find).await?.decode_first()?;
+    let carried = carried.ok_or_else(no_working_key)?;
+    key_fields::carried(&caller, &carried.permissions)?;
     let secret = match target {
         Target::Webhook { .. } => Some(Zeroizing::new(context.entropy::<32>()?)),
         Target::Vault { .. } => None,
@@ -94,6 +100,7 @@ pub(crate) async fn set(
         organization,
         reach,
         key_id: &key_id,
+        carried: &carried,
         period: Duration::from_days(request.period_days.into()),
         overlap: Duration::from_hours(request.overlap_hours.into()),
         target: &target,
@@ -107,11 +114,10 @@ pub(crate) async fn set(
         .detail("overlap", schedule.overlap.to_string())
         .detail("delivery", describe(&target));
     let condition = if is_own { OWN_KEY_CAN_TURN } else { KEY_CAN_TURN };
-    let batch = vec![schedule.set(), event.record_if(condition, &key_id)];
+    let batch = vec![schedule.set(), event.record_if(condition, carried.as_stored.as_str())];
     let rows = context.db(organization).batch(batch).await?;
     let Some(stored) = rows.first().map(|rows| rows.decode_first::<Schedule>()).transpose()?.flatten() else {
-        let detail = "there is no such API key that works and was not replaced";
-        return Err(ApiError::not_found(detail));
+        return Err(no_working_key());
     };
     // The secret of a target that was set before stays, and was shown then.
     let is_new = sealed.is_some() && stored.sealed_signing_secret == sealed;
@@ -161,6 +167,10 @@ pub(crate) async fn end(
     } else {
         Err(no_schedule())
     }
+}
+
+fn no_working_key() -> ApiError {
+    ApiError::not_found("there is no such API key that works and was not replaced")
 }
 
 fn no_schedule() -> ApiError {

@@ -49,7 +49,10 @@ async fn to_vault(
     let body = json!({"mount": mount, "path": path, "data": {
         "api_key": key, "key_id": due.key_id, "expires_at": due.expires_at, "rotated_at": due.created_at,
     }});
-    let answer = context.call("secrets", "/internal/secrets/write", &body).await?;
+    let answer = context.call("secrets", "/internal/secrets/write", &body).await.map_err(|cause| {
+        context.instance.log_failure(context, "a rotated key was not delivered", &cause);
+        "the Vault was not reached"
+    })?;
     if answer.status().is_success() {
         return Ok(());
     }
@@ -88,7 +91,11 @@ async fn to_webhook(
     match context.host.fetch(request, LIMITS).await {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("the receiver answered {}", answer.status().as_u16())),
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            // The owner reads what is returned: of the network it says no more than it has to.
+            context.instance.log_failure(context, "a rotated key was not delivered", &error.to_string());
+            Err(format!("the receiver: {}", error.as_str()))
+        }
     }
 }
 

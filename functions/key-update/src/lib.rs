@@ -1,7 +1,8 @@
 //! `PATCH /api/v1/auth/keys/{key_id}`: an API key that goes on working, with other limits or another name.
 
 use iam_core::api_key::{
-    KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE, Reach, ranges_column,
+    CarriedRights, KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE, Reach,
+    ranges_column,
 };
 use iam_core::id::KeyId;
 use iam_core::permission::{Permission, Scope};
@@ -20,11 +21,12 @@ pub fn function() -> Function {
             .summary("Changes an API key")
             .description(
                 "What is absent stays. The next verification anywhere sees it. No permission can be given that the \
-                 caller lacks. Whoever holds `api_keys.write.organization` may change anybody's.",
+                 caller lacks, and whoever changes a key's limit or addresses must hold all that it may do. Whoever holds \
+                 `api_keys.write.organization` may change anybody's.",
             )
             .takes::<ChangeKeyRequest>()
             .gives::<ListedKey>(200, "The key as it is now")
-            .round_trips(2),
+            .round_trips(3),
     )
 }
 
@@ -46,6 +48,7 @@ pub struct ChangeKeyRequest {
     pub metadata: Option<KeyMetadata>,
 }
 
+/// One round trip beside the caller's authentication; another where a limit changes.
 async fn change(
     context: Context,
     caller: Caller,
@@ -67,6 +70,15 @@ async fn change(
     } else {
         (Reach::Own(&caller.user_id), OWN_KEY_CAN_CHANGE)
     };
+    let carried = if request.rate_limit.is_some() || request.allowed_addresses.is_some() {
+        let find = CarriedRights::find(organization, &key_id, reach);
+        let found: Option<CarriedRights> = context.db(organization).run(find).await?.decode_first()?;
+        let found = found.ok_or_else(no_such_key)?;
+        key_fields::carried(&caller, &found.permissions)?;
+        Some(found)
+    } else {
+        None
+    };
     let event = context
         .audit_by(&caller, "api_key.update", "api_key")?
         .on(key_id.as_str())
@@ -75,6 +87,7 @@ async fn change(
         organization,
         reach,
         key_id: &key_id,
+        carried: carried.as_ref(),
         name,
         permissions: request.permissions.as_ref().map(|list| serde_json::json!(list).to_string()),
         rate_limit: request.rate_limit,
@@ -82,17 +95,24 @@ async fn change(
         metadata: request.metadata.as_ref().map(|notes| serde_json::json!(notes).to_string()),
     };
     let batch = vec![
+        event.record_if(is_recorded, carried.as_ref().map(|carried| carried.as_stored.as_str())),
         change.apply(),
-        event.record_if(is_recorded, &key_id),
         ListedKey::find(organization, &key_id, reach),
     ];
-    let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
-    let row = rows.first().ok_or_else(|| ApiError::not_found("there is no such API key"))?;
-    let key = ListedKey::read(row, context.now)?;
+    let mut rows = context.db(organization).batch(batch).await?;
+    let found = rows.pop().unwrap_or_default();
+    let key = ListedKey::read(found.first().ok_or_else(no_such_key)?, context.now)?;
     if key.status == KeyStatus::Revoked {
         return Err(ApiError::conflict("key_revoked", "this API key was revoked: it can't be changed"));
     }
+    if rows.pop().is_none_or(|changed| changed.is_empty()) {
+        return Err(key_fields::changed_meanwhile());
+    }
     Ok(Json(key))
+}
+
+fn no_such_key() -> ApiError {
+    ApiError::not_found("there is no such API key")
 }
 
 /// The names of what changes.

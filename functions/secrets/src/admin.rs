@@ -7,7 +7,7 @@ use axum::extract::Path;
 use iam_core::config::{SecretStore, is_secret_name};
 use iam_core::permission::{Permission, Scope};
 use iam_core::time::Timestamp;
-use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS, NOTIFICATION_TOKEN};
+use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
 use iam_vault::kv::{self, KvSecret};
 use iam_vault::{CIPHERTEXT_PREFIX, Ciphertext, SecretText};
 use schemars::JsonSchema;
@@ -15,13 +15,10 @@ use serde::Serialize;
 
 use crate::answer::word;
 use crate::vault::{Vault, configuration, configured};
-use crate::{VAULT_JWT, VAULT_SECRET_ID, VAULT_TOKEN};
+use crate::{KNOWN, VAULT_JWT, VAULT_SECRET_ID, VAULT_TOKEN};
 
 /// How many secrets of a Vault are listed at most.
 const MAX_LISTED: usize = 256;
-
-/// What functions ask for by name.
-const KNOWN: [&str; 3] = [MASTER_KEY, MASTER_KEY_PREVIOUS, NOTIFICATION_TOKEN];
 
 /// What is of the host alone.
 const HOSTS_OWN: [&str; 3] = [VAULT_TOKEN, VAULT_SECRET_ID, VAULT_JWT];
@@ -75,13 +72,13 @@ pub(crate) struct ListedSecret {
     /// Whether it is kept sealed by the Vault's transit engine, and under which version of its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     transit_key_version: Option<u32>,
-    /// In the Vault: the version of the secret that holds it.
+    /// In the Vault: the version of the secret that holds it, together with all others that are in the Vault.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    /// When that version was written.
+    /// When that version was written: a write for any name of it counts, so this name's value may be older.
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Timestamp>,
-    /// How many days ago that was.
+    /// How many days ago that was: the value is at least as old.
     #[serde(skip_serializing_if = "Option::is_none")]
     age_days: Option<i64>,
 }
@@ -158,7 +155,11 @@ pub(crate) async fn list(
         .into_iter()
         .take(MAX_LISTED)
         .map(|name| {
-            let mut holding = shelves.iter().filter(|shelf| shelf.texts.contains_key(name));
+            // The previous master key is looked up no further than the store that gives the current one.
+            let current = shelves.iter().position(|shelf| shelf.texts.contains_key(MASTER_KEY));
+            let last = current.filter(|_| name == MASTER_KEY_PREVIOUS);
+            let asked = shelves.iter().take(last.map_or(shelves.len(), |last| last + 1));
+            let mut holding = asked.filter(|shelf| shelf.texts.contains_key(name));
             let first = holding.next();
             let version = version.filter(|_| first.is_some_and(|shelf| shelf.store == SecretStore::Vault));
             let text = first.and_then(|shelf| shelf.texts.get(name)).map(SecretText::expose);

@@ -29,6 +29,7 @@ pub(crate) fn refusal(error: VaultError) -> ApiError {
             ApiError::new(StatusCode::FORBIDDEN, "vault_denied", "the Vault's policies do not allow this")
         }
         VaultError::NoCredential(_)
+        | VaultError::NoEngine
         | VaultError::Sealed
         | VaultError::Busy(_)
         | VaultError::Unreachable(_)
@@ -51,7 +52,7 @@ fn unavailable(detail: &'static str) -> ApiError {
 /// Of an error that is shown to an administrator: one word.
 pub(crate) fn word(error: &VaultError) -> &'static str {
     match error {
-        VaultError::Invalid(_) => "misconfigured",
+        VaultError::Invalid(_) | VaultError::NoEngine => "misconfigured",
         VaultError::NoCredential(_) => "no_credential",
         VaultError::Refused(_) | VaultError::Absent | VaultError::OutOfDate => "refused",
         VaultError::Denied => "denied",

@@ -20,9 +20,6 @@ const MAX_NAMES: usize = 32;
 /// How large the data of a secret is, in bytes of JSON.
 const MAX_DATA_BYTES: usize = 32 * 1024;
 
-/// How long a certificate may be asked for, in seconds: the role's own bound comes on top.
-const MAX_CERTIFICATE_SECONDS: u64 = 366 * 86_400;
-
 /// Of the host alone: without them nobody could ask a Vault.
 const HOSTS_OWN: [&str; 4] = [VAULT_TOKEN, VAULT_SECRET_ID, VAULT_JWT, INTERNAL_TOKEN];
 
@@ -143,54 +140,4 @@ pub(crate) async fn decrypt(
     let text = std::str::from_utf8(&plain)
         .map_err(|_| ApiError::field("/ciphertext", "of a text, and what was sealed is none"))?;
     Ok(Json(DecryptAnswer { plaintext: SecretText::new(text.to_owned()) }))
-}
-
-/// For whom.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CertificateRequest {
-    /// The common name.
-    common_name: String,
-    /// Other names, at most 32.
-    #[serde(default)]
-    alternative_names: Vec<String>,
-    /// How long it holds, in seconds, 60 to 31622400.
-    ttl_seconds: u64,
-}
-
-/// A certificate.
-#[derive(Serialize, JsonSchema)]
-#[serde(transparent)]
-pub(crate) struct CertificateAnswer(#[schemars(with = "Map<String, Value>")] iam_vault::Certificate);
-
-pub(crate) async fn certificate(
-    vault: Arc<Vault>,
-    context: Context,
-    request: CertificateRequest,
-) -> Result<Json<CertificateAnswer>, ApiError> {
-    let place = configured(&context)?;
-    let role = place.pki_role.as_deref();
-    let role = role
-        .ok_or_else(|| ApiError::field("/common_name", "none: secrets.vault.pki_role is not configured"))?;
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
-    let is_name = |name: &str| (1..=253).contains(&name.len()) && name.bytes().all(known);
-    if !is_name(&request.common_name) {
-        return Err(ApiError::field("/common_name", "the name of a host"));
-    }
-    if request.alternative_names.len() > MAX_NAMES
-        || !request.alternative_names.iter().all(|name| is_name(name))
-    {
-        return Err(ApiError::field("/alternative_names", format!("at most {MAX_NAMES} names of hosts")));
-    }
-    if !(60..=MAX_CERTIFICATE_SECONDS).contains(&request.ttl_seconds) {
-        return Err(ApiError::field("/ttl_seconds", format!("60 to {MAX_CERTIFICATE_SECONDS}")));
-    }
-    let question = iam_vault::issue(
-        &place.pki_mount,
-        role,
-        &request.common_name,
-        &request.alternative_names,
-        request.ttl_seconds,
-    );
-    vault.answer(&context, question).await.map(|certificate| Json(CertificateAnswer(certificate)))
 }

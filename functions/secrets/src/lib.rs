@@ -4,6 +4,7 @@
 
 mod admin;
 mod answer;
+mod certificate;
 mod internal;
 mod turn;
 mod vault;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use iam_core::permission::Scope;
 use iam_service::{
     Access, Area, Context, Function, Json, MASTER_KEY, MASTER_KEY_PREVIOUS, NOTIFICATION_TOKEN, Route,
+    WEBHOOK_SECRETS,
 };
 
 use vault::Vault;
@@ -28,6 +30,9 @@ pub const VAULT_SECRET_ID: &str = "IAM_VAULT_SECRET_ID";
 /// The service account's token to log in with (`auth` `kubernetes`).
 pub const VAULT_JWT: &str = "IAM_VAULT_JWT";
 
+/// What functions ask for by name.
+const KNOWN: [&str; 4] = [MASTER_KEY, MASTER_KEY_PREVIOUS, NOTIFICATION_TOKEN, WEBHOOK_SECRETS];
+
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
@@ -36,18 +41,17 @@ pub fn function() -> Function {
             .area(Area::Admin)
             .uses_database()
             .connects_to(&["http://*:*", "https://*:*"]);
-    let function =
-        [VAULT_TOKEN, VAULT_SECRET_ID, VAULT_JWT, MASTER_KEY, MASTER_KEY_PREVIOUS, NOTIFICATION_TOKEN]
-            .into_iter()
-            .fold(function, Function::uses_host_secret);
+    let function = [VAULT_TOKEN, VAULT_SECRET_ID, VAULT_JWT]
+        .into_iter()
+        .chain(KNOWN)
+        .fold(function, Function::uses_host_secret);
     let vault: Arc<Vault> = Arc::default();
     let function = with_internal(function, &vault);
     with_admin(function, &vault)
 }
 
 fn with_internal(function: Function, vault: &Arc<Vault>) -> Function {
-    let (read, write) = (Arc::clone(vault), Arc::clone(vault));
-    let (decrypt, certificate) = (Arc::clone(vault), Arc::clone(vault));
+    let (read, write, decrypt) = (Arc::clone(vault), Arc::clone(vault), Arc::clone(vault));
     function
         .route(
             Route::post(
@@ -84,24 +88,12 @@ fn with_internal(function: Function, vault: &Arc<Vault>) -> Function {
             .gives::<internal::DecryptAnswer>(200, "The plain text")
             .internal_only(),
         )
-        .route(
-            Route::post(
-                "/internal/secrets/certificate",
-                Access::internal(),
-                move |context: Context, Json(request)| {
-                    internal::certificate(Arc::clone(&certificate), context, request)
-                },
-            )
-            .summary("Issues a certificate of the Vault's PKI engine")
-            .takes::<internal::CertificateRequest>()
-            .gives::<internal::CertificateAnswer>(200, "The certificate and its private key")
-            .internal_only(),
-        )
 }
 
 fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
     let all = |action| Access::permission("secrets", action, Scope::All);
     let (list, rewrap, turn) = (Arc::clone(vault), Arc::clone(vault), Arc::clone(vault));
+    let issue = Arc::clone(vault);
     function
         .route(
             Route::get("/api/v1/admin/secrets", all("read"), move |context: Context, caller| {
@@ -146,5 +138,22 @@ fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
             .takes::<turn::TurnRequest>()
             .gives::<turn::TurnAnswer>(200, "Done")
             .round_trips(3),
+        )
+        .route(
+            Route::post(
+                "/api/v1/admin/secrets/certificates",
+                all("manage"),
+                move |context: Context, caller, Json(request)| {
+                    certificate::issue(Arc::clone(&issue), context, caller, request)
+                },
+            )
+            .summary("Issues a certificate of the Vault's PKI engine")
+            .description(
+                "For members of the deployment's own organization, by the role `secrets.vault.pki_role`. The private key \
+                 is in this answer and nowhere else.",
+            )
+            .takes::<certificate::CertificateRequest>()
+            .gives::<certificate::CertificateAnswer>(200, "The certificate and its private key")
+            .round_trips(2),
         )
 }

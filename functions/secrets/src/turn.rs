@@ -1,5 +1,5 @@
-//! The master key in the Vault, turned over step by step. Instances follow within `secrets.max_age`, so each step waits until
-//! they have: none ever meets what it can't open.
+//! The master key in the Vault, turned over step by step. Instances follow within `secrets.max_age`, and one that does not
+//! reach the Vault within `secrets.max_stale` more; each step waits until they have: none ever meets what it can't open.
 //!
 //! `announce` adds a new key that only opens, `switch` lets it seal, `finish` removes the old one once nothing needs it. Each
 //! is one write, which takes effect only where the secret still has the version that the caller saw.
@@ -23,7 +23,7 @@ use crate::admin::check_operator;
 use crate::answer::refusal;
 use crate::vault::{Vault, configured};
 
-/// On top of `secrets.max_age`: for clocks that differ, and requests on their way.
+/// On top of `secrets.max_age` and `secrets.max_stale`: for clocks that differ, and requests on their way.
 const MARGIN: Duration = Duration::from_seconds(60);
 
 /// A step.
@@ -175,7 +175,8 @@ async fn new_key(
 }
 
 fn seen_everywhere_at(context: &Context, written_at: Timestamp) -> Timestamp {
-    written_at.after(context.configuration().secrets.max_age).after(MARGIN)
+    let secrets = &context.configuration().secrets;
+    written_at.after(secrets.max_age).after(secrets.max_stale).after(MARGIN)
 }
 
 fn check_seen(context: &Context, kept: &KvSecret) -> Result<(), ApiError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use iam_core::id::{OrganizationId, WebhookDeliveryId};
+use iam_core::seal::MasterKeys;
 use iam_core::webhook::{KeptMessage, ListedWebhook, WEBHOOK_DEAD, WebhookState, message_purpose};
 use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Id, Json, Query};
@@ -65,26 +66,21 @@ pub(crate) struct MessageAnswer {
     body_base64: Option<String>,
 }
 
-impl WebhookAnswer {
-    /// With its message opened.
+impl MessageAnswer {
+    /// The message of a delivery, opened; `None` once it is gone.
     ///
     /// # Errors
-    /// 500 where it does not open.
+    /// Why it does not open.
     pub(crate) fn open(
-        context: &Context,
+        master: &MasterKeys,
         organization: &OrganizationId,
-        delivery: ListedWebhook,
-    ) -> Result<Self, ApiError> {
-        let message = match &delivery.sealed_message {
-            None => None,
-            Some(sealed) => {
-                let purpose = message_purpose(organization, &delivery.delivery_id);
-                let opened = context.instance.master_key()?.open(&purpose, sealed)?;
-                let kept = KeptMessage::decode(&opened);
-                Some(kept.ok_or_else(|| ApiError::internal("a kept webhook can't be read"))?.into())
-            }
-        };
-        Ok(Self { delivery, message })
+        delivery: &ListedWebhook,
+    ) -> Result<Option<Self>, String> {
+        let Some(sealed) = &delivery.sealed_message else { return Ok(None) };
+        let purpose = message_purpose(organization, &delivery.delivery_id);
+        let opened = master.open(&purpose, sealed).map_err(|error| error.to_string())?;
+        let kept = KeptMessage::decode(&opened).ok_or("a kept webhook can't be read")?;
+        Ok(Some(kept.into()))
     }
 }
 
@@ -129,7 +125,9 @@ pub(crate) async fn show(
     let rows = context.db(&caller.organization).batch(vec![find, event.record()]).await?;
     let delivery = rows.first().map(|rows| rows.decode_first()).transpose()?.flatten();
     let delivery = delivery.ok_or_else(not_found)?;
-    WebhookAnswer::open(&context, &caller.organization, delivery).map(Json)
+    let master = context.instance.master_key()?;
+    let message = MessageAnswer::open(&master, &caller.organization, &delivery);
+    Ok(Json(WebhookAnswer { delivery, message: message.map_err(ApiError::internal)? }))
 }
 
 /// One round trip beside the caller's authentication; another where it is refused.

@@ -12,7 +12,7 @@ use iam_core::webhook::{
 };
 use iam_edge::FetchLimits;
 use iam_service::outbound::check_url;
-use iam_service::{ApiError, Context};
+use iam_service::{ApiError, Context, WEBHOOK_SECRETS};
 use zeroize::Zeroizing;
 
 use crate::secrets;
@@ -56,7 +56,8 @@ pub(crate) async fn attempt(context: &Context, due: &DueWebhook) -> Result<Vec<S
             let attempts = due.attempts.saturating_add(1);
             let wait = wait_after(attempts, rules.first_retry, rules.longest_retry, jitter);
             let next = (attempts < rules.max_attempts).then(|| now.after(wait));
-            let dead = event(context, due, "webhook.dead", Outcome::Failure, now)?;
+            let dead =
+                event(context, due, "webhook.dead", Outcome::Failure, now)?.detail("reason", error.as_str());
             Ok(vec![due.fail(&error, next, now), dead.record_if(WEBHOOK_DIED_NOW, &due.delivery_id)])
         }
     }
@@ -112,7 +113,10 @@ async fn send(
     match context.host.fetch(request, LIMITS).await {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("the target answered {}", answer.status().as_u16())),
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            context.instance.log_failure(context, "a webhook was not forwarded", &error.to_string());
+            Err(format!("the target: {}", error.as_str()))
+        }
     }
 }
 
@@ -124,10 +128,7 @@ pub(crate) fn keys(secrets: &WebhookSecrets, service: &str) -> Result<Vec<Zeroiz
     let keys: Option<Vec<_>> =
         secrets.of_target(service).iter().map(|secret| standard::key(secret)).collect();
     keys.filter(|keys| !keys.is_empty()).ok_or_else(|| {
-        format!(
-            "{} has no secret `{service}:target` of the form `whsec_` and base64",
-            secrets::WEBHOOK_SECRETS
-        )
+        format!("{} has no secret `{service}:target` of the form `whsec_` and base64", WEBHOOK_SECRETS)
     })
 }
 

@@ -1,5 +1,6 @@
 //! `POST /webhook/{service}`: address, service, size, signature, moment, then whether it is new.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Response};
@@ -70,14 +71,15 @@ pub(crate) async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    context.check_open(Area::Webhooks)?;
     let headers: Vec<(&str, &str)> =
         headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     let message = Message { headers: &headers, body: &body, url: "", query: uri.query() };
     let service = context.configuration().webhooks.service(&name);
-    let decision = decide(&context, &name, service, message).await?;
-    // What services there are is known: no stranger makes up new ones in the audit.
-    let label = if service.is_some() { name.as_str() } else { "" };
+    let label = label(service, &name);
+    let decision = match context.check_open(Area::Webhooks) {
+        Ok(()) => decide(&context, &name, service, message).await?,
+        Err(_) => Decision::Refused(Refusal::Maintenance),
+    };
     count(label, &decision);
     match decision {
         Decision::Accepted(delivery_id) => {
@@ -89,11 +91,31 @@ pub(crate) async fn take(
             Ok(Json(IntakeAnswer { status: IntakeStatus::Duplicate, delivery_id }).into_response())
         }
         Decision::Challenge(challenge) => Ok(Json(challenge).into_response()),
-        Decision::Refused(refusal) => {
-            refusals::record(&refusals, &context, label, refusal).await?;
-            Err(refusals::answer(refusal))
-        }
+        Decision::Refused(refusal) => Err(refuse(&refusals, &context, label, refusal).await?),
     }
+}
+
+/// What services there are is known: no stranger makes up new ones in the audit.
+fn label<'a>(service: Option<&WebhookServiceConfiguration>, name: &'a str) -> &'a str {
+    if service.is_some() { name } else { "" }
+}
+
+/// Records a refusal; its answer.
+async fn refuse(
+    refusals: &Refusals,
+    context: &Context,
+    label: &str,
+    refusal: Refusal,
+) -> Result<ApiError, ApiError> {
+    let recorded = refusals::record(refusals, context, label, refusal).await;
+    // What maintenance is for may be the database.
+    if refusal != Refusal::Maintenance {
+        recorded?;
+    } else if let Err(error) = recorded {
+        let cause = error.log_cause().unwrap_or_else(|| error.code());
+        context.instance.log_failure(context, "a refusal was not recorded", cause);
+    }
+    Ok(refusals::answer(context, refusal))
 }
 
 fn count(service: &str, decision: &Decision) {
@@ -112,11 +134,19 @@ fn count(service: &str, decision: &Decision) {
     }
 }
 
-/// No round trip.
-pub(crate) async fn probe(context: Context, Id(name): Id<String>) -> Result<StatusCode, ApiError> {
+/// No round trip, but one where it is refused.
+pub(crate) async fn probe(
+    refusals: Arc<Refusals>,
+    context: Context,
+    Id(name): Id<String>,
+) -> Result<StatusCode, ApiError> {
     let service = context.configuration().webhooks.service(&name);
-    check_address(&context, service).map_err(refusals::answer)?;
-    service.map(|_| StatusCode::OK).ok_or_else(|| refusals::answer(Refusal::UnknownService))
+    let refusal = match check_address(&context, service) {
+        Err(refusal) => refusal,
+        Ok(()) if service.is_none() => Refusal::UnknownService,
+        Ok(()) => return Ok(StatusCode::OK),
+    };
+    Err(refuse(&refusals, &context, label(service, &name), refusal).await?)
 }
 
 async fn decide(
@@ -230,8 +260,9 @@ async fn store(
         .detail("scheme", service.scheme.as_str());
     let intake =
         Intake { organization, service: name, verified, delivery_id: &delivery_id, now: context.now };
+    let replay_window = service.replay_window.unwrap_or(configuration.webhooks.replay_window);
     let batch = vec![
-        intake.take(context.now.after(configuration.webhooks.replay_window), closed(configuration)),
+        intake.take(context.now.after(replay_window), closed(configuration)),
         intake.keep(&sealed, claimed_until),
         event.record_if(TAKEN, &delivery_id),
         intake.find(),
@@ -240,7 +271,7 @@ async fn store(
     let receipt: Option<Receipt> = rows.get(3).map(|rows| rows.decode_first()).transpose()?.flatten();
     match receipt {
         // Only maintenance leaves a message without a receipt.
-        None => Err(context.maintenance()),
+        None => Ok(Decision::Refused(Refusal::Maintenance)),
         Some(receipt) if receipt.delivery_id == delivery_id => {
             if let Some(claimed_until) = claimed_until {
                 let (organization, id) = (organization.clone(), delivery_id.clone());
@@ -269,10 +300,13 @@ fn kept_headers(
     message: &Message<'_>,
 ) -> Vec<(String, String)> {
     let own = service.forward_headers.iter().map(|name| name.to_ascii_lowercase());
-    let wanted = std::iter::once("content-type".to_owned())
+    // Each once, whoever names it: twice it would go out twice.
+    let wanted: BTreeSet<String> = std::iter::once("content-type".to_owned())
         .chain(scheme.kept.iter().map(|name| (*name).to_owned()))
-        .chain(own);
+        .chain(own)
+        .collect();
     wanted
+        .into_iter()
         .filter_map(|name| {
             let value = message.header(&name).ok().flatten()?.to_owned();
             Some((name, value))

@@ -3,22 +3,39 @@
 //!
 //! It may run twice at once, die anywhere and catch up later. What fails keeps the steps after it from nothing.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use futures_util::future::join_all;
 use iam_core::audit::{Actor, Outcome};
 use iam_core::id::{OrganizationId, WebhookDeliveryId};
+use iam_core::sql::Rows;
+use iam_core::time::{Duration, Timestamp};
 use iam_core::webhook::{
-    DueWebhook, Receipt, SealedMessage, UNRECORDED, Unrecorded, WEBHOOK_DIED_NOW, find_unfetched,
-    give_up_unfetched, sweep_finished,
+    DueWebhook, NOBODY_FETCHED_IT, Receipt, SWEEP_BATCH, SealedMessage, UNRECORDED, Unrecorded,
+    WEBHOOK_DIED_NOW, find_unfetched, give_up_unfetched, sweep_finished,
 };
 use iam_service::{ApiError, Context};
 
 use crate::forward::attempt;
 
-/// How many batches of each kind one run takes at most: with three round trips a batch of deliveries, and two of the others.
-const MAX_DELIVERIES: usize = 10;
+/// How many services are served at once, and how many messages are on their way: as many connections as Workers opens.
+const LANES: usize = 5;
+
+/// For how long a run takes up new tries: with one that hangs it ends before whoever called it gives up.
+const BUDGET: Duration = Duration::from_seconds(15);
+
+/// A service whose tries take longer than this is left to the next run: its target may be dead.
+const SLOW: Duration = Duration::from_seconds(3);
+
+/// How many tries one run makes at most: with their round trips within what Workers allows a run.
+const MAX_TRIES: u32 = 400;
+
+/// How many batches of the other kinds one run takes at most, with two round trips each.
 const MAX_UNFETCHED: usize = 4;
-const MAX_SWEEPS: usize = 4;
-const MAX_SEALINGS: usize = 6;
+const MAX_SWEEPS: usize = 20;
+const MAX_SEALINGS: usize = 20;
 
 pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     let results = [
@@ -39,31 +56,84 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     first
 }
 
-/// The tries of a batch at once: one target that hangs holds up its batch for ten seconds, not for each of its messages.
+/// What is left to be done in a run.
+struct Queue {
+    services: Mutex<VecDeque<String>>,
+    tries: AtomicU32,
+    until: Timestamp,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.services.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A service whose turn it is, while there is time and a try left.
+    fn next(&self) -> Option<String> {
+        let is_open = iam_edge::now() < self.until && self.tries.load(Ordering::Relaxed) < MAX_TRIES;
+        if is_open { self.lock().pop_front() } else { None }
+    }
+}
+
+/// Services take turns, several at once: a target that hangs holds up nobody else's messages.
 async fn deliver(context: &Context) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
-    for _ in 0..MAX_DELIVERIES {
-        // A batch may take a while: claims are made by the clock, not by when the run began.
-        let now = iam_edge::now();
-        let due: Vec<DueWebhook> = db.run(DueWebhook::find(now)).await?.decode()?;
-        if due.is_empty() {
-            break;
-        }
-        let claimed = db.run(DueWebhook::claim(&due, now)).await?;
-        let ids: Vec<WebhookDeliveryId> = claimed
-            .iter()
-            .map(|row| WebhookDeliveryId::from_column(row, "delivery_id"))
-            .collect::<Result<_, _>>()?;
-        let ours = due.iter().filter(|due| ids.contains(&due.delivery_id));
-        let mut batch = Vec::new();
-        for statements in join_all(ours.map(|due| attempt(context, due))).await {
-            batch.extend(statements?);
-        }
-        if !batch.is_empty() {
-            db.batch(batch).await?;
+    let now = iam_edge::now();
+    let rows = context.db(&context.configuration().organization).run(DueWebhook::services(now)).await?;
+    let services: VecDeque<String> =
+        rows.iter().map(|row| row.text("service").map(str::to_owned)).collect::<Result<_, _>>()?;
+    let lanes = services.len().min(LANES);
+    let share = u32::try_from(LANES / lanes.max(1)).unwrap_or(1);
+    let queue = Queue { services: Mutex::new(services), tries: AtomicU32::new(0), until: now.after(BUDGET) };
+    let done = join_all((0..lanes).map(|_| lane(context, &queue, share))).await;
+    done.into_iter().fold(Ok(()), Result::and)
+}
+
+async fn lane(context: &Context, queue: &Queue, share: u32) -> Result<(), ApiError> {
+    let mut first = Ok(());
+    while let Some(service) = queue.next() {
+        let began = iam_edge::now();
+        let tried = deliver_some(context, &service, share).await;
+        let is_slow = iam_edge::now() >= began.after(SLOW);
+        match tried {
+            Ok(tried) => {
+                queue.tries.fetch_add(tried, Ordering::Relaxed);
+                if tried >= share && !is_slow {
+                    queue.lock().push_back(service);
+                }
+            }
+            Err(error) => first = first.and(Err(error)),
         }
     }
-    Ok(())
+    first
+}
+
+/// Tries some messages of a service, at once; how many were due. What can't be tried keeps nothing of what was sent from
+/// being noted.
+async fn deliver_some(context: &Context, service: &str, share: u32) -> Result<u32, ApiError> {
+    let db = context.db(&context.configuration().organization);
+    // A run takes a while: claims are made by the clock, not by when it began.
+    let now = iam_edge::now();
+    let due: Vec<DueWebhook> = db.run(DueWebhook::find(service, share, now)).await?.decode()?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let claimed = db.run(DueWebhook::claim(&due, now)).await?;
+    let ids: Vec<WebhookDeliveryId> = claimed
+        .iter()
+        .map(|row| WebhookDeliveryId::from_column(row, "delivery_id"))
+        .collect::<Result<_, _>>()?;
+    let ours = due.iter().filter(|due| ids.contains(&due.delivery_id));
+    let (mut batch, mut first) = (Vec::new(), Ok(()));
+    for tried in join_all(ours.map(|due| attempt(context, due))).await {
+        match tried {
+            Ok(statements) => batch.extend(statements),
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+    if !batch.is_empty() {
+        db.batch(batch).await?;
+    }
+    first.map(|()| u32::try_from(due.len()).unwrap_or(share))
 }
 
 async fn give_up(context: &Context) -> Result<(), ApiError> {
@@ -78,7 +148,8 @@ async fn give_up(context: &Context) -> Result<(), ApiError> {
             let mut event = context
                 .audit(&organization, "webhook.dead", "webhook", Outcome::Failure)?
                 .on(delivery_id.as_str())
-                .detail("service", row.text("service")?);
+                .detail("service", row.text("service")?)
+                .detail("reason", NOBODY_FETCHED_IT);
             event.actor = Actor::System;
             batch.push(give_up_unfetched(&organization, &delivery_id, before, context.now));
             batch.push(event.record_if(WEBHOOK_DIED_NOW, &delivery_id));
@@ -115,7 +186,11 @@ async fn sweep(context: &Context) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
     let before = context.now.before(context.configuration().webhooks.retention);
     for _ in 0..MAX_SWEEPS {
-        db.batch(vec![Receipt::sweep(context.now), sweep_finished(before)]).await?;
+        let swept = db.batch(vec![Receipt::sweep(context.now), sweep_finished(before)]).await?;
+        let is_full = |rows: &Rows| u32::try_from(rows.len()).is_ok_and(|count| count >= SWEEP_BATCH);
+        if !swept.iter().any(is_full) {
+            break;
+        }
     }
     Ok(())
 }
@@ -124,8 +199,13 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
     let master = context.instance.master_key()?;
     let Some(previous) = master.previous_id() else { return Ok(()) };
     let db = context.db(&context.configuration().organization);
+    let mut last: Option<SealedMessage> = None;
     for _ in 0..MAX_SEALINGS {
-        let sealed: Vec<SealedMessage> = db.run(SealedMessage::find(previous)).await?.decode()?;
+        let mut sealed: Vec<SealedMessage> =
+            db.run(SealedMessage::find(previous, last.as_ref())).await?.decode()?;
+        if sealed.is_empty() {
+            break;
+        }
         let mut batch = Vec::new();
         for message in &sealed {
             match message.seal_anew(&master, context.entropy()?) {
@@ -137,10 +217,11 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
                 }
             }
         }
-        if batch.is_empty() {
-            break;
+        if !batch.is_empty() {
+            db.batch(batch).await?;
         }
-        db.batch(batch).await?;
+        // On from there: those that don't open hide none of the others.
+        last = sealed.pop();
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use iam_core::permission::Scope;
 use iam_core::webhook::ListedWebhook;
-use iam_service::{Access, Area, Context, Function, Id, Route};
+use iam_service::{Access, Area, Context, Function, Id, Route, WEBHOOK_SECRETS};
 
 use deliveries::{ListWebhooksQuery, ListWebhooksResponse, WebhookAnswer};
 use intake::IntakeAnswer;
@@ -34,7 +34,7 @@ pub fn function() -> Function {
         Function::new("webhook", "Takes webhooks in, forwards them, and has them fetched")
             .uses_database()
             .uses_master_key()
-            .uses_secret(secrets::WEBHOOK_SECRETS)
+            .uses_secret(WEBHOOK_SECRETS)
             .connects_to(&["http://*:*", "https://*:*"]),
     ))
     .schedule("webhook-outbox", "/internal/scheduled/webhook-outbox", "* * * * *", job::run)
@@ -42,18 +42,21 @@ pub fn function() -> Function {
 
 fn receiving(function: Function) -> Function {
     let refusals = Arc::new(Refusals::default());
+    let probed = Arc::clone(&refusals);
+    let probe =
+        move |context: Context, service: Id<String>| intake::probe(Arc::clone(&probed), context, service);
     let take = move |context: Context, service: Id<String>, uri: Uri, headers: HeaderMap, body: Bytes| {
         intake::take(Arc::clone(&refusals), context, service, uri, headers, body)
     };
     function
         .area(Area::Webhooks)
         .route(
-            Route::get(INTAKE, Access::public(), intake::probe)
+            Route::get(INTAKE, Access::public(), probe)
                 .summary("Tells that a service takes webhooks")
                 .description("For senders that ask with GET or HEAD before they send, as Trello does.")
                 .answers(200, "There is such a service")
                 .webhook_errors()
-                .round_trips(0),
+                .round_trips(1),
         )
         // Not by what an instance knows alone: the statement that takes a message reads the switch, and who was told 503
         // may rely on it.
@@ -105,7 +108,8 @@ fn administration(function: Function) -> Function {
                 .summary("Fetches messages of a service without a target, oldest first")
                 .description(
                     "What is handed out is hidden from others for `hidden_seconds`. Who has done with a message \
-                     acknowledges it; what is not acknowledged until then is handed out again.",
+                     acknowledges it; what is not acknowledged until then is handed out again, up to the service's \
+                     `max_attempts`. What can't be opened is given up. Large messages come a few at a time.",
                 )
                 .takes::<FetchRequest>()
                 .gives::<FetchResponse>(200, "Some messages, or none")

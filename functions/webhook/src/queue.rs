@@ -1,14 +1,15 @@
 //! Services without a target: their messages are fetched and acknowledged.
 
-use iam_core::id::WebhookDeliveryId;
+use iam_core::audit::{Actor, Outcome};
+use iam_core::id::{OrganizationId, WebhookDeliveryId};
 use iam_core::sql::Statement;
 use iam_core::time::Duration;
-use iam_core::webhook::{ListedWebhook, WEBHOOK_QUEUED, WebhookState};
+use iam_core::webhook::{ListedWebhook, WEBHOOK_DIED_NOW, WEBHOOK_QUEUED, WebhookState};
 use iam_service::{ApiError, Caller, Context, Id, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::deliveries::{WebhookAnswer, not_found};
+use crate::deliveries::{MessageAnswer, WebhookAnswer, not_found};
 
 /// How many messages are handed out at once at most.
 const MAX_MESSAGES: u32 = 10;
@@ -18,6 +19,12 @@ const HIDDEN_SECONDS: u32 = 60;
 
 /// How long messages are hidden at most, in seconds.
 const MAX_HIDDEN_SECONDS: u32 = 43_200;
+
+/// How large an answer gets, in bytes: well within what hosts pass on. One message alone always fits.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+const UNOPENABLE: &str = "the message can't be opened";
+const NEVER_ACKNOWLEDGED: &str = "it was fetched as often as the service allows, and never acknowledged";
 
 /// How many messages.
 #[derive(Deserialize, JsonSchema)]
@@ -46,27 +53,62 @@ pub(crate) async fn fetch(
     let limit = between("/limit", request.limit.unwrap_or(MAX_MESSAGES), MAX_MESSAGES)?;
     let hidden =
         between("/hidden_seconds", request.hidden_seconds.unwrap_or(HIDDEN_SECONDS), MAX_HIDDEN_SECONDS)?;
-    if !context.configuration().webhooks.services.contains_key(&service) {
-        return Err(ApiError::not_found("there is no such service"));
-    }
+    let rules = context.configuration().webhooks.service(&service);
+    let most = rules.ok_or_else(|| ApiError::not_found("there is no such service"))?.max_attempts;
+    // Without one no message opens, and none is to blame.
+    let master = context.instance.master_key()?;
     let hidden_until = context.now.after(Duration::from_seconds(hidden.into()));
     let organization = &caller.organization;
     let db = context.db(organization);
     let fetch = ListedWebhook::fetch(organization, &service, limit, hidden_until, context.now);
-    let mut deliveries: Vec<ListedWebhook> = db.run(fetch).await?.decode()?;
-    deliveries.sort_by(|one, other| one.delivery_id.cmp(&other.delivery_id));
-    let record = |delivery: &ListedWebhook| -> Result<Statement, ApiError> {
+    let mut fetched: Vec<ListedWebhook> = db.run(fetch).await?.decode()?;
+    fetched.sort_by(|one, other| one.delivery_id.cmp(&other.delivery_id));
+    let (mut deliveries, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+    for delivery in fetched {
+        if delivery.attempts > most {
+            batch.extend(give_up(&context, organization, &delivery, NEVER_ACKNOWLEDGED)?);
+            continue;
+        }
+        let message = match MessageAnswer::open(&master, organization, &delivery) {
+            Ok(message) => message,
+            Err(cause) => {
+                context.instance.log_failure(&context, "a webhook's message can't be opened", &cause);
+                batch.extend(give_up(&context, organization, &delivery, UNOPENABLE)?);
+                continue;
+            }
+        };
+        let opened = WebhookAnswer { delivery, message };
+        bytes = bytes.saturating_add(serde_json::to_vec(&opened)?.len());
+        if bytes > MAX_ANSWER_BYTES && !deliveries.is_empty() {
+            batch.push(opened.delivery.hand_back(organization, context.now));
+            continue;
+        }
         let event = context.audit_by(&caller, "webhook.fetch", "webhook")?;
-        Ok(event.on(delivery.delivery_id.as_str()).detail("service", service.as_str()).record())
-    };
-    let records = deliveries.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-    if !records.is_empty() {
-        // Before anybody sees them.
-        db.batch(records).await?;
+        let event = event.on(opened.delivery.delivery_id.as_str()).detail("service", service.as_str());
+        batch.push(event.record());
+        deliveries.push(opened);
     }
-    let open = |delivery| WebhookAnswer::open(&context, organization, delivery);
-    let deliveries = deliveries.into_iter().map(open).collect::<Result<_, _>>()?;
+    if !batch.is_empty() {
+        // Before anybody sees them.
+        db.batch(batch).await?;
+    }
     Ok(Json(FetchResponse { deliveries }))
+}
+
+fn give_up(
+    context: &Context,
+    organization: &OrganizationId,
+    delivery: &ListedWebhook,
+    reason: &'static str,
+) -> Result<[Statement; 2], ApiError> {
+    let mut event = context
+        .audit(organization, "webhook.dead", "webhook", Outcome::Failure)?
+        .on(delivery.delivery_id.as_str())
+        .detail("service", delivery.service.as_str())
+        .detail("reason", reason);
+    event.actor = Actor::System;
+    let give_up = delivery.give_up(organization, reason, context.now);
+    Ok([give_up, event.record_if(WEBHOOK_DIED_NOW, &delivery.delivery_id)])
 }
 
 fn between(pointer: &str, value: u32, most: u32) -> Result<u32, ApiError> {

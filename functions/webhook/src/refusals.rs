@@ -64,7 +64,7 @@ pub(crate) async fn record(
 }
 
 /// The answer to a refusal.
-pub(crate) fn answer(reason: Refusal) -> ApiError {
+pub(crate) fn answer(context: &Context, reason: Refusal) -> ApiError {
     let code = reason.as_str();
     let new = |status, detail: &'static str| ApiError::new(status, code, detail);
     let unauthorized = |detail| {
@@ -76,6 +76,7 @@ pub(crate) fn answer(reason: Refusal) -> ApiError {
             new(StatusCode::FORBIDDEN, "webhooks may not be sent from this address")
         }
         Refusal::UnknownService => ApiError::not_found("there is no such service"),
+        Refusal::Maintenance => context.maintenance(),
         Refusal::NotReady => {
             new(StatusCode::SERVICE_UNAVAILABLE, "this service is not set up; the log says what is missing")
                 .header(header::RETRY_AFTER, HeaderValue::from_static("300"))

@@ -1,10 +1,7 @@
 //! The secrets of services, read in this one place.
 
 use iam_core::webhook::WebhookSecrets;
-use iam_service::Context;
-
-/// The secret with the secrets of all services: a JSON object, `{"github": ["…"], "github:target": ["whsec_…"]}`.
-pub(crate) const WEBHOOK_SECRETS: &str = "IAM_WEBHOOK_SECRETS";
+use iam_service::{Context, WEBHOOK_SECRETS};
 
 /// Reads them.
 ///

@@ -28,6 +28,7 @@ pub fn functions() -> Vec<iam_service::Function> {
         iam_profile::function(),
         iam_roles::function(),
         iam_scim::function(),
+        iam_scim_clients::function(),
         iam_secrets::function(),
         iam_service_accounts::function(),
         iam_sessions::function(),

@@ -14,6 +14,7 @@ use crate::time::{Duration, Timestamp};
 use crate::{creation_condition, record_condition};
 
 mod attributes;
+mod carried;
 mod change;
 mod delivery;
 mod expiry;
@@ -26,6 +27,7 @@ mod schedule;
 mod usage;
 
 pub use attributes::*;
+pub use carried::CarriedRights;
 pub use change::*;
 pub use delivery::*;
 pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire, forget_windows};
@@ -33,7 +35,7 @@ pub use leak::{Leak, LeakedKey};
 pub use listed::{CANDIDATES, KeyFilter, ListedKey};
 pub use presented::{KeyRefusal, PresentedKey};
 pub use revocation::{KEY_REVOKED_NOW, MAX_REASON_CHARACTERS, Revocation, RevokedKey};
-pub use rotation::Rotation;
+pub use rotation::{Rotation, RotationOutcome};
 pub use schedule::*;
 pub use usage::{KeyUsage, USAGE_DAYS};
 

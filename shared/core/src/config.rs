@@ -2,6 +2,7 @@
 //! an unknown field or a bad value is an error that names the field and what is allowed.
 
 mod reader;
+mod scim;
 mod secrets;
 mod sections;
 mod webhooks;
@@ -13,6 +14,7 @@ use crate::id::OrganizationId;
 use crate::time::Duration;
 
 use reader::Field as _;
+pub use scim::*;
 pub use secrets::*;
 pub use sections::*;
 pub use webhooks::*;
@@ -119,6 +121,7 @@ impl Configuration {
         self.check_api_keys()?;
         self.check_operational()?;
         self.check_secrets()?;
+        self.scim.check()?;
         self.webhooks.check(self)?;
         let every = self.monitoring.logging.routine_every;
         require("monitoring.logging.routine_every", (1..=1_000_000).contains(&every), || {
@@ -209,7 +212,8 @@ impl Configuration {
         require("api_keys.default_overlap", keys.default_overlap <= Duration::from_days(90), || {
             "at most 90d".to_owned()
         })?;
-        require("api_keys.secret_bytes", (32..=64).contains(&keys.secret_bytes), || "32 to 64".to_owned())?;
+        let fits = (256..=512).contains(&keys.entropy_bits) && keys.entropy_bits.is_multiple_of(8);
+        require("api_keys.entropy_bits", fits, || "256 to 512, a multiple of 8".to_owned())?;
         let prefix = &keys.vault_path_prefix;
         require("api_keys.vault_path_prefix", is_path_prefix(prefix), || {
             "up to 64 lower-case letters, digits, `_` and `-` between slashes, one at the end".to_owned()
@@ -333,6 +337,14 @@ mod tests {
                 .contains("configuration field `jwt.algorithm`: allowed is: one of `ES256`")
         );
         assert!(error("{").contains("not JSON"));
+        for bits in [255, 257, 520] {
+            let document = format!(r#"{{"api_keys": {{"entropy_bits": {bits}}}}}"#);
+            assert!(error(&document).contains("`api_keys.entropy_bits`: allowed is: 256 to 512"), "{bits}");
+        }
+        for bits in [256, 264, 512] {
+            let document = format!(r#"{{"api_keys": {{"entropy_bits": {bits}}}}}"#);
+            assert_eq!(Configuration::parse(&document, []).unwrap().api_keys.entropy_bits, bits);
+        }
     }
 
     #[test]

@@ -188,6 +188,29 @@ mod tests {
         }
     }
 
+    /// The regular expression that secret scanners are told fits what is made.
+    #[test]
+    fn scanners_are_told_what_keys_look_like() {
+        let documented = include_str!("../../../docs/keys.md");
+        let defaults = crate::config::Configuration::default().api_keys;
+        let fixed = ORGANIZATION_HINT_LENGTH + CHECKSUM_LENGTH;
+        let (shortest, longest) = (secret_length(SECRET_BYTES), secret_length(MAX_SECRET_BYTES));
+        let expected = format!(
+            r"\b{}(?:live|test)_[0-9A-Za-z]{{{},{}}}\b",
+            defaults.prefix,
+            fixed + shortest,
+            fixed + longest
+        );
+        assert!(documented.lines().any(|line| line == expected), "{expected}");
+        for bytes in [SECRET_BYTES, MAX_SECRET_BYTES] {
+            let entropy = [7; MAX_SECRET_BYTES];
+            let bits = u32::try_from(bytes).unwrap();
+            let made = Credential::with_length("cronos_sk_test_", &organization(), &entropy, bits);
+            let body = made.reveal().strip_prefix("cronos_sk_test_").unwrap();
+            assert!((fixed + shortest..=fixed + longest).contains(&body.len()) && is_base62(body));
+        }
+    }
+
     #[test]
     fn debug_output_has_no_secret() {
         let made = Credential::new("cronos_sk_live_", &organization(), &[7; SECRET_BYTES]);

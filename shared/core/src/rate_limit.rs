@@ -50,14 +50,26 @@ impl<'a> Bearer<'a> {
     }
 }
 
+/// That the key in `api_keys` works, as far as the database can say.
+macro_rules! key_works {
+    ($now:literal) => {
+        concat!(
+            "api_keys.status = 'active' AND api_keys.expires_at > ",
+            $now,
+            " AND EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND users.user_id = api_keys.owner_id AND \
+             users.status = 'active' AND users.deleted_at IS NULL)"
+        )
+    };
+}
+
 /// The API key `$hash` where it works at `$now`: its `subject` and `rate_limit`.
 macro_rules! working_key {
     ($hash:literal, $now:literal) => {
         concat!(
             "SELECT 'key:' || key_id AS subject, rate_limit FROM api_keys WHERE org_id = ?1 AND key_hash = ",
             $hash,
-            " AND status = 'active' AND expires_at > ",
-            $now
+            " AND ",
+            key_works!($now)
         )
     };
 }
@@ -135,6 +147,19 @@ macro_rules! lease_of_subject {
     };
 }
 
+/// The credential of `$working` works and, if `?9`, has something left itself.
+macro_rules! bearer_has_left {
+    ($working:expr) => {
+        concat!(
+            " AND EXISTS (SELECT 1 FROM (",
+            $working,
+            ") AS bearer WHERE NOT ?9 OR bearer.rate_limit > (",
+            used!("bearer.subject", "?4"),
+            "))"
+        )
+    };
+}
+
 impl Lease {
     /// Leases `wanted` of what a credential that works has left, or less where less is left; no row where nothing is.
     #[must_use]
@@ -161,24 +186,23 @@ impl Lease {
         }
     }
 
-    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a credential, if that works: otherwise
-    /// anybody could use up an organization's limit with keys that nobody has.
+    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a credential, if that works and, where it leases
+    /// too, has something left itself: otherwise anybody could use up an organization's limit with keys that nobody has, and any
+    /// key could with what it is refused. It goes before the bearer's own lease, which may take the last that it has.
     #[must_use]
     pub fn of_subject(
         organization: &OrganizationId,
         subject: &str,
         limit: u32,
         wanted: u32,
-        bearer: Option<Bearer<'_>>,
+        bearer: Option<LeasingBearer<'_>>,
         now: Timestamp,
     ) -> Statement {
-        let text = match bearer {
+        let text = match bearer.map(|it| it.bearer) {
             None => lease_of_subject!(""),
-            Some(Bearer::ApiKey(_)) => {
-                lease_of_subject!(concat!(" AND EXISTS (", working_key!("?7", "?8"), ")"))
-            }
+            Some(Bearer::ApiKey(_)) => lease_of_subject!(bearer_has_left!(working_key!("?7", "?8"))),
             Some(Bearer::ScimToken { .. }) => {
-                lease_of_subject!(concat!(" AND EXISTS (", working_token!("?7", "?8", "NULL"), ")"))
+                lease_of_subject!(bearer_has_left!(working_token!("?7", "?8", "?10")))
             }
         };
         let statement = Statement::new(text)
@@ -188,11 +212,22 @@ impl Lease {
             .bind(now.as_seconds())
             .bind(LARGEST_SHARE)
             .bind(limit);
+        let Some(LeasingBearer { bearer, leases }) = bearer else { return statement };
+        let statement = statement.bind(bearer.hash()).bind(now).bind(leases);
         match bearer {
-            None => statement,
-            Some(bearer) => statement.bind(bearer.hash()).bind(now),
+            Bearer::ApiKey(_) => statement,
+            Bearer::ScimToken { default_limit, .. } => statement.bind(default_limit),
         }
     }
+}
+
+/// A credential that counts towards a limit that is not its own.
+#[derive(Clone, Copy, Debug)]
+pub struct LeasingBearer<'a> {
+    /// Which.
+    pub bearer: Bearer<'a>,
+    /// Whether it leases of its own limit in the same transaction.
+    pub leases: bool,
 }
 
 impl FromRow for Lease {

@@ -3,6 +3,7 @@
 //! How a provider signs is data ([`Scheme`]); one routine verifies all of them ([`verify`]) and one signs ([`sign`]).
 
 mod content;
+mod keeping;
 mod outbox;
 mod receipt;
 mod scheme;
@@ -11,6 +12,7 @@ mod sign;
 pub mod standard;
 mod verify;
 
+pub use keeping::*;
 pub use outbox::*;
 pub use receipt::*;
 pub use scheme::{
@@ -59,6 +61,8 @@ pub enum Refusal {
     AddressNotAllowed,
     /// There is no such service.
     UnknownService,
+    /// The intake is closed for maintenance.
+    Maintenance,
     /// The service lacks a secret, or its target can't be called.
     NotReady,
     /// The body is larger than the service takes.
@@ -94,6 +98,7 @@ impl Refusal {
         match self {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::UnknownService => "unknown_service",
+            Self::Maintenance => "maintenance",
             Self::NotReady => "service_not_ready",
             Self::BodyTooLarge => "body_too_large",
             Self::HeaderTwice => "header_twice",

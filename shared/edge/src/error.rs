@@ -52,6 +52,20 @@ pub enum FetchError {
     UnknownFunction(String),
 }
 
+impl FetchError {
+    /// What went wrong, for whoever named the address: what the host says of its network is not theirs to read.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "the request can't be sent",
+            Self::Unreachable(_) => "not reached",
+            Self::Timeout => "no answer in time",
+            Self::TooLarge => "the answer is too large",
+            Self::UnknownFunction(_) => "no such function",
+        }
+    }
+}
+
 impl fmt::Display for FetchError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -22,6 +22,10 @@ const MAX_KEYS: usize = 4096;
 /// How often an instance writes down how often it saw a key.
 const WRITING_INTERVAL: Duration = Duration::from_seconds(10);
 
+/// The same where an instance ends soon after its last answer, Spin after a second: it lives on for work that is under way, so
+/// that nothing is lost, but not for long.
+const SHORT_WRITING_INTERVAL: Duration = Duration::from_seconds(1);
+
 /// A key that works.
 #[derive(Debug)]
 pub struct KeyVerification {
@@ -107,7 +111,7 @@ pub async fn verify_key(
         }
     };
     if !key.allows_address(address) {
-        charge.give_back();
+        charge.give_back(&limits);
         known.note_use(context, organization, &key.key_id, false);
         return Ok(Err(KeyRefusal::AddressNotAllowed.into()));
     }
@@ -141,14 +145,15 @@ impl KnownKeys {
         verified.insert(hash.to_owned(), (Arc::clone(key), looked_up_at));
     }
 
-    /// Counts a use. What was counted is written after the answer, every few seconds at most.
+    /// Counts a use. The first one of a key is written after the answer, and what was counted since once every few seconds: each
+    /// use that was not written yet has somebody who is about to.
     fn note_use(&self, context: &Context, organization: &OrganizationId, key_id: &KeyId, is_accepted: bool) {
         let now = context.now;
         let (is_due, waits) = {
             let mut uses = lock(&self.uses);
             if uses.len() >= MAX_KEYS && !uses.contains_key(key_id) {
-                // What is idle is written; what is not, is soon.
-                uses.retain(|_, uses| uses.is_awaited || now < uses.written_at.after(WRITING_INTERVAL));
+                // What nobody is about to write is written.
+                uses.retain(|_, uses| uses.is_awaited || (uses.accepted, uses.refused) != (0, 0));
             }
             let is_new = !uses.contains_key(key_id);
             let uses = uses.entry(key_id.clone()).or_insert(Uses {
@@ -160,9 +165,7 @@ impl KnownKeys {
             let count = if is_accepted { &mut uses.accepted } else { &mut uses.refused };
             *count = count.saturating_add(1);
             let is_due = is_new || now >= uses.written_at.after(WRITING_INTERVAL);
-            // Where work may wait after an answer, the last uses of a key are written too; where an instance may end with
-            // its request, they go with it.
-            let waits = !is_due && !uses.is_awaited && context.host.kind() == HostKind::Cloudflare;
+            let waits = !is_due && !uses.is_awaited;
             uses.is_awaited |= waits;
             (is_due, waits)
         };
@@ -196,7 +199,11 @@ fn write_uses(context: &Context, organization: &OrganizationId, key_id: &KeyId) 
 
 fn write_uses_later(context: &Context, organization: &OrganizationId, key_id: &KeyId) {
     let (deferred, organization, key_id) = (context.clone(), organization.clone(), key_id.clone());
-    let milliseconds = u32::try_from(WRITING_INTERVAL.as_millis()).unwrap_or(u32::MAX);
+    let interval = match context.host.kind() {
+        HostKind::Cloudflare => WRITING_INTERVAL,
+        _ => SHORT_WRITING_INTERVAL,
+    };
+    let milliseconds = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
     context.host.defer(async move {
         deferred.host.sleep(milliseconds).await;
         write_uses(&deferred, &organization, &key_id);

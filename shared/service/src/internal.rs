@@ -40,6 +40,6 @@ impl Context {
         let configuration = self.configuration();
         let prefix = configuration.api_key_prefix();
         let entropy = Zeroizing::new(self.entropy()?);
-        Ok(Credential::with_length(&prefix, organization, &entropy, configuration.api_keys.secret_bytes))
+        Ok(Credential::with_length(&prefix, organization, &entropy, configuration.api_keys.entropy_bits / 8))
     }
 }

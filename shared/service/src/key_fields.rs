@@ -36,6 +36,27 @@ pub fn permissions(caller: &Caller, permissions: &[Permission]) -> Result<(), Ap
     }
 }
 
+/// What a key carries, all of which a caller must hold who gets its successor, says where that goes, or loosens its limits:
+/// otherwise a narrow key would be a way to a wide one.
+///
+/// # Errors
+/// 403 that names the permission which the caller lacks.
+pub fn carried(caller: &Caller, permissions: &[Permission]) -> Result<(), ApiError> {
+    match permissions.iter().find(|permission| !caller.grants.allow(permission)) {
+        None => Ok(()),
+        Some(permission) => {
+            let cause = format!("the key may do more than user {} with this credential", caller.user_id);
+            Err(ApiError::forbidden(permission).cause(cause))
+        }
+    }
+}
+
+/// What a key was when it was looked at is not what it is now.
+#[must_use]
+pub fn changed_meanwhile() -> ApiError {
+    ApiError::conflict("key_changed", "this API key was changed at the same time; look at it and try again")
+}
+
 /// Requests per minute.
 ///
 /// # Errors

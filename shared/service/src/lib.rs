@@ -56,6 +56,7 @@ pub use notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Templ
 pub use origin::check_origin;
 pub use rate_limit::{RateLimited, RateLimits};
 pub use refresh::{RefreshRefusal, Refreshed, exchange_refresh_token};
+pub use secrets::WEBHOOK_SECRETS;
 pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, Notable, RoundTrips, Service};
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.

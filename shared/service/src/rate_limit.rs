@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use iam_core::id::OrganizationId;
-use iam_core::rate_limit::{Bearer, LEASE_LIFE, Lease, ORGANIZATION, Usage, WINDOW_SECONDS};
+use iam_core::rate_limit::{Bearer, LEASE_LIFE, Lease, LeasingBearer, ORGANIZATION, Usage, WINDOW_SECONDS};
 use iam_core::sql::{RowError, Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
 
@@ -48,8 +48,8 @@ struct Budget {
 /// How to go on with one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plan {
-    /// It was paid for out of a lease.
-    Spent,
+    /// It was paid for out of a lease, which holds until then.
+    Spent(Timestamp),
     /// Nothing is left, as far as this instance knows.
     Refused,
     /// A slice of so much has to be leased.
@@ -57,13 +57,15 @@ enum Plan {
     /// A slice is on its way, for which this request needn't wait: it leases for itself alone. If each of the requests
     /// that are in flight leased a slice, most of them would never be spent.
     Single,
+    /// It is over another limit, so that nothing is taken of this one.
+    Waived,
 }
 
 impl Plan {
     /// How much has to be leased.
     fn wanted(self) -> Option<u32> {
         match self {
-            Self::Spent | Self::Refused => None,
+            Self::Spent(_) | Self::Refused | Self::Waived => None,
             Self::Slice(wanted) => Some(wanted),
             Self::Single => Some(1),
         }
@@ -82,7 +84,17 @@ struct Told {
 
 /// The limits that a request counts towards, for its answer's headers.
 #[derive(Clone, Debug, Default)]
-pub struct RateLimits(Vec<Told>);
+pub struct RateLimits {
+    told: Vec<Told>,
+    paid: Paid,
+}
+
+/// Until when what a request paid with holds, where it paid: towards the limit of its key or token, and its organization's.
+#[derive(Clone, Copy, Debug, Default)]
+struct Paid {
+    own: Option<Timestamp>,
+    whole: Option<Timestamp>,
+}
 
 /// A request that is over a limit.
 #[derive(Debug)]
@@ -93,10 +105,10 @@ impl Budget {
         while self.leases.front().is_some_and(|(left, until)| *left == 0 || now >= *until) {
             self.leases.pop_front();
         }
-        if let Some((left, _)) = self.leases.front_mut() {
+        if let Some((left, until)) = self.leases.front_mut() {
             *left -= 1;
             self.spent = self.spent.saturating_add(1);
-            return Plan::Spent;
+            return Plan::Spent(*until);
         }
         if self.refused_until.is_some_and(|until| now < until) {
             return Plan::Refused;
@@ -139,6 +151,23 @@ impl RateLimiter {
         }
     }
 
+    /// Pays for one request by its plan, with what the database gave for it. Until when what was paid with holds; `None` where
+    /// nothing was left.
+    fn pay(
+        &self,
+        subject: &str,
+        limit: u32,
+        plan: Plan,
+        given: Option<(Option<Lease>, Usage)>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        match plan {
+            Plan::Spent(until) => Some(until),
+            Plan::Refused | Plan::Waived => None,
+            Plan::Slice(_) | Plan::Single => self.receive(subject, limit, plan, given?, now),
+        }
+    }
+
     /// Takes in what the database gave for a plan, and pays for one request out of it.
     fn receive(
         &self,
@@ -147,7 +176,7 @@ impl RateLimiter {
         plan: Plan,
         given: (Option<Lease>, Usage),
         now: Timestamp,
-    ) -> bool {
+    ) -> Option<Timestamp> {
         let (lease, usage) = given;
         let mut budgets = lock(&self.0);
         if budgets.len() >= MAX_SUBJECTS && !budgets.contains_key(subject) {
@@ -174,32 +203,47 @@ impl RateLimiter {
             budget.awaited_until = None;
         }
         if let Some(Lease(granted)) = lease.filter(|Lease(granted)| *granted > 0) {
+            let until = now.after(LEASE_LIFE);
             budget.refused_until = None;
             if is_slice {
                 budget.granted = granted;
                 budget.leased_at = now;
                 budget.spent = 0;
-                budget.leases.push_back((granted - 1, now.after(LEASE_LIFE)));
+                budget.leases.push_back((granted - 1, until));
             }
             budget.spent = budget.spent.saturating_add(1);
-            return true;
+            return Some(until);
         }
         // Another request may have leased meanwhile.
-        if budget.plan(now) == Plan::Spent {
-            return true;
+        if let Plan::Spent(until) = budget.plan(now) {
+            return Some(until);
         }
         budget.refused_until = Some(usage.frees_at().min(now.after(REFUSED_FOR)));
-        false
+        None
     }
 
-    /// Gives back what was paid for a request that came to nothing.
-    fn give_back(&self, subject: &str, now: Timestamp) {
-        if let Some(budget) = lock(&self.0).get_mut(subject)
-            && let Some((left, until)) = budget.leases.front_mut()
-            && now < *until
-        {
-            *left = left.saturating_add(1);
+    /// Gives back what was paid for a request that came to nothing: whoever comes next may pay with it, as long as it holds.
+    fn give_back(&self, subject: &str, until: Timestamp) {
+        if let Some(budget) = lock(&self.0).get_mut(subject) {
             budget.spent = budget.spent.saturating_sub(1);
+            match budget.leases.front_mut() {
+                Some((left, same)) if *same == until => *left = left.saturating_add(1),
+                _ => budget.leases.push_front((1, until)),
+            }
+        }
+    }
+
+    /// Goes back on a plan that nothing came of.
+    fn cancel(&self, subject: &str, plan: Plan) {
+        match plan {
+            Plan::Spent(until) => self.give_back(subject, until),
+            // No slice is on its way: the next request may lease one.
+            Plan::Slice(_) => {
+                if let Some(budget) = lock(&self.0).get_mut(subject) {
+                    budget.awaited_until = None;
+                }
+            }
+            Plan::Refused | Plan::Single | Plan::Waived => {}
         }
     }
 
@@ -231,13 +275,16 @@ impl<'a> Charge<'a> {
         let is_enforced = flags.rate_limiting_enabled || !context.instance.flags.are_read();
         let bearer = bearer.filter(|_| is_enforced);
         let limit = flags.rate_limit_per_minute.filter(|_| is_enforced);
-        Self {
-            context,
-            organization,
-            bearer: bearer.map(|bearer| (bearer, limiter.plan(bearer.hash().as_str(), context.now))),
-            whole: limit.map(|limit| (limit, limiter.plan(organization.as_str(), context.now))),
-            is_due: true,
+        let mut bearer = bearer.map(|bearer| (bearer, limiter.plan(bearer.hash().as_str(), context.now)));
+        // What is over one limit takes nothing of the other.
+        let whole = limit.map(|limit| match bearer {
+            Some((_, Plan::Refused)) => (limit, Plan::Waived),
+            _ => (limit, limiter.plan(organization.as_str(), context.now)),
+        });
+        if let (Some((bearer, plan)), Some((_, Plan::Refused))) = (&mut bearer, whole) {
+            limiter.cancel(bearer.hash().as_str(), std::mem::replace(plan, Plan::Waived));
         }
+        Self { context, organization, bearer, whole, is_due: true }
     }
 
     /// Nothing to pay.
@@ -249,18 +296,20 @@ impl<'a> Charge<'a> {
     pub(crate) fn statements(&self) -> Vec<Statement> {
         let (organization, now) = (self.organization, self.context.now);
         let mut statements = Vec::new();
+        // The organization's first: whether the key has something left is asked before the last of it is taken.
+        if let Some((limit, plan)) = self.whole
+            && let Some(wanted) = plan.wanted()
+        {
+            let leasing = |(bearer, plan): (_, Plan)| LeasingBearer { bearer, leases: plan.wanted().is_some() };
+            let bearer = self.bearer.map(leasing);
+            statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, bearer, now));
+            statements.push(Usage::of_subject(organization, ORGANIZATION, now));
+        }
         if let Some((bearer, plan)) = self.bearer
             && let Some(wanted) = plan.wanted()
         {
             statements.push(Lease::of_bearer(organization, bearer, wanted, now));
             statements.push(Usage::of_bearer(organization, bearer, now));
-        }
-        if let Some((limit, plan)) = self.whole
-            && let Some(wanted) = plan.wanted()
-        {
-            let bearer = self.bearer.map(|(bearer, _)| bearer);
-            statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, bearer, now));
-            statements.push(Usage::of_subject(organization, ORGANIZATION, now));
         }
         statements
     }
@@ -276,34 +325,42 @@ impl<'a> Charge<'a> {
         if !flags.rate_limiting_enabled {
             return Ok(Ok(RateLimits::default()));
         }
-        // Where the organization's limit turned out to be another one, its rows, the last, are left alone.
         let in_force = flags.rate_limit_per_minute;
-        self.count_unplanned(in_force);
-        let now = self.context.now;
-        let limiter = &self.context.instance.limiter;
+        let (now, limiter) = (self.context.now, &self.context.instance.limiter);
         let mut rows = rows.into_iter();
-        let mut limits = RateLimits::default();
-        let mut is_within = true;
-        let own = self.bearer.map(|(bearer, plan)| (policy(bearer), bearer.hash().as_str(), own_limit, plan));
+        // As they were asked for. Where the organization's limit turned out to be another one, what came of it is left alone.
+        let whole_given = self.whole.map_or(Ok(None), |(_, plan)| given(plan, &mut rows))?;
+        let own_given = self.bearer.map_or(Ok(None), |(_, plan)| given(plan, &mut rows))?;
         let whole = self.whole.filter(|(limit, _)| in_force == Some(*limit));
-        let whole = whole.map(|(limit, plan)| (ORGANIZATION, self.organization.as_str(), limit, plan));
-        for (policy, subject, limit, plan) in own.into_iter().chain(whole) {
-            let is_paid = match plan {
-                Plan::Spent => true,
-                Plan::Refused => false,
-                Plan::Slice(_) | Plan::Single => {
-                    let lease = rows.next().unwrap_or_default().decode_first()?;
-                    let usage = rows.next().unwrap_or_default().decode_first()?;
-                    let usage = usage.ok_or_else(|| RowError::unreadable("taken"))?;
-                    limiter.receive(subject, limit, plan, (lease, usage), now)
-                }
-            };
-            is_within &= is_paid;
-            // Another request may have leased since: what this one was refused for stays what it is told.
-            let told = limiter.told(subject, policy, now);
-            limits.0.extend(told.map(|told| if is_paid { told } else { Told { remaining: 0, ..told } }));
+        let (mut paid, mut refused_by) = (Paid::default(), None);
+        if let Some((bearer, plan)) = self.bearer {
+            paid.own = limiter.pay(bearer.hash().as_str(), own_limit, plan, own_given, now);
+            refused_by = paid.own.is_none().then_some(policy(bearer));
         }
-        Ok(if is_within { Ok(limits) } else { Err(RateLimited(limits)) })
+        match whole {
+            // A key without anything left was given nothing of its organization's limit, which says nothing about that one.
+            Some((_, plan)) if refused_by.is_some() && plan != Plan::Refused => {
+                limiter.cancel(self.organization.as_str(), plan);
+            }
+            Some((limit, plan)) => {
+                paid.whole = limiter.pay(self.organization.as_str(), limit, plan, whole_given, now);
+                refused_by = paid.whole.is_none().then_some(ORGANIZATION);
+            }
+            None => {}
+        }
+        match refused_by {
+            Some(_) => self.give_back_paid(paid),
+            None => self.count_unplanned(in_force),
+        }
+        let told = [
+            self.bearer.and_then(|(bearer, _)| limiter.told(bearer.hash().as_str(), policy(bearer), now)),
+            whole.and_then(|_| limiter.told(self.organization.as_str(), ORGANIZATION, now)),
+        ];
+        // Another request may have leased since: what this one was refused for stays what it is told.
+        let as_refused =
+            |told: Told| if refused_by == Some(told.policy) { Told { remaining: 0, ..told } } else { told };
+        let limits = RateLimits { told: told.into_iter().flatten().map(as_refused).collect(), paid };
+        Ok(if refused_by.is_none() { Ok(limits) } else { Err(RateLimited(limits)) })
     }
 
     /// Counts a request towards an organization's limit that was heard of in this very round trip: it is let in, and counts
@@ -318,21 +375,27 @@ impl<'a> Charge<'a> {
 
     /// Gives back what was taken before the database was asked: no such credential works.
     pub(crate) fn give_back_unsettled(&self) {
-        self.give_back_where(|plan| plan == Plan::Spent);
+        let limiter = &self.context.instance.limiter;
+        if let Some((bearer, plan)) = self.bearer {
+            limiter.cancel(bearer.hash().as_str(), plan);
+        }
+        if let Some((_, plan)) = self.whole {
+            limiter.cancel(self.organization.as_str(), plan);
+        }
     }
 
     /// Gives back what a request within its limits paid, since it came to nothing.
-    pub(crate) fn give_back(&self) {
-        self.give_back_where(|plan| plan != Plan::Refused);
+    pub(crate) fn give_back(&self, limits: &RateLimits) {
+        self.give_back_paid(limits.paid);
     }
 
-    fn give_back_where(&self, paid: impl Fn(Plan) -> bool) {
-        let (limiter, now) = (&self.context.instance.limiter, self.context.now);
-        if let Some((bearer, _)) = self.bearer.filter(|(_, plan)| paid(*plan)) {
-            limiter.give_back(bearer.hash().as_str(), now);
+    fn give_back_paid(&self, paid: Paid) {
+        let limiter = &self.context.instance.limiter;
+        if let (Some((bearer, _)), Some(until)) = (self.bearer, paid.own) {
+            limiter.give_back(bearer.hash().as_str(), until);
         }
-        if self.whole.is_some_and(|(_, plan)| paid(plan)) {
-            limiter.give_back(self.organization.as_str(), now);
+        if let Some(until) = paid.whole {
+            limiter.give_back(self.organization.as_str(), until);
         }
     }
 }
@@ -345,22 +408,35 @@ fn policy(bearer: Bearer<'_>) -> &'static str {
     }
 }
 
+/// What the database gave for a plan, where it was asked.
+fn given(
+    plan: Plan,
+    rows: &mut impl Iterator<Item = Rows>,
+) -> Result<Option<(Option<Lease>, Usage)>, RowError> {
+    if plan.wanted().is_none() {
+        return Ok(None);
+    }
+    let lease = rows.next().unwrap_or_default().decode_first()?;
+    let usage = rows.next().unwrap_or_default().decode_first()?;
+    Ok(Some((lease, usage.ok_or_else(|| RowError::unreadable("taken"))?)))
+}
+
 static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 static LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 impl RateLimits {
     /// Tells of them in an answer's headers: `RateLimit-Policy` and `RateLimit`.
     pub fn write(&self, headers: &mut HeaderMap) {
-        if self.0.is_empty() {
+        if self.told.is_empty() {
             return;
         }
         let policies: Vec<String> = self
-            .0
+            .told
             .iter()
             .map(|told| format!("\"{}\";q={};w={WINDOW_SECONDS}", told.policy, told.limit))
             .collect();
         let limits: Vec<String> = self
-            .0
+            .told
             .iter()
             .map(|told| format!("\"{}\";r={};t={}", told.policy, told.remaining.min(told.limit), told.reset))
             .collect();
@@ -376,7 +452,7 @@ impl RateLimited {
     /// When to come back, in seconds.
     #[must_use]
     pub fn retry_after(&self) -> i64 {
-        let used_up = self.0.0.iter().filter(|told| told.remaining == 0);
+        let used_up = self.0.told.iter().filter(|told| told.remaining == 0);
         used_up.map(|told| told.reset).max().unwrap_or(1)
     }
 }
@@ -431,11 +507,18 @@ mod tests {
 
         /// One request to one instance, whose clock is off by `skew` milliseconds.
         fn request(&mut self, instance: usize, at: i64, skew: i64) {
+            if self.paid(instance, at, skew).is_some() {
+                self.accepted.push(at);
+            }
+        }
+
+        /// Until when what a request paid with holds, where it paid.
+        fn paid(&mut self, instance: usize, at: i64, skew: i64) -> Option<Timestamp> {
             let now = Timestamp::from_millis(at + skew);
             let limiter = &self.limiters[instance];
             let plan = limiter.plan("subject", now);
-            let is_accepted = match plan.wanted() {
-                None => plan == Plan::Spent,
+            let given = match plan.wanted() {
+                None => None,
                 Some(wanted) => {
                     self.writes += 1;
                     let organization = &self.organization;
@@ -444,12 +527,10 @@ mod tests {
                     let rows = futures_executor(self.database.batch(vec![lease, usage]));
                     let lease = rows[0].decode_first().unwrap();
                     let usage = rows[1].decode_first().unwrap().unwrap();
-                    limiter.receive("subject", self.limit, plan, (lease, usage), now)
+                    Some((lease, usage))
                 }
             };
-            if is_accepted {
-                self.accepted.push(at);
-            }
+            limiter.pay("subject", self.limit, plan, given, now)
         }
 
         /// The most that were accepted in any minute.
@@ -479,13 +560,19 @@ mod tests {
             limit in 1_u32..200,
             start in 0_i64..64_000,
             skews in proptest::collection::vec(-500_i64..500, 4),
-            requests in proptest::collection::vec((0_usize..4, 0_i64..700), 1..500),
+            requests in proptest::collection::vec((0_usize..4, 0_i64..700, 0_u8..4), 1..500),
         ) {
             let mut instances = Instances::new(4, limit);
             let mut at = 1_800_000_000_000 + start;
-            for (instance, pause) in requests {
+            for (instance, pause, luck) in requests {
                 at += pause;
-                instances.request(instance, at, skews[instance]);
+                let paid = instances.paid(instance, at, skews[instance]);
+                match paid {
+                    // It came to nothing, for another reason.
+                    Some(until) if luck == 0 => instances.limiters[instance].give_back("subject", until),
+                    Some(_) => instances.accepted.push(at),
+                    None => {}
+                }
             }
             prop_assert!(instances.busiest_minute() <= limit as usize);
         }
@@ -527,15 +614,24 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_spent() {
-        let limiter = RateLimiter::default();
-        let now = Timestamp::from_millis(1_800_000_000_000);
+        let at = 1_800_000_000_000;
         let mut instances = Instances::new(1, 2);
-        instances.request(0, now.as_millis(), 0);
-        assert_eq!(limiter.plan("nobody", now), Plan::Slice(1));
-        instances.limiters[0].give_back("subject", now);
-        instances.request(0, now.as_millis() + 1, 0);
-        instances.request(0, now.as_millis() + 2, 0);
-        instances.request(0, now.as_millis() + 3, 0);
-        assert_eq!(instances.accepted.len(), 3, "two, and one that was given back");
+        // No lease is at hand by then.
+        for turn in 0..10 {
+            let until = instances.paid(0, at + turn, 0).unwrap();
+            instances.limiters[0].give_back("subject", until);
+        }
+        for turn in 10..20 {
+            instances.request(0, at + turn, 0);
+        }
+        assert_eq!(instances.accepted.len(), 2, "all of it, since nothing came of the others");
+        // What is given back too late is lost.
+        let until = instances.paid(0, at + 70_000, 0).unwrap();
+        instances.limiters[0].give_back("subject", until);
+        assert_eq!(until, Timestamp::from_millis(at + 71_000));
+        for turn in 0..3 {
+            instances.request(0, at + 71_000 + turn, 0);
+        }
+        assert_eq!(instances.accepted.len(), 3);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Stores are asked in order; where one has no such secret, or is down, the next is asked. An instance keeps what it found
 //! for `secrets.max_age`. While the store it came from is down it goes on with that for `secrets.max_stale`: the
-//! preferred store's last word is better than another store's. Only the function `secrets` speaks to a Vault: it is called
+//! preferred store's last word is better than another store's. The previous master key is looked up no further than the
+//! store that gave the current one: the two are turned over together, and it is absent most of the time. Only the function `secrets` speaks to a Vault: it is called
 //! where one is configured, and never otherwise.
 
 use std::sync::{Arc, Mutex};
@@ -19,8 +20,15 @@ use crate::context::Context;
 use crate::error::ApiError;
 use crate::instance::{MASTER_KEY, MASTER_KEY_PREVIOUS, lock};
 
+/// The secret with the secrets of all services that send webhooks: a JSON object, `{"github": ["…"], "github:target":
+/// ["whsec_…"]}`.
+pub const WEBHOOK_SECRETS: &str = "IAM_WEBHOOK_SECRETS";
+
 /// What a text begins with that the Vault's transit engine sealed.
 const TRANSIT_PREFIX: &str = "vault:v";
+
+/// Where the function `secrets` opens what the transit engine sealed.
+const DECRYPT: &str = "/internal/secrets/decrypt";
 
 /// After this a store that failed is asked again, and what another one gave in its place is looked up again.
 const RETRY_AFTER: Duration = Duration::from_seconds(5);
@@ -43,6 +51,12 @@ struct Known {
     store: Option<SecretStore>,
     read_at: Timestamp,
     fresh_until: Timestamp,
+}
+
+impl Known {
+    fn absent(now: Timestamp, life: Duration) -> Self {
+        Self { value: None, sealed: None, store: None, read_at: now, fresh_until: now.after(life) }
+    }
 }
 
 #[derive(Default)]
@@ -133,14 +147,7 @@ impl Context {
         if due_at.is_some_and(|due_at| now < due_at && due_at <= now.after(Duration::from_hours(1))) {
             return;
         }
-        let mut found = self.find_secrets(&[MASTER_KEY, MASTER_KEY_PREVIOUS]).await;
-        if found.is_err() && known.fresh(MASTER_KEY, now).is_some_and(|known| known.value.is_some()) {
-            // The previous one is absent most of the time: not knowing it for a moment keeps nobody from working.
-            found = self
-                .find_secrets(&[MASTER_KEY])
-                .await
-                .map(|found| Found { fresh_until: now.after(RETRY_AFTER), ..found });
-        }
+        let found = self.find_secrets(&[MASTER_KEY, MASTER_KEY_PREVIOUS]).await;
         let fresh_until = found.as_ref().map_or(now.after(RETRY_AFTER), |found| found.fresh_until);
         let read = found.map(|found| read_master_keys(&found.values));
         let problem = {
@@ -221,6 +228,13 @@ impl Context {
                     }
                 }
             }
+            if known.fresh(MASTER_KEY, now).is_some_and(|current| current.store == Some(store)) {
+                // Not knowing it for a moment keeps nobody from working.
+                let life = if cause.is_none() { life } else { RETRY_AFTER };
+                for name in left.extract_if(.., |name| *name == MASTER_KEY_PREVIOUS) {
+                    known.keep(name, Known::absent(now, life));
+                }
+            }
             if let Some(cause) = cause {
                 let message = format!("the secret store {} failed", store.as_str());
                 self.instance.log_failure(self, &message, &cause);
@@ -232,9 +246,7 @@ impl Context {
             Some(cause) if !open.is_empty() => Err(unavailable(&cause)),
             _ => {
                 for name in open {
-                    let fresh_until = now.after(rules.max_age);
-                    let absent = Known { value: None, sealed: None, store: None, read_at: now, fresh_until };
-                    known.keep(name, absent);
+                    known.keep(name, Known::absent(now, rules.max_age));
                 }
                 Ok(())
             }
@@ -286,7 +298,7 @@ impl Context {
             );
         }
         let body = json!({"ciphertext": sealed});
-        let mut answer = self.ask_secrets("/internal/secrets/decrypt", &body, now).await?;
+        let mut answer = self.ask_secrets(DECRYPT, &body, now).await?;
         match answer.get_mut("plaintext").map(Value::take) {
             Some(Value::String(text)) => Ok(Secret::new(text)),
             _ => Err("the function secrets answered something else".to_owned()),
@@ -299,8 +311,15 @@ impl Context {
         if known.is_vault_failing(now) {
             return Err("the Vault failed a moment ago".to_owned());
         }
-        let answer = self.call("secrets", path, body).await.and_then(|answer| read(&answer));
-        *lock(&known.vault_failed_at) = answer.is_err().then(iam_edge::now);
+        let answer = self.call("secrets", path, body).await;
+        // One ciphertext that is refused says nothing of all the others.
+        let is_of_one = answer.as_ref().is_ok_and(|answer| {
+            path == DECRYPT && !answer.status().is_server_error() && answer.status() != StatusCode::OK
+        });
+        let answer = answer.and_then(|answer| read(&answer));
+        if !is_of_one {
+            *lock(&known.vault_failed_at) = answer.is_err().then(iam_edge::now);
+        }
         answer
     }
 }

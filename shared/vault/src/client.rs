@@ -165,7 +165,7 @@ impl Client {
                     Token { token: given.clone(), lease: Duration::from_seconds(0), renewable: false };
                 let question = look_up();
                 let answer = self.send(transport, &question.asked, Some(&given), until).await?;
-                let (lease, renewable) = question.read(&answer)?;
+                let (lease, renewable) = question.read(&answer).map_err(refused_login)?;
                 Token { lease, renewable, ..given }
             }
             (None, _) => return Err(VaultError::Invalid("a way to log in")),
@@ -219,7 +219,8 @@ impl Client {
 /// `AppRole`).
 fn refused_login(error: VaultError) -> VaultError {
     match error {
-        VaultError::Refused(_) | VaultError::Absent => VaultError::Denied,
+        VaultError::Refused(_) => VaultError::Denied,
+        VaultError::Absent => VaultError::NoEngine,
         other => other,
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::error::VaultError;
+use crate::pem::{is_certificate, is_pair};
 use crate::question::{Question, check_mount, check_path, success};
 use crate::text::SecretText;
 
@@ -150,12 +151,9 @@ pub fn issue(
             serial_number: body.text("/data/serial_number")?,
             expiration: body.integer("/data/expiration")?,
         };
-        let is_pem =
-            |text: &str, kind: &str| text.trim_start().starts_with("-----BEGIN ") && text.contains(kind);
-        let is_whole = is_pem(&issued.certificate, "CERTIFICATE")
-            && is_pem(&issued.issuing_ca, "CERTIFICATE")
-            && issued.ca_chain.iter().all(|certificate| is_pem(certificate, "CERTIFICATE"))
-            && is_pem(issued.private_key.expose(), "PRIVATE KEY")
+        let is_whole = is_pair(&issued.certificate, issued.private_key.expose())
+            && is_certificate(&issued.issuing_ca)
+            && issued.ca_chain.iter().all(|certificate| is_certificate(certificate))
             && issued.expiration > 0;
         if is_whole { Ok(issued) } else { Err(VaultError::Lying("a certificate of another form")) }
     })

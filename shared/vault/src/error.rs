@@ -19,6 +19,9 @@ pub enum VaultError {
     Denied,
     /// 404: nothing is there.
     Absent,
+    /// 404 with a reason: no engine, method or namespace is where the configuration says, so whether the secret exists is
+    /// not known.
+    NoEngine,
     /// It is sealed or not initialized.
     Sealed,
     /// It can't serve now: another status of 429, 5xx, or a redirect of a node that stands by.
@@ -38,6 +41,7 @@ impl VaultError {
         matches!(
             self,
             Self::NoCredential(_)
+                | Self::NoEngine
                 | Self::Sealed
                 | Self::Busy(_)
                 | Self::Unreachable(_)
@@ -58,6 +62,7 @@ impl fmt::Display for VaultError {
             Self::OutOfDate => formatter.write_str("the secret has another version"),
             Self::Denied => formatter.write_str("the Vault denied it"),
             Self::Absent => formatter.write_str("nothing is there"),
+            Self::NoEngine => formatter.write_str("the Vault has no such engine, method or namespace"),
             Self::Sealed => formatter.write_str("the Vault is sealed or not initialized"),
             Self::Busy(status) => write!(formatter, "the Vault can't serve: {status}"),
             Self::Unreachable(cause) => write!(formatter, "the Vault is not reached: {cause}"),

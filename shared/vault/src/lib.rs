@@ -10,6 +10,7 @@ mod client;
 mod engines;
 mod error;
 pub mod kv;
+mod pem;
 mod question;
 #[cfg(test)]
 mod tests;

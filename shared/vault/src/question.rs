@@ -196,10 +196,11 @@ pub fn is_path(text: &str) -> bool {
     text.len() <= MAX_PATH_BYTES && text.split('/').all(is_name)
 }
 
-/// Whether an engine can be mounted there: a path, and none of the Vault's own.
+/// Whether an engine can be mounted there: a path, and nothing of it is the Vault's own, for what stands before that may be
+/// a namespace.
 #[must_use]
 pub fn is_mount(text: &str) -> bool {
-    is_path(text) && !text.split('/').next().is_some_and(|first| VAULTS_OWN.contains(&first))
+    is_path(text) && !text.split('/').any(|name| VAULTS_OWN.contains(&name))
 }
 
 pub(crate) fn check_mount(mount: &str) -> Result<(), VaultError> {

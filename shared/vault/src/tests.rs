@@ -215,6 +215,15 @@ async fn everything_together_ends_in_time() {
 }
 
 #[tokio::test]
+async fn a_namespace_that_is_none_is_no_bad_credential() {
+    for login in [role(), Login::Token(SecretText::new("s.given".to_owned()))] {
+        let script = Script::default().then(404, json!({"errors": ["namespace not found"]}));
+        let question = kv::read("secret", "a").unwrap();
+        assert_eq!(client().ask(&script, &login, &question).await, Err(VaultError::NoEngine));
+    }
+}
+
+#[tokio::test]
 async fn bad_credentials_are_denied() {
     for status in [400, 403] {
         let script = Script::default().then(status, json!({"errors": ["invalid role or secret ID"]}));
@@ -303,6 +312,14 @@ fn lies_are_named() {
 fn absent_and_deleted_secrets_are_told_apart() {
     let read = kv::read("secret", "a").unwrap();
     assert_eq!(read.read(&answer(404, r#"{"errors":[]}"#)), Ok(None));
+    for missing in [
+        r#"{"errors":["no handler for route \"nowhere/data/a\". route entry not found."]}"#,
+        r#"{"errors":["namespace not found"]}"#,
+        r#"{"errors":null}"#,
+        r#"{"data":{}}"#,
+    ] {
+        assert_eq!(read.read(&answer(404, missing)), Err(VaultError::NoEngine), "{missing}");
+    }
     let mut body = json!({"data": {"data": null, "metadata": metadata(2)}});
     body["data"]["metadata"]["deletion_time"] = json!("2026-11-23T09:00:00Z");
     let deleted = read.read(&answer(404, &body.to_string())).unwrap().unwrap();
@@ -323,7 +340,7 @@ fn mounts_and_paths_stay_where_they_are() {
         assert!(kv::read("secret", bad).is_err() && kv::read(bad, "a").is_err());
         assert!(encrypt("transit", bad, b"").is_err() && encrypt(bad, "k", b"").is_err());
     }
-    for own in ["sys", "sys/raw", "auth/token", "identity", "cubbyhole"] {
+    for own in ["sys", "sys/raw", "auth/token", "identity", "cubbyhole", "team/sys/raw", "team/auth"] {
         assert!(!is_mount(own), "{own}");
     }
     for bad in ["", "vault", "ftp://a", "https://"] {

@@ -1,8 +1,18 @@
 //! Schedules of API keys that turn by themselves.
 
+use iam_core::api_key::Target;
+use iam_core::config::FIRST_ORGANIZATION;
+use iam_core::credential::Credential;
+use iam_core::encoding::base64url;
+use iam_core::id::{KeyId, OrganizationId};
+use iam_core::seal::MasterKey;
+use iam_core::sql::Statement;
+use iam_core::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::deployment::{Setup, random};
+use crate::receiver::Receiver;
 use crate::{Answer, Client, Deployment};
 
 const KEYS: &str = "/api/v1/auth/keys";
@@ -144,4 +154,104 @@ pub async fn are_not_for_everybody(deployment: &Deployment) {
     nobody.get(&format!("{KEYS}/deliveries")).await.expect_problem(403, "permission_denied");
     deployment.client().get(&format!("{KEYS}/deliveries")).await.expect_problem(401, "credential_missing");
     admin.delete(&format!("{KEYS}/{key_id}")).await.expect(200);
+}
+
+/// The key that [`aged`] put there, and what its deliveries are signed with.
+pub struct Aged {
+    /// What the deployment starts with.
+    pub setup: Setup,
+    /// The key itself.
+    pub key: String,
+    key_id: KeyId,
+    signing_secret: String,
+}
+
+/// A deployment with a key of the administrator's that is older than its schedule allows, so that hosts whose database no test
+/// can change have something to turn. The new key goes to `url`.
+#[must_use]
+pub fn aged(url: &str) -> Aged {
+    let mut configuration = super::configuration();
+    configuration["outbound"] = json!({"allow_http": true, "allow_private_addresses": true});
+    let mut setup = Setup::new(&configuration);
+    let organization: OrganizationId = FIRST_ORGANIZATION.parse().unwrap();
+    let born = iam_edge::now().before(Duration::from_days(40));
+    let key = Credential::new("cronos_sk_live_", &organization, &random());
+    let key_id = KeyId::new(born, random());
+    let ages = Duration::from_days(90);
+    let store = Statement::new(
+        "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, life_ms, \
+         created_at, expires_at) SELECT org_id, ?2, ?3, 'aged', user_id, \
+         '[{\"resource\":\"profile\",\"action\":\"read\",\"scope\":\"own\"}]', 1000, 'active', ?4, ?5, ?6 FROM users \
+         WHERE org_id = ?1",
+    );
+    setup.statements.push(
+        store
+            .bind(&organization)
+            .bind(&key_id)
+            .bind(&key.hash())
+            .bind(ages.as_millis())
+            .bind(born)
+            .bind(born.after(ages)),
+    );
+    let target: Target = serde_json::from_value(webhook(url)["delivery"].clone()).unwrap();
+    let secret = random::<32>();
+    let master = MasterKey::parse(&setup.master_key).unwrap();
+    let sealed = master.seal(&target.signing_purpose(&organization), &secret, random()).unwrap();
+    let schedule = Statement::new(
+        "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    );
+    let period = Duration::from_days(30);
+    setup.statements.push(
+        schedule
+            .bind(&organization)
+            .bind(&key_id)
+            .bind(period.as_millis())
+            .bind(Duration::from_hours(24).as_millis())
+            .bind(born.after(period))
+            .bind(target.to_text())
+            .bind(sealed),
+    );
+    // Base64, padded, as it is shown: the other alphabet of what is at hand.
+    let text = base64url(&secret).replace('-', "+").replace('_', "/");
+    Aged { setup, key: key.reveal().to_owned(), key_id, signing_secret: format!("whsec_{text}=") }
+}
+
+/// The job turns a key that is due and delivers its successor, signed and encrypted; both work. Of runs at once one does, and later
+/// ones find nothing to do.
+pub async fn an_aged_key_turns(deployment: &Deployment, aged: &Aged, receiver: &Receiver) {
+    const JOB: &str = "/internal/scheduled/key-rotation";
+    let works = async |key: &str| {
+        let answer = deployment.client().post(&format!("{KEYS}/verify"), &json!({"api_key": key})).await;
+        answer.expect(200).json["valid"] == true
+    };
+    assert!(works(&aged.key).await);
+    let run = async || deployment.internal().post(JOB, &json!({})).await.expect(204);
+    tokio::join!(run(), run(), run());
+    run().await;
+    assert_eq!(receiver.count(), 1);
+    let (id, json, new) = receiver.last(&aged.signing_secret);
+    assert_eq!((&json["data"]["old_key_id"], &json["data"]["name"]), (&json!(aged.key_id), &json!("aged")));
+    assert!(works(&aged.key).await && works(&new).await);
+    for (action, resource) in [("api_key.rotate", aged.key_id.as_str()), ("api_key.delivered", new_id(&json))]
+    {
+        assert_eq!(deployment.recorded(action, "success", resource), 1, "{action}");
+    }
+    assert_eq!(deployment.count("SELECT COUNT(*) AS count FROM api_keys"), 2);
+    assert_eq!(deployment.count("SELECT COUNT(sealed_key) AS count FROM api_key_deliveries"), 0);
+    let admin = deployment.administrator().await;
+    assert_eq!(admin.get(&format!("{KEYS}/deliveries")).await.expect(200).json["deliveries"], json!([]));
+    let retry = format!("{KEYS}/deliveries/{id}/retry");
+    admin.post(&retry, &json!({})).await.expect_problem(404, "not_found");
+    let handed = admin.get(&format!("{KEYS}/{}/rotation", new_id(&json))).await.expect(200);
+    assert_eq!(handed.json["delivery"]["url"], receiver.url.as_str());
+    // The overlap began with the confirmation.
+    let old = admin.get(&format!("{KEYS}/{}", aged.key_id)).await.expect(200);
+    assert_eq!(old.text_at("/replaced_by"), new_id(&json));
+    let tomorrow = iam_edge::now().after(Duration::from_hours(24)).to_string();
+    assert!(old.text_at("/expires_at") <= tomorrow.as_str());
+}
+
+fn new_id(delivered: &Value) -> &str {
+    delivered["data"]["key_id"].as_str().unwrap()
 }

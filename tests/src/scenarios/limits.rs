@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::directory::person_with;
 use crate::{Answer, Client, Deployment};
 
 const KEYS: &str = "/api/v1/auth/keys";
@@ -15,12 +17,19 @@ const VERIFY: &str = "/api/v1/auth/keys/verify";
 /// How many clients use a key at once.
 const CLIENTS: usize = 8;
 
+/// How many uses of a key are in flight while it is revoked.
+const IN_FLIGHT: usize = 1000;
+
+/// How often a key is used that is to be counted.
+const USES: usize = 300;
+
 async fn create(client: &Client, rate_limit: u32) -> Answer {
     let request = json!({
         "name": "limited",
         "permissions": [
             {"resource": "api_keys", "action": "read", "scope": "own"},
             {"resource": "profile", "action": "read", "scope": "own"},
+            {"resource": "sessions", "action": "read", "scope": "own"},
         ],
         "rate_limit": rate_limit,
     });
@@ -35,15 +44,18 @@ fn member(answer: &Answer, header: &str, policy: &str, name: &str) -> i64 {
     value.unwrap().parse().unwrap()
 }
 
-/// Uses a key until it was refused several times in a row; how often it was accepted.
+/// What a key opens, each in another function: `key-list`, `profile`, `sessions` and `key-rotation`.
+const OPENED: [&str; 4] = [KEYS, "/api/v1/auth/me", "/api/v1/sessions", "/api/v1/auth/keys/deliveries"];
+
+/// Uses a key until it was refused several times in a row by every function; how often it was accepted.
 async fn use_up(client: Client, key: String, which: usize, accepted: Arc<AtomicU32>) {
     let mut refused = 0;
     let mut turn = which;
-    while refused < 8 {
-        // Different functions are different instances: they share the key's limit.
-        let is_refused = match turn % 4 {
-            0 => {
-                let answer = client.with(&key).get(KEYS).await;
+    while refused < 15 {
+        // Different functions are different instances everywhere: they share the key's limit.
+        let is_refused = match OPENED.get(turn % 5) {
+            Some(path) => {
+                let answer = client.with(&key).get(path).await;
                 match answer.status {
                     200 => false,
                     429 => {
@@ -91,6 +103,8 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     }
     let (accepted, took) = (accepted.load(Ordering::Relaxed), began.elapsed());
     assert!((950..=1000).contains(&accepted), "{accepted} of 1000 in {took:?}");
+    // Otherwise the limit would be that of more than one minute.
+    assert!(took < Duration::from_secs(60), "{took:?}");
     // While that took long, sign-ins of other scenarios may have ended the administrator's session.
     let admin = deployment.administrator().await;
     // Another key of the same owner has its own limit, and tells of it.
@@ -119,48 +133,61 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     }
 }
 
-/// A thousand verifications are under way while the key is revoked: none that begins after the revocation was answered
-/// succeeds.
+/// A thousand uses of a key are in flight all the time while it is revoked, half of them verifications and half of them calls
+/// with it: none that begins after the revocation was answered succeeds.
 pub async fn a_revocation_is_seen_by_the_next(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let created = create(&admin, 1_000_000).await;
-    let key = created.text_at("/api_key").to_owned();
+    let key: Arc<str> = created.text_at("/api_key").into();
     let is_revoked = Arc::new(AtomicBool::new(false));
-    let started = Arc::new(AtomicU32::new(0));
-    let mut workers = JoinSet::new();
-    for _ in 0..50 {
-        let (client, key) = (deployment.client(), key.clone());
-        let (is_revoked, started) = (Arc::clone(&is_revoked), Arc::clone(&started));
-        workers.spawn(async move {
-            let mut seen = (0_u32, 0_u32);
-            while started.fetch_add(1, Ordering::SeqCst) < 1000 {
+    let accepted = Arc::new(AtomicU32::new(0));
+    let mut users = JoinSet::new();
+    for which in 0..IN_FLIGHT {
+        let (client, key) = (deployment.client(), Arc::clone(&key));
+        let (is_revoked, accepted) = (Arc::clone(&is_revoked), Arc::clone(&accepted));
+        users.spawn(async move {
+            loop {
                 let begins_after = is_revoked.load(Ordering::SeqCst);
-                let answer = client.post(VERIFY, &json!({"api_key": key})).await.expect(200);
-                if answer.json["valid"] == true {
-                    assert!(!begins_after, "a revoked key works");
-                    seen.0 += 1;
+                let works = if which % 2 == 0 {
+                    let answer = client.post(VERIFY, &json!({"api_key": &*key})).await.expect(200);
+                    assert!(
+                        answer.json["valid"] == true || answer.json["reason"] == "revoked",
+                        "{}",
+                        answer.text
+                    );
+                    answer.json["valid"] == true
                 } else {
-                    assert_eq!(answer.json["reason"], "revoked");
-                    seen.1 += 1;
+                    let request = client.request(Method::GET, KEYS).header("x-api-key", &*key);
+                    let answer = client.send(request).await;
+                    assert!(answer.status == 200 || answer.status == 401, "{}", answer.text);
+                    answer.status == 200
+                };
+                if !works {
+                    return begins_after;
                 }
+                assert!(!begins_after, "a revoked key works");
+                accepted.fetch_add(1, Ordering::SeqCst);
             }
-            seen
         });
     }
-    while started.load(Ordering::SeqCst) < 400 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    while accepted.load(Ordering::SeqCst) < 200 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Signed in anew: under load, sign-ins of other scenarios may have ended the first session.
     let admin = deployment.administrator().await;
     admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
     is_revoked.store(true, Ordering::SeqCst);
-    let (mut valid, mut revoked) = (0, 0);
-    while let Some(seen) = workers.join_next().await {
-        let seen = seen.unwrap();
-        valid += seen.0;
-        revoked += seen.1;
+    // Nobody stops before it was refused: so all of them were under way.
+    let mut refused = 0;
+    while let Some(began_after) = users.join_next().await {
+        began_after.unwrap();
+        refused += 1;
     }
-    assert!(valid >= 300 && revoked >= 100 && valid + revoked == 1000, "{valid} valid, {revoked} revoked");
+    assert_eq!(refused, IN_FLIGHT);
+    for _ in 0..5 {
+        let after = deployment.client().post(VERIFY, &json!({"api_key": &*key})).await.expect(200);
+        assert_eq!(after.json, json!({"valid": false, "reason": "revoked"}));
+    }
 }
 
 /// A key that is bound to addresses works from there alone, whoever asks.
@@ -199,4 +226,45 @@ pub async fn a_key_is_bound_to_addresses(deployment: &Deployment) {
     let body = json!({"api_key": key, "ip_address": "somewhere"});
     deployment.client().post(VERIFY, &body).await.expect_problem(422, "invalid_field");
     admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
+}
+
+/// Every use is counted: what an instance gathered is written before it ends.
+pub async fn uses_are_counted(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    // Whose session no other scenario ends.
+    let (owner, _, _) = person_with(deployment, &admin, &["api_keys.*.own"]).await;
+    let created = create(&owner, 1_000_000).await;
+    let key: Arc<str> = created.text_at("/api_key").into();
+    let mut users = JoinSet::new();
+    for which in 0..CLIENTS {
+        let (client, key) = (deployment.client(), Arc::clone(&key));
+        users.spawn(async move {
+            for turn in (which..USES).step_by(CLIENTS) {
+                if turn % 3 == 0 {
+                    client.with(&key).get(KEYS).await.expect(200);
+                } else {
+                    let answer = client.post(VERIFY, &json!({"api_key": &*key})).await.expect(200);
+                    assert_eq!(answer.json["valid"], true);
+                }
+            }
+        });
+    }
+    while let Some(done) = users.join_next().await {
+        done.unwrap();
+    }
+    let path = format!("{KEYS}/{}/usage", created.text_at("/key_id"));
+    let began = Instant::now();
+    loop {
+        // Two days, in case midnight passes meanwhile.
+        let usage = owner.get(&format!("{path}?days=2")).await.expect(200);
+        let days = usage.json["usage"].as_array().unwrap().clone();
+        let sum = |name: &str| days.iter().map(|day| day[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(sum("refused"), 0);
+        if sum("accepted") == USES as u64 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(15), "{} of {USES} uses were counted", sum("accepted"));
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    owner.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
 }

@@ -37,7 +37,9 @@ pub async fn are_out_of_reach(deployment: &Deployment) {
     let step = json!({"step": "announce", "version": 1});
     user.post(&turn, &step).await.expect_problem(403, "permission_denied");
     user.post(&format!("{SECRETS}/IAM_MASTER_KEY/rewrap"), &json!({})).await.expect(403);
-    for name in ["read", "write", "decrypt", "certificate"] {
+    let certificate = json!({"common_name": "a.example.com", "ttl_seconds": 600});
+    user.post(&format!("{SECRETS}/certificates"), &certificate).await.expect(403);
+    for name in ["read", "write", "decrypt"] {
         let path = format!("/internal/secrets/{name}");
         for client in [&user, &deployment.internal()] {
             let answer = client.post(&path, &json!({"names": ["IAM_MASTER_KEY"]})).await;

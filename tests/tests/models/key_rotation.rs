@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use iam_core::api_key::{
-    DueDelivery, DueKey, DueRotation, KeyMetadata, ListedDelivery, NewKey, NewSchedule, OpenDelivery, Reach,
-    Revocation, Rotation, Target, Turn, due_to_expire, expire,
+    CarriedRights, DueDelivery, DueKey, DueRotation, KeyMetadata, ListedDelivery, NewKey, NewSchedule,
+    OpenDelivery, Reach, Revocation, Rotation, Target, Turn, due_to_expire, expire,
 };
 use iam_core::credential::Credential;
 use iam_core::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
+use iam_core::sql::Statement;
 use iam_core::time::{Duration, Timestamp};
 use iam_tests::model::Database;
 use proptest::prelude::*;
@@ -89,11 +90,19 @@ impl World {
             life: Duration::from_days(40),
             now: start,
         };
+        let owner = Statement::new(
+            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
+             VALUES (?1, ?2, 'owner', 'owner', 'active', 'manual', 0, 0)",
+        );
+        let owner = owner.bind(&world.organization).bind(&world.owner);
         let create = new.create(10);
+        world.database.batch([owner, create]);
+        let carried = world.carried(&key_id);
         let schedule = NewSchedule {
             organization: &world.organization,
             reach: Reach::Organization,
             key_id: &key_id,
+            carried: &carried,
             period: Duration::from_days(30),
             overlap: Duration::from_hours(24),
             target: &Target::Vault { mount: "secret".to_owned(), path: "key".to_owned() },
@@ -101,10 +110,14 @@ impl World {
             now: start,
         };
         let set = schedule.set();
-        let rows = world.database.batch([create, set]);
-        assert_eq!(rows[1].len(), 1);
+        assert_eq!(world.database.run(set).len(), 1);
         world.received.insert(key_id);
         world
+    }
+
+    fn carried(&mut self, key_id: &KeyId) -> CarriedRights {
+        let find = CarriedRights::find(&self.organization, key_id, Reach::Organization);
+        self.database.run(find).decode_first().unwrap().unwrap()
     }
 
     fn entropy<const N: usize>(&mut self) -> [u8; N] {
@@ -270,13 +283,16 @@ impl World {
     fn rotate_by_call(&mut self) {
         let Some(old) = self.working().pop() else { return };
         let (new, hash) = (KeyId::new(self.now, self.entropy()), self.secret().hash());
+        let carried = self.carried(&old);
         let rotation = Rotation {
             organization: &self.organization,
             reach: Reach::Organization,
             old_key_id: &old,
             new_key_id: &new,
             new_hash: &hash,
+            carried: &carried,
             overlap: Duration::from_hours(1),
+            max_per_user: 10,
             now: self.now,
         };
         let [give, end] = rotation.hand_schedule_on();

@@ -109,6 +109,17 @@ fn hostile_vaults() -> Vec<Hostile> {
         ("sealed", lie(|_| now(503, &json!({"errors": ["Vault is sealed"]})))),
         ("a page", lie(|_| (200, "<html><title>Sign in</title></html>".to_owned(), Duration::ZERO))),
         ("a page with 404", lie(|_| (404, "<html>not found</html>".to_owned(), Duration::ZERO))),
+        (
+            "no such engine",
+            lie(|path| match path {
+                "/v1/auth/token/lookup-self" => now(200, &json!({"data": {"ttl": 0, "renewable": false}})),
+                "/v1/sys/health" => now(
+                    200,
+                    &json!({"initialized": true, "sealed": false, "standby": false, "version": "2.7"}),
+                ),
+                _ => now(404, &json!({"errors": ["no handler for route \"secret/data/x\""]})),
+            }),
+        ),
         ("redirects", lie(|_| (307, String::new(), Duration::ZERO))),
         ("huge", lie(|_| (200, format!("{{\"data\": \"{}\"}}", "x".repeat(2 << 20)), Duration::ZERO))),
         ("empty", lie(|_| (200, String::new(), Duration::ZERO))),
@@ -178,6 +189,57 @@ async fn where_nothing_else_has_it_the_answer_is_503() {
     }
 }
 
+/// On Spin every request would wait for it.
+#[tokio::test]
+async fn whose_master_key_is_in_the_host_never_asks_the_vault_for_the_previous_one() {
+    let (current, previous) = (master_key(), master_key());
+    let stand = Stand::start(honest(json!({"IAM_MASTER_KEY_PREVIOUS": previous})));
+    let (deployment, host) =
+        start(&secrets(&stand.address, &["host", "vault"]), &[("IAM_MASTER_KEY", &current), TOKEN]);
+    sign_in(&deployment).await.expect(200);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let signed_in = sign_in(&deployment).await.expect(200);
+    assert_eq!(stand.asked(), 0);
+    // Nor is another store's used, and the list says so.
+    let admin = deployment.client().with(signed_in.text_at("/access_token"));
+    let listed = admin.get(ADMIN).await.expect(200);
+    let names = listed.json["secrets"].as_array().unwrap();
+    let of = names.iter().find(|secret| secret["name"] == "IAM_MASTER_KEY_PREVIOUS").unwrap();
+    assert_eq!(of["store"], Value::Null, "{of}");
+    assert_eq!(admin.get("/api/v1/keyring").await.expect(200).text_at("/previous_master_key"), "absent");
+    host.set_variable("IAM_MASTER_KEY_PREVIOUS", &previous);
+    iam_tests::native::restart(&host, &[], &[]);
+    assert_ne!(admin.get("/api/v1/keyring").await.expect(200).text_at("/previous_master_key"), "absent");
+    deployment.check().await;
+}
+
+/// One secret whose ciphertext the Vault refuses is no reason to take the others for unreachable.
+#[tokio::test]
+async fn a_ciphertext_that_is_refused_marks_nothing_else() {
+    let key = master_key();
+    let given = key.clone();
+    let stand = Stand::reading(move |path, body| match path {
+        "/v1/transit/decrypt/edge-iam" if body["ciphertext"] == "vault:v1:good" => {
+            let plain = base64::engine::Engine::encode(&base64::engine::general_purpose::STANDARD, &given);
+            now(200, &json!({"data": {"plaintext": plain}}))
+        }
+        "/v1/transit/decrypt/edge-iam" => now(400, &json!({"errors": ["invalid ciphertext"]})),
+        path => honest(json!({}))(path),
+    });
+    let mut configuration = secrets(&stand.address, &["host", "vault"]);
+    configuration["vault"]["transit_key"] = json!("edge-iam");
+    let (deployment, _) = start(
+        &configuration,
+        &[TOKEN, ("IAM_MASTER_KEY_PREVIOUS", "vault:v1:bad"), ("IAM_MASTER_KEY", "vault:v1:good")],
+    );
+    sign_in(&deployment).await.expect(200);
+    let asked = stand.asked();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    sign_in(&deployment).await.expect(200);
+    assert!(stand.asked() <= asked + 4, "{} questions", stand.asked());
+    deployment.check().await;
+}
+
 #[tokio::test]
 async fn what_the_vault_said_last_outlives_it() {
     let (vaults, hosts) = (master_key(), master_key());
@@ -242,6 +304,7 @@ async fn the_view_says_what_is_wrong() {
         ("hangs", "timeout"),
         ("a page", "lying"),
         ("huge", "lying"),
+        ("no such engine", "misconfigured"),
         ("wrong types", "lying"),
         ("a bad token", "denied"),
     ];
@@ -287,7 +350,6 @@ async fn only_good_questions_are_asked() {
             json!({"mount": "secret", "path": "a", "data": {"a": "x".repeat(40_000)}}),
         ),
         ("/internal/secrets/decrypt", json!({"ciphertext": "vault:v1:abc"})),
-        ("/internal/secrets/certificate", json!({"common_name": "a", "ttl_seconds": 60})),
     ] {
         let (status, problem, _) = ask(&deployment, &host, path, &body).await;
         assert_eq!((status, &problem["code"]), (422, &json!("invalid_field")), "{path} {body}");
@@ -334,7 +396,10 @@ async fn a_master_key_is_turned_over_by_call() {
     let newest = || versions.lock().unwrap().last().cloned().unwrap();
     let follow = || tokio::time::sleep(Duration::from_millis(1_100));
     turn("switch", 1).await.expect_problem(409, "nothing_announced");
-    assert_eq!(turn("announce", 1).await.expect(200).json["version"], 2);
+    let answer = turn("announce", 1).await.expect(200);
+    assert_eq!(answer.json["version"], 2);
+    // An instance that is cut off seals under what it knows for `max_age` and `max_stale`; a minute is for the clocks.
+    assert_eq!(answer.text_at("/seen_everywhere_at"), "2026-11-01T01:01:01Z");
     let announced = newest();
     assert_eq!((&announced["IAM_MASTER_KEY"], &announced["OTHER"]), (&json!(key), &json!("stays")));
     follow().await;

@@ -1,6 +1,6 @@
 //! Changing a key that goes on working.
 
-use super::Reach;
+use super::{CarriedRights, Reach};
 use crate::audit::RecordCondition;
 use crate::id::{KeyId, OrganizationId};
 use crate::record_condition;
@@ -15,6 +15,8 @@ pub struct KeyChange<'a> {
     pub reach: Reach<'a>,
     /// The key.
     pub key_id: &'a KeyId,
+    /// What it carried when the caller was found to hold it all, where a limit of it changes.
+    pub carried: Option<&'a CarriedRights>,
     /// What people call it.
     pub name: Option<&'a str>,
     /// What it may do, a JSON array.
@@ -28,13 +30,14 @@ pub struct KeyChange<'a> {
 }
 
 impl KeyChange<'_> {
-    /// Changes it, unless it was revoked.
+    /// Changes it, unless it was revoked, or what it carries is no longer what was read. Returns its id if it did.
     #[must_use]
     pub fn apply(self) -> Statement {
         Statement::new(
             "UPDATE api_keys SET name = COALESCE(?4, name), permissions = COALESCE(?5, permissions), rate_limit = \
              COALESCE(?6, rate_limit), allowed_addresses = IIF(?7, ?8, allowed_addresses), metadata = COALESCE(?9, \
-             metadata) WHERE org_id = ?1 AND key_id = ?2 AND status <> 'revoked' AND (?3 IS NULL OR owner_id = ?3)",
+             metadata) WHERE org_id = ?1 AND key_id = ?2 AND status <> 'revoked' AND (?3 IS NULL OR owner_id = ?3) \
+             AND (?10 IS NULL OR permissions = ?10) RETURNING key_id",
         )
         .bind(self.organization)
         .bind(self.key_id)
@@ -45,15 +48,19 @@ impl KeyChange<'_> {
         .bind(self.allowed_addresses.is_some())
         .bind(self.allowed_addresses.flatten())
         .bind(self.metadata)
+        .bind(self.carried.map(|carried| carried.as_stored.as_str()))
     }
 }
 
-/// The audit condition "the key `?14` was not revoked, and is the actor's own".
+/// The audit condition "the record's key was not revoked, may do `?14` (where that is not null), and is the actor's own".
+/// Before the change.
 pub const OWN_KEY_CAN_CHANGE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?14 AND status <> 'revoked' AND owner_id = ?5)"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?14 IS NULL OR \
+     permissions = ?14) AND owner_id = ?5)"
 );
 
-/// The audit condition "the key `?14` was not revoked".
+/// The audit condition "the record's key was not revoked, and may do `?14` (where that is not null)". Before the change.
 pub const KEY_CAN_CHANGE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?14 AND status <> 'revoked')"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?14 IS NULL OR \
+     permissions = ?14))"
 );

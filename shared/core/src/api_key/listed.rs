@@ -60,8 +60,6 @@ macro_rules! listed_columns {
     };
 }
 
-pub(super) use listed_columns;
-
 /// A page of the list: of a user's keys, or of everybody's. `$index` and `$owner` are where they are looked for.
 macro_rules! page {
     ($index:literal, $owner:literal) => {

@@ -13,7 +13,7 @@ use crate::id::{KeyId, OrganizationId, UserId};
 use crate::permission::{Grants, Permission};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
-use crate::user::{UserStatus, read_grants};
+use crate::user::{SELF_GRANTS, UserStatus, read_grants};
 
 /// A key as a verification sees it.
 #[derive(Debug)]
@@ -103,7 +103,8 @@ impl PresentedKey {
         Ok(())
     }
 
-    /// What it may do: what it was given, less what its owner may no longer do.
+    /// What it may do: what it was given, less what its owner may no longer do. As in a session, an owner may do for itself
+    /// what everybody may, whatever its roles.
     #[must_use]
     pub fn permissions(&self) -> Vec<Permission> {
         self.permissions.iter().filter(|permission| self.owner_grants.allow(permission)).cloned().collect()
@@ -144,7 +145,7 @@ impl FromRow for PresentedKey {
                 Some(ranges) => Some(read_ranges(ranges)?),
             },
             permissions: row.json("permissions")?,
-            owner_grants: read_grants(row)?,
+            owner_grants: read_grants(row)?.and(Grants::from_texts(SELF_GRANTS)),
             owner_status: row.text("owner_status")?.parse()?,
             stored_status: row.text("status")?.to_owned(),
         })

@@ -1,10 +1,9 @@
 //! Replacing a key, by call.
 
-use super::Reach;
-use super::listed::listed_columns;
+use super::{CarriedRights, KeyStatus, Reach};
 use crate::credential::CredentialHash;
 use crate::id::{KeyId, OrganizationId};
-use crate::sql::Statement;
+use crate::sql::{Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
 /// One rotation: a new key with all that the old one has but its secret; the old one works until the overlap ends.
@@ -20,21 +19,41 @@ pub struct Rotation<'a> {
     pub new_key_id: &'a KeyId,
     /// The hash of the new secret.
     pub new_hash: &'a CredentialHash,
+    /// What the old key carried when the caller was found to hold it all.
+    pub carried: &'a CarriedRights,
     /// How long both work.
     pub overlap: Duration,
+    /// How many working keys an owner may have, those that are being replaced aside.
+    pub max_per_user: u32,
     /// Now.
     pub now: Timestamp,
 }
 
 impl Rotation<'_> {
-    /// Marks the old key as replaced, if it works, was not replaced yet and is not itself on its way to its owner.
+    /// When the old key ends.
+    #[must_use]
+    pub fn old_expires_at(&self) -> Timestamp {
+        self.carried.expires_at.min(self.now.after(self.overlap))
+    }
+
+    /// When the new key ends.
+    #[must_use]
+    pub fn new_expires_at(&self) -> Timestamp {
+        self.now.after(self.carried.life)
+    }
+
+    /// Marks the old key as replaced, if it works, was not replaced yet, is not itself on its way to its owner and still is what
+    /// was read of it. An owner's keys and those that they replace are twice as many as it may have at most: otherwise
+    /// rotations with long overlaps would make any number of keys.
     #[must_use]
     pub fn replace_old(&self) -> Statement {
         Statement::new(
             "UPDATE api_keys SET replaced_by = ?3, expires_at = MIN(expires_at, ?5) WHERE org_id = ?1 AND \
              key_id = ?2 AND status = 'active' AND expires_at > ?4 AND replaced_by IS NULL AND \
-             (?6 IS NULL OR owner_id = ?6) AND NOT EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND \
-             key_id = ?2 AND state IN ('pending', 'dead'))",
+             (?6 IS NULL OR owner_id = ?6) AND permissions = ?7 AND expires_at = ?8 AND NOT EXISTS (SELECT 1 FROM \
+             api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', 'dead')) AND (SELECT COUNT(*) \
+             FROM api_keys AS other WHERE other.org_id = ?1 AND other.owner_id = api_keys.owner_id AND other.status = \
+             'active' AND other.expires_at > ?4 AND other.key_id <> ?2) + IIF(?5 > ?4, 2, 1) <= ?9",
         )
         .bind(self.organization)
         .bind(self.old_key_id)
@@ -42,6 +61,9 @@ impl Rotation<'_> {
         .bind(self.now)
         .bind(self.now.after(self.overlap))
         .bind(self.reach.owner())
+        .bind(self.carried.as_stored.as_str())
+        .bind(self.carried.expires_at)
+        .bind(self.max_per_user.saturating_mul(2))
     }
 
     /// Creates the new key, if [`Rotation::replace_old`] did replace.
@@ -80,17 +102,59 @@ impl Rotation<'_> {
             .map(|statement| statement.bind(self.organization).bind(self.old_key_id).bind(self.new_key_id))
     }
 
-    /// Both keys after the attempt: the old one where the caller may see it, the new one where it was made.
+    /// What came of it, for [`RotationOutcome::read`]; no row where the caller may not see the old key.
     #[must_use]
-    pub fn result(&self) -> Statement {
-        Statement::new(concat!(
-            "SELECT ",
-            listed_columns!(),
-            " FROM api_keys AS listed WHERE org_id = ?1 AND key_id IN (?2, ?3) AND (?4 IS NULL OR owner_id = ?4)"
-        ))
+    pub fn outcome(&self) -> Statement {
+        Statement::new(
+            "SELECT status, expires_at, replaced_by, permissions = ?4 AND expires_at = ?5 AS is_as_read, EXISTS (SELECT 1 \
+             FROM api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', 'dead')) AS is_on_its_way \
+             FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR owner_id = ?3)",
+        )
         .bind(self.organization)
         .bind(self.old_key_id)
-        .bind(self.new_key_id)
         .bind(self.reach.owner())
+        .bind(self.carried.as_stored.as_str())
+        .bind(self.carried.expires_at)
+    }
+}
+
+/// What came of a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RotationOutcome {
+    /// The new key took the old one's place.
+    Replaced,
+    /// The old key was revoked.
+    Revoked,
+    /// The old key is past its date.
+    Expired,
+    /// Another key took its place before.
+    ReplacedBefore,
+    /// The old key is itself on its way to its owner.
+    NotDelivered,
+    /// The old key is no longer what was read of it.
+    Changed,
+    /// Its owner has too many keys that are being replaced.
+    TooMany,
+}
+
+impl RotationOutcome {
+    /// Reads the row of [`Rotation::outcome`].
+    ///
+    /// # Errors
+    /// When a column is absent or of another type.
+    pub fn read(row: &Row, rotation: &Rotation<'_>) -> Result<Self, RowError> {
+        let expires_at = Timestamp::from_millis(row.integer("expires_at")?);
+        let replaced_by = row.optional_text("replaced_by")?;
+        if replaced_by == Some(rotation.new_key_id.as_str()) {
+            return Ok(Self::Replaced);
+        }
+        Ok(match (KeyStatus::read(row, expires_at, rotation.now)?, replaced_by) {
+            (KeyStatus::Revoked, _) => Self::Revoked,
+            (_, Some(_)) => Self::ReplacedBefore,
+            (KeyStatus::Expired, None) => Self::Expired,
+            (KeyStatus::Active, None) if row.integer("is_on_its_way")? == 1 => Self::NotDelivered,
+            (KeyStatus::Active, None) if row.integer("is_as_read")? == 0 => Self::Changed,
+            (KeyStatus::Active, None) => Self::TooMany,
+        })
     }
 }

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{HOLD, Reach};
+use super::{CarriedRights, HOLD, Reach};
 use crate::audit::RecordCondition;
 use crate::credential::CredentialHash;
 use crate::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
@@ -66,6 +66,8 @@ pub struct NewSchedule<'a> {
     pub reach: Reach<'a>,
     /// The key.
     pub key_id: &'a KeyId,
+    /// What it carried when the caller was found to hold it all.
+    pub carried: &'a CarriedRights,
     /// How old a key is when it is replaced.
     pub period: Duration,
     /// How long the old key works once the new one was delivered.
@@ -79,15 +81,15 @@ pub struct NewSchedule<'a> {
 }
 
 impl NewSchedule<'_> {
-    /// Sets it, if the key works and was not replaced. The signing secret stays where the target does. Returns the row.
+    /// Sets it, if the key works, was not replaced and may do what was read of it. The signing secret stays where the target does. Returns the row.
     #[must_use]
     pub fn set(&self) -> Statement {
         Statement::new(
             "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, \
              sealed_signing_secret) SELECT org_id, key_id, ?3, ?4, MIN(created_at + ?3, expires_at - MIN(86400000, \
              life_ms / 2)), ?5, ?6 FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND status = 'active' AND \
-             expires_at > ?7 AND replaced_by IS NULL AND (?8 IS NULL OR owner_id = ?8) ON CONFLICT (org_id, key_id) DO \
-             UPDATE SET period_ms = excluded.period_ms, overlap_ms = excluded.overlap_ms, due_at = excluded.due_at, \
+             expires_at > ?7 AND replaced_by IS NULL AND (?8 IS NULL OR owner_id = ?8) AND permissions = ?9 ON CONFLICT \
+             (org_id, key_id) DO UPDATE SET period_ms = excluded.period_ms, overlap_ms = excluded.overlap_ms, due_at = excluded.due_at, \
              sealed_signing_secret = CASE WHEN delivery = excluded.delivery THEN sealed_signing_secret ELSE \
              excluded.sealed_signing_secret END, delivery = excluded.delivery \
              RETURNING key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret",
@@ -100,19 +102,20 @@ impl NewSchedule<'_> {
         .bind(self.sealed_signing_secret)
         .bind(self.now)
         .bind(self.reach.owner())
+        .bind(self.carried.as_stored.as_str())
     }
 }
 
-/// The audit condition "the key `?14` can have a schedule now, and is the actor's own".
+/// The audit condition "the record's key can have a schedule now, may do `?14`, and is the actor's own".
 pub const OWN_KEY_CAN_TURN: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?14 AND status = 'active' AND expires_at > ?3 AND \
-     replaced_by IS NULL AND owner_id = ?5)"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > ?3 AND \
+     replaced_by IS NULL AND permissions = ?14 AND owner_id = ?5)"
 );
 
-/// The audit condition "the key `?14` can have a schedule now".
+/// The audit condition "the record's key can have a schedule now, and may do `?14`".
 pub const KEY_CAN_TURN: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?14 AND status = 'active' AND expires_at > ?3 AND \
-     replaced_by IS NULL)"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > ?3 AND \
+     replaced_by IS NULL AND permissions = ?14)"
 );
 
 /// A schedule.
@@ -199,13 +202,16 @@ pub struct DueRotation {
 }
 
 impl DueRotation {
-    /// Finds keys whose time has come, of all organizations, those that wait longest first.
+    /// Finds keys whose time has come, of all organizations, those that wait longest first. Those of owners who may not act
+    /// wait until they may.
     #[must_use]
     pub fn find(now: Timestamp) -> Statement {
         Statement::new(
             "SELECT schedule.org_id, schedule.key_id, schedule.due_at, api_keys.owner_id FROM api_key_rotations AS \
              schedule INDEXED BY api_key_rotations_due JOIN api_keys ON api_keys.org_id = schedule.org_id AND \
-             api_keys.key_id = schedule.key_id WHERE schedule.due_at <= ?1 ORDER BY schedule.due_at LIMIT ?2",
+             api_keys.key_id = schedule.key_id JOIN users ON users.org_id = api_keys.org_id AND users.user_id = \
+             api_keys.owner_id WHERE schedule.due_at <= ?1 AND users.status = 'active' AND users.deleted_at IS NULL ORDER BY \
+             schedule.due_at LIMIT ?2",
         )
         .bind(now)
         .bind(TURN_BATCH)

@@ -6,6 +6,7 @@ use crate::password::PasswordCost;
 use crate::time::Duration;
 
 use super::reader::section;
+use super::scim::ScimConfiguration;
 use super::secrets::SecretsConfiguration;
 use super::webhooks::{SecurityConfiguration, WebhooksConfiguration};
 use super::{Area, Environment, LogLevel, first_organization};
@@ -46,6 +47,8 @@ section! {
         security: SecurityConfiguration = SecurityConfiguration::default(),
         /// Webhooks that are taken in.
         webhooks: WebhooksConfiguration = WebhooksConfiguration::default(),
+        /// Provisioning over SCIM.
+        scim: ScimConfiguration = ScimConfiguration::default(),
         /// Requests to addresses that users name.
         outbound: OutboundConfiguration = OutboundConfiguration::default(),
         /// Browsers.
@@ -184,8 +187,8 @@ section! {
         /// Below which path rotated keys may be written to a Vault: lower-case letters, digits, `_` and `-` between
         /// slashes, one at the end. The organization's id follows it.
         vault_path_prefix: String = "edge-iam/".to_owned(),
-        /// How much randomness a key has, in bytes. 32 to 64.
-        secret_bytes: u32 = 32,
+        /// How much randomness a key has, in bits. 256 to 512, a multiple of 8.
+        entropy_bits: u32 = 256,
         /// Where the public keys are published that sign reports of leaked keys, in the format of GitHub's secret
         /// scanning partners. No reports are taken where it is empty.
         leak_reports_keys: String = "https://api.github.com/meta/public_keys/secret_scanning".to_owned(),

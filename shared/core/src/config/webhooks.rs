@@ -21,15 +21,23 @@ const MAX_FORWARDED_HEADERS: usize = 16;
 const MAX_BODY_BYTES: u32 = 1 << 20;
 
 /// Headers that belong to one connection, that prove something, or that are ours.
-const NEVER_FORWARDED: [&str; 17] = [
+const NEVER_FORWARDED: [&str; 25] = [
     "authorization",
     "connection",
     "content-length",
     "content-type",
     "cookie",
+    "expect",
     "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
     "stripe-signature",
+    "te",
+    "trailer",
     "transfer-encoding",
+    "upgrade",
     "webhook-id",
     "webhook-service",
     "webhook-signature",
@@ -81,6 +89,8 @@ section! {
         ip_denylist: Vec<IpNet> = Vec::new(),
         /// This service's own `webhooks.tolerance`.
         tolerance: Option<Duration> = None,
+        /// This service's own `webhooks.replay_window`. 1 min to 400 d; at least twice the tolerance where moments are signed.
+        replay_window: Option<Duration> = None,
         /// The largest body, in bytes. 1 to 1048576.
         max_body_bytes: u32 = 256 * 1024,
         /// How often a message is tried before it is dead. 1 to 50.
@@ -134,6 +144,12 @@ impl WebhooksConfiguration {
             })?;
             let field = |field: &str| format!("{path}.{field}");
             between(&field("tolerance"), service.tolerance.unwrap_or(least), least, most)?;
+            // A signature holds for the tolerance before its moment and after it.
+            let tolerance = service.tolerance.unwrap_or(self.tolerance);
+            let is_signed = service.scheme().is_some_and(|scheme| scheme.timestamp.is_some());
+            let shortest = Duration::from_seconds(if is_signed { tolerance.as_seconds() * 2 } else { 0 });
+            let shortest = shortest.max(Duration::from_seconds(60));
+            between(&field("replay_window"), service.replay_window.unwrap_or(longest), shortest, longest)?;
             let second = Duration::from_seconds(1);
             between(&field("first_retry"), service.first_retry, second, day)?;
             let week = Duration::from_days(7);
@@ -341,6 +357,11 @@ mod tests {
     fn bad_services_name_their_field() {
         for (document, field) in [
             (json!({"scheme": "other"}), "webhooks.services.a.scheme"),
+            (json!({"replay_window": "9m"}), "webhooks.services.a.replay_window"),
+            (json!({"scheme": "github", "replay_window": "59s"}), "webhooks.services.a.replay_window"),
+            (json!({"replay_window": "401d"}), "webhooks.services.a.replay_window"),
+            (json!({"forward_headers": ["TE"]}), "webhooks.services.a.forward_headers"),
+            (json!({"forward_headers": ["Proxy-Authorization"]}), "webhooks.services.a.forward_headers"),
             (json!({"scheme": "github", "secret": "x"}), "webhooks.services.a.secret"),
             (json!({"scheme": "github", "target": "ftp://a"}), "webhooks.services.a.target"),
             (json!({"scheme": "github", "tolerance": "2h"}), "webhooks.services.a.tolerance"),

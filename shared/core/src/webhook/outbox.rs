@@ -11,18 +11,17 @@ use serde_json::json;
 use crate::audit::RecordCondition;
 use crate::id::{OrganizationId, WebhookDeliveryId};
 use crate::record_condition;
-use crate::seal::{MasterKeys, NONCE_BYTES, SealError};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
-/// How many deliveries are claimed at once.
+/// How many deliveries are claimed at once, and how many messages are sealed anew at once.
 pub const CLAIM_BATCH: u32 = 5;
 
 /// How long a claim holds: longer than its batch can take.
 pub const CLAIM: Duration = Duration::from_seconds(120);
 
-/// How many rows are swept, or sealed anew, at once.
-const SWEEP_BATCH: u32 = 50;
+/// How many services are looked at for what is due: more than a configuration has, for those that it had.
+const MAX_SERVICES: u32 = 128;
 
 /// The longest error that is kept, in characters.
 const MAX_ERROR_CHARACTERS: usize = 200;
@@ -109,15 +108,32 @@ impl DueWebhook {
         }
     }
 
-    /// Finds those that are due, of all organizations, those that wait longest first.
+    /// Finds the services that something is due of, of all organizations: `service`. From each service's end in the index
+    /// to the next one's beginning, however much there is between.
     #[must_use]
-    pub fn find(now: Timestamp) -> Statement {
+    pub fn services(now: Timestamp) -> Statement {
         Statement::new(
-            "SELECT org_id, delivery_id, service, sealed_message, attempts, next_attempt_at FROM webhook_deliveries INDEXED \
-             BY webhook_deliveries_due WHERE state = 'pending' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
+            "WITH RECURSIVE known (service) AS (SELECT MIN(service) FROM webhook_deliveries INDEXED BY webhook_deliveries_due \
+             WHERE state = 'pending' UNION ALL SELECT (SELECT MIN(service) FROM webhook_deliveries INDEXED BY \
+             webhook_deliveries_due WHERE state = 'pending' AND service > known.service) FROM known WHERE known.service IS \
+             NOT NULL LIMIT ?2) SELECT known.service FROM known WHERE EXISTS (SELECT 1 FROM webhook_deliveries INDEXED BY \
+             webhook_deliveries_due WHERE state = 'pending' AND service = known.service AND next_attempt_at <= ?1)",
         )
         .bind(now)
-        .bind(CLAIM_BATCH)
+        .bind(MAX_SERVICES)
+    }
+
+    /// Finds those of a service that are due, of all organizations, those that wait longest first.
+    #[must_use]
+    pub fn find(service: &str, limit: u32, now: Timestamp) -> Statement {
+        Statement::new(
+            "SELECT org_id, delivery_id, service, sealed_message, attempts, next_attempt_at FROM webhook_deliveries INDEXED \
+             BY webhook_deliveries_due WHERE state = 'pending' AND service = ?1 AND next_attempt_at <= ?2 ORDER BY \
+             next_attempt_at LIMIT ?3",
+        )
+        .bind(service)
+        .bind(now)
+        .bind(limit)
     }
 
     /// Claims a try of each, where nobody else did meanwhile; returns the `delivery_id` of those it got.
@@ -352,6 +368,34 @@ impl ListedWebhook {
         .bind(limit)
     }
 
+    /// Hands back one that was fetched, and not handed out after all: as if it had not been fetched.
+    #[must_use]
+    pub fn hand_back(&self, organization: &OrganizationId, now: Timestamp) -> Statement {
+        Statement::new(
+            "UPDATE webhook_deliveries SET next_attempt_at = ?3, attempts = attempts - 1 WHERE org_id = ?1 AND delivery_id = \
+             ?2 AND state = 'queued' AND attempts = ?4 AND next_attempt_at = ?5",
+        )
+        .bind(organization)
+        .bind(&self.delivery_id)
+        .bind(now)
+        .bind(self.attempts)
+        .bind(self.next_attempt_at)
+    }
+
+    /// Gives one up that was fetched and can't be handed out. The record, under [`WEBHOOK_DIED_NOW`], goes after this.
+    #[must_use]
+    pub fn give_up(&self, organization: &OrganizationId, reason: &str, now: Timestamp) -> Statement {
+        Statement::new(
+            "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = ?3, finished_at = ?4 WHERE \
+             org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND attempts = ?5",
+        )
+        .bind(organization)
+        .bind(&self.delivery_id)
+        .bind(reason)
+        .bind(now)
+        .bind(self.attempts)
+    }
+
     /// Somebody has one that was fetched. The record, under [`WEBHOOK_QUEUED`], goes before this.
     #[must_use]
     pub fn acknowledge(
@@ -403,91 +447,6 @@ impl FromRow for ListedWebhook {
             created_at: Timestamp::from_millis(row.integer("created_at")?),
             finished_at: moment("finished_at")?,
             sealed_message: row.optional_text("sealed_message")?.map(str::to_owned),
-        })
-    }
-}
-
-/// Finds those that could be fetched before this moment and were not, of all organizations: `org_id`, `delivery_id` and `service`.
-#[must_use]
-pub fn find_unfetched(before: Timestamp) -> Statement {
-    Statement::new(
-        "SELECT org_id, delivery_id, service FROM webhook_deliveries INDEXED BY webhook_deliveries_queued_by_age WHERE state \
-         = 'queued' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
-    )
-    .bind(before)
-    .bind(SWEEP_BATCH)
-}
-
-/// Gives one up that nobody fetched. The record, under [`WEBHOOK_DIED_NOW`], goes after this.
-#[must_use]
-pub fn give_up_unfetched(
-    organization: &OrganizationId,
-    delivery_id: &WebhookDeliveryId,
-    before: Timestamp,
-    now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = 'nobody fetched it in time', \
-         finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND \
-         next_attempt_at <= ?4",
-    )
-    .bind(organization)
-    .bind(delivery_id)
-    .bind(now)
-    .bind(before)
-}
-
-/// Forgets those that were delivered or given up before this moment, some at a time.
-#[must_use]
-pub fn sweep_finished(before: Timestamp) -> Statement {
-    Statement::new(
-        "DELETE FROM webhook_deliveries WHERE (org_id, delivery_id) IN (SELECT org_id, delivery_id FROM webhook_deliveries \
-         INDEXED BY webhook_deliveries_finished WHERE finished_at <= ?1 ORDER BY finished_at LIMIT ?2)",
-    )
-    .bind(before)
-    .bind(SWEEP_BATCH)
-}
-
-/// A message that is sealed under another master key than the current one.
-#[derive(Debug)]
-pub struct SealedMessage {
-    organization: OrganizationId,
-    delivery_id: WebhookDeliveryId,
-    sealed: String,
-}
-
-impl SealedMessage {
-    /// Finds some of all organizations.
-    #[must_use]
-    pub fn find(master_key_id: &str) -> Statement {
-        Statement::new(
-            "SELECT org_id, delivery_id, sealed_message FROM webhook_deliveries INDEXED BY webhook_deliveries_by_master_key \
-             WHERE sealed_message IS NOT NULL AND substr(sealed_message, 4, 8) = ?1 ORDER BY org_id, delivery_id LIMIT ?2",
-        )
-        .bind(master_key_id)
-        .bind(CLAIM_BATCH)
-    }
-
-    /// Seals it under the current master key, unless it is gone meanwhile.
-    ///
-    /// # Errors
-    /// When it does not open.
-    pub fn seal_anew(&self, master: &MasterKeys, nonce: [u8; NONCE_BYTES]) -> Result<Statement, SealError> {
-        let purpose = message_purpose(&self.organization, &self.delivery_id);
-        let sealed = master.seal(&purpose, &master.open(&purpose, &self.sealed)?, nonce)?;
-        let statement = Statement::new(
-            "UPDATE webhook_deliveries SET sealed_message = ?4 WHERE org_id = ?1 AND delivery_id = ?2 AND sealed_message = ?3",
-        );
-        Ok(statement.bind(&self.organization).bind(&self.delivery_id).bind(self.sealed.as_str()).bind(sealed))
-    }
-}
-
-impl FromRow for SealedMessage {
-    fn from_row(row: &Row) -> Result<Self, RowError> {
-        Ok(Self {
-            organization: OrganizationId::from_column(row, "org_id")?,
-            delivery_id: WebhookDeliveryId::from_column(row, "delivery_id")?,
-            sealed: row.text("sealed_message")?.to_owned(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What was taken, so that nothing is taken twice, and what was refused, so that strangers can't fill the audit.
 
-use super::{Refusal, Verified};
+use super::{Refusal, SWEEP_BATCH, Verified};
 use crate::audit::RecordCondition;
 use crate::id::{LogId, OrganizationId, WebhookDeliveryId};
 use crate::record_condition;
@@ -11,8 +11,8 @@ use crate::time::Timestamp;
 /// count is recorded.
 pub const RECORDED_A_MINUTE: u32 = 10;
 
-/// How many rows are swept at once.
-const SWEEP_BATCH: u32 = 500;
+/// How many counts of refusals are recorded at once.
+const UNRECORDED_BATCH: u32 = 50;
 
 /// A message that is about to be taken.
 #[derive(Debug)]
@@ -102,13 +102,13 @@ impl Receipt {
         if self.content_hash == verified.content_hash { Refusal::Replayed } else { Refusal::Duplicate }
     }
 
-    /// Forgets those that are past their time, some at a time.
+    /// Forgets those that are past their time, [`SWEEP_BATCH`] at a time; a row for each.
     #[must_use]
     pub fn sweep(now: Timestamp) -> Statement {
         Statement::new(
             "DELETE FROM webhook_receipts WHERE (org_id, service, message_hash) IN (SELECT org_id, service, message_hash \
              FROM webhook_receipts INDEXED BY webhook_receipts_by_expiry WHERE expires_at <= ?1 ORDER BY expires_at LIMIT \
-             ?2)",
+             ?2) RETURNING 1 AS swept",
         )
         .bind(now)
         .bind(SWEEP_BATCH)
@@ -177,7 +177,7 @@ impl Unrecorded {
             "SELECT org_id, service, reason, suppressed FROM webhook_refusals INDEXED BY webhook_refusals_suppressed WHERE \
              suppressed > 0 LIMIT ?1",
         )
-        .bind(SWEEP_BATCH / 10)
+        .bind(UNRECORDED_BATCH)
     }
 
     /// They are recorded: goes after the record, which is written under [`UNRECORDED`].

@@ -10,7 +10,11 @@ use super::javascript::{Fetcher, describe};
 use super::message::{
     bytes_to_javascript, request_to_javascript, response_from_javascript, untouched_stream,
 };
+use crate::deadline::within;
 use crate::{FetchError, FetchLimits, message};
+
+/// A request that is passed on may take as long as the longest operation of ours, until its answer begins.
+const FORWARD_TIMEOUT_MS: u32 = 30_000;
 
 /// A request to a peer outside.
 pub(super) async fn send(
@@ -47,7 +51,9 @@ pub(super) async fn forward(service: &Fetcher, request: Request<Body>) -> Result
         None => bytes_to_javascript(&message::read_bounded(body, message::LARGEST_MESSAGE).await?),
     };
     let request = request_to_javascript(&url, &parts, body.as_ref(), None).map_err(invalid)?;
-    let response = settled(service.fetch(&request), None).await?;
+    // Not the body: a long list may stream for as long as it takes.
+    let answered = within(FORWARD_TIMEOUT_MS, settled(service.fetch(&request), None)).await;
+    let response = answered.unwrap_or(Err(FetchError::Timeout))?;
     response_from_javascript(response).ok_or_else(malformed)
 }
 

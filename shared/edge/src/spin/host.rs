@@ -14,7 +14,11 @@ use spin_sdk::variables;
 use super::database::SharedConnection;
 use super::entry::{FORWARDED_ADDRESS, FORWARDED_HOST};
 use super::{Db, Kv, Socket, fetch};
+use crate::deadline::within;
 use crate::{ConnectError, FetchError, FetchLimits, HostKind, Secret, Tls, VariableError};
+
+/// How long a variable may take: its provider may be a server of its own.
+const VARIABLE_TIMEOUT_MS: u32 = 2_000;
 
 /// The host of one request. Clones belong to the same request.
 #[derive(Clone)]
@@ -107,10 +111,12 @@ impl Host {
     /// # Errors
     /// When it exists but cannot be read.
     pub async fn variable(&self, name: &str) -> Result<Option<String>, VariableError> {
-        match variables::get(name.to_ascii_lowercase()).await {
-            Ok(value) => Ok(Some(value)),
-            Err(variables::Error::Undefined(_)) => Ok(None),
-            Err(error) => Err(VariableError { name: name.to_owned(), problem: error.to_string() }),
+        let failed = |problem: String| VariableError { name: name.to_owned(), problem };
+        match within(VARIABLE_TIMEOUT_MS, variables::get(name.to_ascii_lowercase())).await {
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(variables::Error::Undefined(_))) => Ok(None),
+            Some(Err(error)) => Err(failed(error.to_string())),
+            None => Err(failed("its provider did not answer in time".to_owned())),
         }
     }
 
