@@ -7,7 +7,7 @@ use std::path::Path;
 use iam_tests::{scim_tester, sequences};
 
 /// How many rows, at most, name nothing that shows them yet. It only ever goes down.
-const OPEN: usize = 48;
+const OPEN: usize = 38;
 
 struct Row {
     section: String,
@@ -68,6 +68,7 @@ fn is_there(name: &str) -> bool {
     let path = match file.split_once('/') {
         None => format!("functions/scim/tests/scim/{file}.rs"),
         Some(("scim_clients", file)) => format!("functions/scim-clients/tests/scim_clients/{file}.rs"),
+        Some(("provisioning", file)) => format!("shared/provisioning/tests/{file}.rs"),
         Some(_) => format!("{file}.rs"),
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
