@@ -203,8 +203,9 @@ impl<'a> Source<'a> {
         } else if is_by_rank {
             // The last 512 places that begin at or before the one that is wanted: none before them is counted.
             text.push_str(
-                " AND users.number >= 512 * (SELECT bucket FROM (SELECT bucket, SUM(people) OVER (ORDER BY bucket) - people AS \
-                 before FROM user_ranks WHERE org_id = ?1) WHERE before <= ?5 ORDER BY bucket DESC LIMIT 1)",
+                " AND users.number >= 512 * COALESCE((SELECT bucket FROM (SELECT bucket, MAX(before) FROM (SELECT bucket, \
+                 SUM(people) OVER (ORDER BY bucket) - people AS before FROM user_ranks WHERE org_id = ?1) WHERE before <= \
+                 ?5)), 0)",
             );
         }
         text.push_str(" ORDER BY ");
@@ -212,8 +213,8 @@ impl<'a> Source<'a> {
         text.push_str(" LIMIT ?4 OFFSET ");
         text.push_str(match (is_by_rank, &self.after) {
             (true, None) => {
-                "?5 - (SELECT before FROM (SELECT bucket, SUM(people) OVER (ORDER BY bucket) - people AS before FROM user_ranks \
-                 WHERE org_id = ?1) WHERE before <= ?5 ORDER BY bucket DESC LIMIT 1)"
+                "?5 - COALESCE((SELECT MAX(before) FROM (SELECT SUM(people) OVER (ORDER BY bucket) - people AS before FROM \
+                 user_ranks WHERE org_id = ?1) WHERE before <= ?5), 0)"
             }
             _ => "?5",
         });

@@ -407,8 +407,8 @@ impl<'a> ResourceSchema<'a> {
     }
 
     /// The attribute that a path without a filter names (RFC 7644 section 3.10): `userName`, `name.familyName`, each with
-    /// or without its schema's URN and a colon in front; an extension's URN alone; and, since clients send it, a dot
-    /// where that colon belongs.
+    /// or without its schema's URN and a colon in front; an extension's URN alone; and, since clients send them, a dot
+    /// where that colon belongs, and an extension's attribute without its URN where nothing else has the name.
     ///
     /// # Errors
     /// `invalidPath` where it names none.
@@ -423,16 +423,26 @@ impl<'a> ResourceSchema<'a> {
             Some((name, sub)) => (name, Some(sub)),
             None => (rest, None),
         };
-        let attribute = match extension {
-            Some(extension) => find(extension.sub_attributes(), name),
-            None => find(self.top_level(), name),
-        }
-        .ok_or_else(unknown)?;
+        let found = match extension {
+            Some(within) => find(within.sub_attributes(), name).map(|attribute| (extension, attribute)),
+            None => {
+                find(self.top_level(), name).map(|attribute| (None, attribute)).or_else(|| self.bare(name))
+            }
+        };
+        let (extension, attribute) = found.ok_or_else(unknown)?;
         let sub_attribute = match sub {
             Some(sub) => Some(find(attribute.sub_attributes(), sub).ok_or_else(unknown)?),
             None => None,
         };
         Ok(AttributeRef { extension, attribute, sub_attribute })
+    }
+
+    /// The attribute of an extension that has this name alone; the first of several.
+    fn bare(self, name: &str) -> Option<(Option<&'static Attribute>, &'static Attribute)> {
+        self.extensions().find_map(|extension| {
+            let attribute = find(extension.attribute.sub_attributes(), name)?;
+            Some((Some(extension.attribute), attribute))
+        })
     }
 
     /// The extension that a path begins with, and what follows it; `None` where nothing does.
