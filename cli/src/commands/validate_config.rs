@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use iam_core::config::{Configuration, ConfigurationError, FIELD_VARIABLES};
+use iam_core::role_mapping::RoleMapping;
+use iam_provisioning::schema::Extension;
 use serde_json::{Value, json};
 
 use crate::Global;
@@ -38,7 +40,7 @@ impl ValidateConfig {
         }
         let is_toml = self.file.extension().is_some_and(|extension| extension == "toml");
         let document = if is_toml { json_of_toml(&document) } else { Ok(document) };
-        let (told, exit) = told(document.and_then(|document| Configuration::parse(&document, fields)));
+        let (told, exit) = told(document.and_then(|document| checked(&document, fields)));
         record(stdout().lock(), global.output, &told, &["valid", "field", "problem"])?;
         Ok(exit)
     }
@@ -51,6 +53,20 @@ impl ValidateConfig {
         stdin().lock().read_to_string(&mut text)?;
         Ok(text)
     }
+}
+
+/// The configuration, with what only some of the deployment's modules read.
+fn checked(
+    document: &str,
+    fields: impl IntoIterator<Item = (&'static str, String)>,
+) -> Result<Configuration, ConfigurationError> {
+    let configuration = Configuration::parse(document, fields)?;
+    Extension::read(&configuration.scim.extensions)?;
+    RoleMapping::read(&configuration.scim.role_mappings).map_err(|error| ConfigurationError {
+        field: format!("scim.role_mappings.{}", error.field),
+        problem: error.problem,
+    })?;
+    Ok(configuration)
 }
 
 fn json_of_toml(document: &str) -> Result<String, ConfigurationError> {
@@ -83,5 +99,13 @@ mod tests {
         assert!(bad["problem"].as_str().unwrap().contains("1m to 8h"));
         let (bad, _) = told(Configuration::parse("{", []));
         assert_eq!(bad["field"], Value::Null);
+        for (document, field) in [
+            (r#"{"scim": {"extensions": [{"id": "urn:x:y", "name": "X"}]}}"#, "scim.extensions[0]"),
+            (r#"{"scim": {"role_mappings": [{"group": "Engineering"}]}}"#, "scim.role_mappings.0"),
+        ] {
+            let (bad, exit) = told(checked(document, []));
+            assert_eq!(exit, Exit::CheckFailed, "{document}");
+            assert!(bad["field"].as_str().is_some_and(|it| it.starts_with(field)), "{bad}");
+        }
     }
 }
