@@ -17,7 +17,7 @@ use crate::schema::{Attribute, AttributeRef};
 pub const MAX_FILTER_BYTES: usize = 4096;
 
 /// How deep parentheses, brackets and `not` may go.
-pub const MAX_FILTER_DEPTH: usize = 24;
+pub const MAX_FILTER_DEPTH: usize = 16;
 
 /// How many comparisons a filter may have.
 pub const MAX_FILTER_COMPARISONS: usize = 64;

@@ -171,6 +171,7 @@ async fn the_largest_filters_fit_every_host() {
         vec![r#"groups.display eq "a""#; MAX_FILTER_COMPARISONS].join(" or "),
         nest("not (title pr and "),
         nest("not (title pr or active eq true and "),
+        nest("not (emails[type ne \"work\" and value pr] and "),
     ] {
         let compiled = compiled(ResourceKind::User, &text);
         database.plan(ResourceKind::User, &compiled).await;

@@ -1,4 +1,5 @@
-//! What decides whether a filter holds of a row. Every expression here is 0 or 1, never NULL: `not` must negate it.
+//! What decides whether a filter holds of a row. Every expression here is 0 or 1, never NULL: `not` must negate it. Each is in
+//! parentheses or begins with `NOT` or the name of a function, so that it can stand after `NOT` and beside `AND`.
 
 use serde_json::Value as Json;
 
@@ -17,7 +18,7 @@ pub(super) fn condition(kind: ResourceKind, filter: &Filter, arguments: &mut Arg
         Filter::Or(filters) => {
             join(filters.iter().map(|filter| condition(kind, filter, arguments)).collect(), "OR")
         }
-        Filter::Not(filter) => format!("(NOT {})", condition(kind, filter, arguments)),
+        Filter::Not(filter) => format!("NOT {}", condition(kind, filter, arguments)),
         Filter::Compare(at, comparison) => negated_or_not(comparison, |comparison| {
             compares(Row { kind, parent: None }, *at, comparison, arguments)
         }),
@@ -60,7 +61,7 @@ fn within(row: Row, filter: &ValueFilter, arguments: &mut Arguments) -> String {
         ValueFilter::Or(filters) => {
             join(filters.iter().map(|filter| within(row, filter, arguments)).collect(), "OR")
         }
-        ValueFilter::Not(filter) => format!("(NOT {})", within(row, filter, arguments)),
+        ValueFilter::Not(filter) => format!("NOT {}", within(row, filter, arguments)),
         ValueFilter::Compare(part, comparison) => match whole(part) {
             Some(at) => negated_or_not(comparison, |comparison| compares(row, at, comparison, arguments)),
             None => "0".to_owned(),
@@ -86,7 +87,7 @@ fn negated_or_not(comparison: &Comparison, mut expression: impl FnMut(&Compariso
         return expression(comparison);
     }
     let equal = Comparison { operator: Operator::Eq, value: comparison.value.clone() };
-    format!("(NOT {})", expression(&equal))
+    format!("NOT {}", expression(&equal))
 }
 
 fn compares(row: Row, at: AttributeRef, comparison: &Comparison, arguments: &mut Arguments) -> String {

@@ -41,8 +41,9 @@ pub fn compile(kind: ResourceKind, filter: &Filter) -> Compiled {
     let mut arguments = Arguments::default();
     let mut condition = condition::condition(kind, filter, &mut arguments);
     if arguments.0.is_empty() {
-        condition = format!("({condition} AND ?2 IS NOT NULL)");
+        condition.push_str(" AND ?2 IS NOT NULL");
     }
+    condition = format!("({condition})");
     let seeks = candidates::best(kind, filter);
     let candidates = match &seeks {
         Some(seeks) => candidates::union(kind, seeks, &mut arguments),
@@ -71,14 +72,34 @@ impl Arguments {
     }
 }
 
-/// Joins expressions by `AND` or `OR` into a tree as low as can be.
+/// Joins expressions by `AND` or `OR` into a tree as low as can be. The deepest come first: until it is read whole, what
+/// stands before an expression waits on the parser's stack, which older SQLites bound by 100 words.
 fn join(mut parts: Vec<String>, word: &str) -> String {
+    parts.sort_by_cached_key(|part| std::cmp::Reverse(depth(part)));
+    balanced(parts, word)
+}
+
+fn balanced(mut parts: Vec<String>, word: &str) -> String {
     if parts.len() > 1 {
         let rest = parts.split_off(parts.len() / 2);
-        return format!("({} {word} {})", join(parts, word), join(rest, word));
+        return format!("({} {word} {})", balanced(parts, word), balanced(rest, word));
     }
     // Of no expressions all are true.
     parts.pop().unwrap_or_else(|| "1".to_owned())
+}
+
+/// How many parentheses are open at once.
+fn depth(sql: &str) -> usize {
+    let mut open = 0_usize;
+    let each = sql.bytes().map(|byte| {
+        match byte {
+            b'(' => open += 1,
+            b')' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open
+    });
+    each.max().unwrap_or_default()
 }
 
 /// What a value in the table `scim_values` is compared with.
