@@ -60,7 +60,7 @@ macro_rules! scenarios {
             directory => roles_inherit, roles_never_go_round, nobody_grants_what_it_lacks, roles_are_administered,
                 roles_are_bounded, roles_in_use_stay, an_administrator_remains, groups_live, groups_have_members;
             organizations => are_administered, are_apart;
-            scim => a_user_is_provisioned, a_deactivated_user_is_out;
+            scim => a_user_is_provisioned, a_deactivated_user_is_out, groups_and_lists_work, me_is_the_signed_in_user;
             scim_clients => are_administered, tokens_turn;
             scim_providers => entra_tests_its_connection, entra_provisions_groups, entra_provisions_users,
                 entra_provisions_users_with_its_flag, jumpcloud_tests_its_integration, okta_pushes_groups,

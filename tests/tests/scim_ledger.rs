@@ -7,7 +7,7 @@ use std::path::Path;
 use iam_tests::{scim_tester, sequences};
 
 /// How many rows, at most, name nothing that shows them yet. It only ever goes down.
-const OPEN: usize = 38;
+const OPEN: usize = 0;
 
 struct Row {
     section: String,

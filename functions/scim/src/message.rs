@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, ETAG, HOST, LOCATION};
+use http::header::{ETAG, HOST, LOCATION};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -121,7 +121,6 @@ pub(crate) struct Done {
 
 impl IntoResponse for Done {
     fn into_response(self) -> Response {
-        let location = if self.status == StatusCode::CREATED { LOCATION } else { CONTENT_LOCATION };
         let mut response = match (self.status, &self.resource) {
             (StatusCode::NOT_MODIFIED, _) => StatusCode::NOT_MODIFIED.into_response(),
             (StatusCode::NO_CONTENT, _) | (_, None) => StatusCode::NO_CONTENT.into_response(),
@@ -138,7 +137,8 @@ impl IntoResponse for Done {
         };
         if let Some(version) = &self.version {
             add(ETAG, version);
-            add(location, &self.location);
+            // RFC 7644 shows it in every answer with a resource, and `/Me` must have it.
+            add(LOCATION, &self.location);
         }
         response
     }

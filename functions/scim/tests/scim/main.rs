@@ -8,6 +8,7 @@ mod group;
 mod page;
 mod patch;
 mod refusal;
+mod rules;
 mod state;
 mod support;
 mod user;

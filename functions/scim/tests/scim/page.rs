@@ -114,9 +114,15 @@ async fn cursors_lead_through_the_list() {
             let page = installation.get(&format!("{USERS}?count=2&cursor={cursor}{order}")).await;
             assert_eq!(page.status, StatusCode::OK, "{}", page.body);
             assert!(page.body.get("startIndex").is_none());
+            assert!(page.body["totalResults"] == 6 || page.body["totalResults"] == 7);
             seen.extend(names(&page.body).into_iter().map(str::to_owned));
             let Some(next) = page.body["nextCursor"].as_str() else { break };
             cursor = next.to_owned();
+            // It goes into an address as it is.
+            assert!(
+                cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)),
+                "{cursor}"
+            );
             if !seen.contains(&"new".to_owned())
                 && installation.find("userName eq \"new\"").await.body["totalResults"] == 0
             {
@@ -136,6 +142,13 @@ async fn cursors_lead_through_the_list() {
         let refused = installation.get(&format!("{USERS}?cursor={cursor}")).await;
         assert_eq!(refused.refusal(), (400, "invalidCursor"), "{cursor}");
     }
+    let search = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "cursor": "", "count": 2,
+    });
+    let found = installation.post_to("/api/scim/v2/Users/.search", search.clone()).await;
+    assert!(found.body["nextCursor"].is_string(), "{}", found.body);
+    let both = installation.post_to("/api/scim/v2/.search", search).await;
+    assert_eq!(both.refusal(), (400, "invalidCursor"));
     let first = installation.get(&format!("{USERS}?count=2&cursor=")).await;
     let cursor = first.body["nextCursor"].as_str().unwrap();
     let other = installation.get(&format!("{USERS}?cursor={cursor}&sortBy=title")).await;
@@ -188,6 +201,14 @@ async fn lists_are_ordered_and_cut_to_what_is_asked() {
     let descending =
         format!("{USERS}?sortBy=emails&sortOrder=descending&filter=emails.value%20ew%20%22x.org%22");
     assert_eq!(names(&installation.get(&descending).await.body), ["a", "c", "b"]);
+    let primary = json!([{"value": "zz@x.org"}, {"value": "0@x.org", "primary": true}]);
+    let change = json!([{"op": "replace", "path": "emails", "value": primary}]);
+    let c =
+        installation.find("userName eq \"c\"").await.body["Resources"][0]["id"].as_str().unwrap().to_owned();
+    installation.patch(&c, change).await;
+    // The primary value counts, and otherwise the first.
+    let ascending = format!("{USERS}?sortBy=emails&filter=emails.value%20ew%20%22x.org%22");
+    assert_eq!(names(&installation.get(&ascending).await.body), ["c", "b", "a"]);
     for query in ["sortBy=shoeSize", "sortBy=x509Certificates", "sortBy=title&sortOrder=sideways"] {
         assert_eq!(
             installation.get(&format!("{USERS}?{query}")).await.status,

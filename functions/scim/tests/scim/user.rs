@@ -86,6 +86,7 @@ async fn the_columns_that_sign_in_reads_follow() {
     assert_eq!(row.text("status"), Ok("suspended"));
     assert_eq!(row.text("managed_by"), Ok("scim"));
     let hash = row.text("password_hash").unwrap();
+    assert!(hash.starts_with("$argon2id$"));
     assert_eq!(iam_core::password::verify("A secret of hers: 7", hash), Ok(true));
     assert!(!row.text("attributes").unwrap().contains("secret"));
 }
