@@ -1,7 +1,7 @@
 //! Limits that hold over all instances, and revocation that is seen by the next request.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
@@ -49,11 +49,12 @@ fn member(answer: &Answer, header: &str, policy: &str, name: &str) -> i64 {
 /// What a key opens, each in another function: `key-list`, `profile`, `sessions` and `key-rotation`.
 const OPENED: [&str; 4] = [KEYS, "/api/v1/auth/me", "/api/v1/sessions", "/api/v1/auth/keys/deliveries"];
 
-/// Uses a key until it was refused several times in a row by every function; how often it was accepted.
-async fn use_up(client: Client, key: String, which: usize, accepted: Arc<AtomicU32>) {
+/// Uses a key until it was refused several times in a row by every function; when it was accepted.
+async fn use_up(client: Client, key: String, which: usize, accepted: Arc<Mutex<Vec<Instant>>>) {
     let mut refused = 0;
     let mut turn = which;
-    while refused < 15 {
+    while refused < 10 {
+        let asked = Instant::now();
         // Different functions are different instances everywhere: they share the key's limit.
         let is_refused = match OPENED.get(turn % 5) {
             Some(path) => {
@@ -84,7 +85,7 @@ async fn use_up(client: Client, key: String, which: usize, accepted: Arc<AtomicU
             refused += 1;
         } else {
             refused = 0;
-            accepted.fetch_add(1, Ordering::Relaxed);
+            accepted.lock().unwrap().push(asked);
         }
     }
 }
@@ -94,8 +95,7 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let created = create(&admin, 1000).await;
     let key = created.text_at("/api_key").to_owned();
-    let accepted = Arc::new(AtomicU32::new(0));
-    let began = Instant::now();
+    let accepted: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let mut clients = JoinSet::new();
     for which in 0..CLIENTS {
         clients.spawn(use_up(deployment.client(), key.clone(), which, Arc::clone(&accepted)));
@@ -103,10 +103,18 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     while let Some(done) = clients.join_next().await {
         done.unwrap();
     }
-    let (accepted, took) = (accepted.load(Ordering::Relaxed), began.elapsed());
-    assert!((950..=1000).contains(&accepted), "{accepted} of 1000 in {took:?}");
-    // Otherwise the limit would be that of more than one minute.
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    // Where a host is slow, what a second minute allows is none of the first's.
+    let accepted = accepted.lock().unwrap().clone();
+    let within_a_minute = |from: &Instant| {
+        accepted.iter().filter(|at| (*from..*from + Duration::from_secs(60)).contains(*at)).count()
+    };
+    let (first, busiest) =
+        (accepted.iter().min().unwrap(), accepted.iter().map(within_a_minute).max().unwrap());
+    let (in_the_first, all) = (within_a_minute(first), accepted.len());
+    assert!(
+        busiest <= 1000 && in_the_first >= 950,
+        "{in_the_first} of 1000, {busiest} in a minute, {all} in all"
+    );
     // While that took long, sign-ins of other scenarios may have ended the administrator's session.
     let admin = deployment.administrator().await;
     // Another key of the same owner has its own limit, and tells of it.
