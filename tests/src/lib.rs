@@ -46,7 +46,7 @@ macro_rules! scenarios {
             well_known => keys_verify_tokens, copies_are_kept, metadata_names_the_endpoints, the_description_is_served;
             api_keys => live_and_die, are_listed_in_pages, never_exceed_their_owner, are_created_once, expire_by_schedule,
                 a_key_is_a_credential, carry_ranges_and_notes, are_found_by_filters;
-            limits => a_key_keeps_to_its_limit, a_revocation_is_seen_by_the_next, a_key_is_bound_to_addresses,
+            limits => a_key_keeps_to_its_limit, a_key_is_bound_to_addresses,
                 uses_are_counted;
             key_rights => nobody_gets_a_key_above_itself, follow_their_owner, rest_with_their_owner, are_bounded,
                 are_replaced_once;

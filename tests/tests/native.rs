@@ -40,6 +40,13 @@ async fn a_bad_configuration_stops_the_start() {
     assert_eq!(answer.text_at("/code"), "configuration_invalid");
 }
 
+#[tokio::test]
+async fn a_revocation_is_seen_by_the_next() {
+    let (deployment, _host) = iam_tests::native::start(iam_tests::scenarios::limits::without_limits());
+    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 1000).await;
+    deployment.check().await;
+}
+
 /// A creation that was refused under an `Idempotency-Key` may be tried again under it; one that was done is replayed
 /// even where it would be refused today.
 #[tokio::test]

@@ -51,3 +51,10 @@ async fn an_aged_key_turns() {
     let (deployment, _running) = iam_tests::hosts::spin(aged.setup.clone());
     turning::an_aged_key_turns(&deployment, &aged, &receiver).await;
 }
+
+/// Fewer at the same moment than elsewhere: each new instance asks in a transaction, and SQLite has one at a time.
+#[tokio::test]
+async fn a_revocation_is_seen_by_the_next() {
+    let (deployment, _running) = iam_tests::hosts::spin(iam_tests::scenarios::limits::without_limits());
+    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 50).await;
+}

@@ -72,3 +72,9 @@ async fn an_aged_key_turns() {
     let (deployment, _running) = iam_tests::hosts::workerd(aged.setup.clone());
     turning::an_aged_key_turns(&deployment, &aged, &receiver).await;
 }
+
+#[tokio::test]
+async fn a_revocation_is_seen_by_the_next() {
+    let (deployment, _running) = iam_tests::hosts::workerd(iam_tests::scenarios::limits::without_limits());
+    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 1000).await;
+}

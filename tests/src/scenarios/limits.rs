@@ -1,14 +1,16 @@
 //! Limits that hold over all instances, and revocation that is seen by the next request.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::directory::person_with;
+use crate::deployment::Setup;
 use crate::{Answer, Client, Deployment};
 
 const KEYS: &str = "/api/v1/auth/keys";
@@ -17,8 +19,8 @@ const VERIFY: &str = "/api/v1/auth/keys/verify";
 /// How many clients use a key at once.
 const CLIENTS: usize = 8;
 
-/// How many uses of a key are in flight while it is revoked.
-const IN_FLIGHT: usize = 1000;
+/// How many use a key while it is revoked.
+const USERS: usize = 1000;
 
 /// How often a key is used that is to be counted.
 const USES: usize = 300;
@@ -47,11 +49,12 @@ fn member(answer: &Answer, header: &str, policy: &str, name: &str) -> i64 {
 /// What a key opens, each in another function: `key-list`, `profile`, `sessions` and `key-rotation`.
 const OPENED: [&str; 4] = [KEYS, "/api/v1/auth/me", "/api/v1/sessions", "/api/v1/auth/keys/deliveries"];
 
-/// Uses a key until it was refused several times in a row by every function; how often it was accepted.
-async fn use_up(client: Client, key: String, which: usize, accepted: Arc<AtomicU32>) {
+/// Uses a key until it was refused several times in a row by every function; when it was accepted.
+async fn use_up(client: Client, key: String, which: usize, accepted: Arc<Mutex<Vec<Instant>>>) {
     let mut refused = 0;
     let mut turn = which;
-    while refused < 15 {
+    while refused < 10 {
+        let asked = Instant::now();
         // Different functions are different instances everywhere: they share the key's limit.
         let is_refused = match OPENED.get(turn % 5) {
             Some(path) => {
@@ -82,7 +85,7 @@ async fn use_up(client: Client, key: String, which: usize, accepted: Arc<AtomicU
             refused += 1;
         } else {
             refused = 0;
-            accepted.fetch_add(1, Ordering::Relaxed);
+            accepted.lock().unwrap().push(asked);
         }
     }
 }
@@ -92,8 +95,7 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let created = create(&admin, 1000).await;
     let key = created.text_at("/api_key").to_owned();
-    let accepted = Arc::new(AtomicU32::new(0));
-    let began = Instant::now();
+    let accepted: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let mut clients = JoinSet::new();
     for which in 0..CLIENTS {
         clients.spawn(use_up(deployment.client(), key.clone(), which, Arc::clone(&accepted)));
@@ -101,10 +103,18 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     while let Some(done) = clients.join_next().await {
         done.unwrap();
     }
-    let (accepted, took) = (accepted.load(Ordering::Relaxed), began.elapsed());
-    assert!((950..=1000).contains(&accepted), "{accepted} of 1000 in {took:?}");
-    // Otherwise the limit would be that of more than one minute.
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    // Where a host is slow, what a second minute allows is none of the first's.
+    let accepted = accepted.lock().unwrap().clone();
+    let within_a_minute = |from: &Instant| {
+        accepted.iter().filter(|at| (*from..*from + Duration::from_secs(60)).contains(*at)).count()
+    };
+    let (first, busiest) =
+        (accepted.iter().min().unwrap(), accepted.iter().map(within_a_minute).max().unwrap());
+    let (in_the_first, all) = (within_a_minute(first), accepted.len());
+    assert!(
+        busiest <= 1000 && in_the_first >= 950,
+        "{in_the_first} of 1000, {busiest} in a minute, {all} in all"
+    );
     // While that took long, sign-ins of other scenarios may have ended the administrator's session.
     let admin = deployment.administrator().await;
     // Another key of the same owner has its own limit, and tells of it.
@@ -133,61 +143,88 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     }
 }
 
-/// A thousand uses of a key are in flight all the time while it is revoked, half of them verifications and half of them calls
-/// with it: none that begins after the revocation was answered succeeds.
-pub async fn a_revocation_is_seen_by_the_next(deployment: &Deployment) {
+/// A deployment for [`a_revocation_is_seen_by_the_next`] alone: so many requests at once are no neighbours for others. Without
+/// limits, whose leases would have all of them wait for one lock.
+#[must_use]
+pub fn without_limits() -> Setup {
+    let mut configuration = super::configuration();
+    configuration["operational"] = json!({"rate_limiting_enabled": false});
+    Setup::new(&configuration)
+}
+
+/// What came of one use of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Accepted,
+    Refused,
+    /// The host had too much to do.
+    Unanswered,
+}
+
+/// A verification, or a call with the key.
+async fn use_once(client: &Client, key: &str, verifies: bool) -> Use {
+    let answer = if verifies {
+        client.post(VERIFY, &json!({"api_key": key})).await
+    } else {
+        client.send(client.request(Method::GET, "/api/v1/auth/me").header("x-api-key", key)).await
+    };
+    match (answer.status, verifies) {
+        (200, true) if answer.json["valid"] == false => {
+            assert_eq!(answer.json["reason"], "revoked");
+            Use::Refused
+        }
+        (200, _) => Use::Accepted,
+        (401, false) => Use::Refused,
+        (502 | 503, _) => Use::Unanswered,
+        _ => panic!("{} {}", answer.status, answer.text),
+    }
+}
+
+/// A thousand use a key all the time while it is revoked, half of them by verifications and half of them by calls with it, up to
+/// `at_once` at the same moment: nothing that begins after the revocation was answered succeeds.
+pub async fn a_revocation_is_seen_by_the_next(deployment: &Deployment, at_once: usize) {
     let admin = deployment.administrator().await;
     let created = create(&admin, 1_000_000).await;
     let key: Arc<str> = created.text_at("/api_key").into();
     let is_revoked = Arc::new(AtomicBool::new(false));
     let accepted = Arc::new(AtomicU32::new(0));
+    let turns = Arc::new(Semaphore::new(at_once));
     let mut users = JoinSet::new();
-    for which in 0..IN_FLIGHT {
-        let (client, key) = (deployment.client(), Arc::clone(&key));
+    for which in 0..USERS {
+        let (client, key, turns) = (deployment.client(), Arc::clone(&key), Arc::clone(&turns));
         let (is_revoked, accepted) = (Arc::clone(&is_revoked), Arc::clone(&accepted));
         users.spawn(async move {
+            // Nobody stops before it was refused: so all of them are under way when the key is revoked.
             loop {
+                let turn = turns.acquire().await.unwrap();
                 let begins_after = is_revoked.load(Ordering::SeqCst);
-                let works = if which % 2 == 0 {
-                    let answer = client.post(VERIFY, &json!({"api_key": &*key})).await.expect(200);
-                    assert!(
-                        answer.json["valid"] == true || answer.json["reason"] == "revoked",
-                        "{}",
-                        answer.text
-                    );
-                    answer.json["valid"] == true
-                } else {
-                    let request = client.request(Method::GET, KEYS).header("x-api-key", &*key);
-                    let answer = client.send(request).await;
-                    assert!(answer.status == 200 || answer.status == 401, "{}", answer.text);
-                    answer.status == 200
-                };
-                if !works {
-                    return begins_after;
+                let used = use_once(&client, &key, which % 2 == 0).await;
+                drop(turn);
+                match used {
+                    Use::Refused => break,
+                    Use::Unanswered => tokio::time::sleep(Duration::from_millis(100)).await,
+                    Use::Accepted => {
+                        assert!(!begins_after, "a revoked key works");
+                        accepted.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
-                assert!(!begins_after, "a revoked key works");
-                accepted.fetch_add(1, Ordering::SeqCst);
             }
         });
     }
     while accepted.load(Ordering::SeqCst) < 200 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Signed in anew: under load, sign-ins of other scenarios may have ended the first session.
-    let admin = deployment.administrator().await;
-    admin.delete(&format!("{KEYS}/{}", created.text_at("/key_id"))).await.expect(200);
+    let path = format!("{KEYS}/{}", created.text_at("/key_id"));
+    while admin.delete(&path).await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     is_revoked.store(true, Ordering::SeqCst);
-    // Nobody stops before it was refused: so all of them were under way.
     let mut refused = 0;
-    while let Some(began_after) = users.join_next().await {
-        began_after.unwrap();
+    while let Some(done) = users.join_next().await {
+        done.unwrap();
         refused += 1;
     }
-    assert_eq!(refused, IN_FLIGHT);
-    for _ in 0..5 {
-        let after = deployment.client().post(VERIFY, &json!({"api_key": &*key})).await.expect(200);
-        assert_eq!(after.json, json!({"valid": false, "reason": "revoked"}));
-    }
+    assert_eq!(refused, USERS);
 }
 
 /// A key that is bound to addresses works from there alone, whoever asks.
