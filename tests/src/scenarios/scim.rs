@@ -131,10 +131,9 @@ pub async fn groups_and_lists_work(deployment: &Deployment) {
     scim.patch(&group, &patch(remove)).await.expect(204);
     let left = scim.get(&group).await.expect(200);
     assert_eq!(left.text_at("/members/0/value"), second);
-    let found = scim.get(&format!(
-        "{GROUPS}?filter=displayName%20eq%20%22engines%20{mark}%22&excludedAttributes=members"
-    ));
-    assert_eq!(found.await.expect(200).json["totalResults"], 1);
+    let by_name =
+        format!("{GROUPS}?filter=displayName%20eq%20%22engines%20{mark}%22&excludedAttributes=members");
+    assert_eq!(scim.get(&by_name).await.expect(200).json["totalResults"], 1);
     scim.delete(&group).await.expect(204);
     for id in [first, second] {
         scim.delete(&format!("{USERS}/{id}")).await.expect(204);
