@@ -186,24 +186,30 @@ impl Lease {
         }
     }
 
-    /// Leases `wanted` of what a subject has left of `limit`; for the bearer of a credential, if that works and, where it leases
-    /// too, has something left itself: otherwise anybody could use up an organization's limit with keys that nobody has, and any
-    /// key could with what it is refused. It goes before the bearer's own lease, which may take the last that it has.
+    /// Leases `wanted` of what a subject has left of `limit`; for whoever presents a credential, if that works and, where it
+    /// leases too, has something left itself: otherwise anybody could use up an organization's limit with keys or cookies that
+    /// nobody has, and any key could with what it is refused. It goes before the bearer's own lease, which may take the last that it has.
     #[must_use]
     pub fn of_subject(
         organization: &OrganizationId,
         subject: &str,
         limit: u32,
         wanted: u32,
-        bearer: Option<LeasingBearer<'_>>,
+        presented: Option<Presented<'_>>,
         now: Timestamp,
     ) -> Statement {
-        let text = match bearer.map(|it| it.bearer) {
+        let text = match presented {
             None => lease_of_subject!(""),
-            Some(Bearer::ApiKey(_)) => lease_of_subject!(bearer_has_left!(working_key!("?7", "?8"))),
-            Some(Bearer::ScimToken { .. }) => {
+            Some(Presented::Bearer { bearer: Bearer::ApiKey(_), .. }) => {
+                lease_of_subject!(bearer_has_left!(working_key!("?7", "?8")))
+            }
+            Some(Presented::Bearer { bearer: Bearer::ScimToken { .. }, .. }) => {
                 lease_of_subject!(bearer_has_left!(working_token!("?7", "?8", "?10")))
             }
+            Some(Presented::Session(_)) => lease_of_subject!(
+                " AND EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND token_hash = ?7 AND token_hash IS NOT NULL AND \
+                 ended_at IS NULL AND expires_at > ?8)"
+            ),
         };
         let statement = Statement::new(text)
             .bind(organization)
@@ -212,22 +218,32 @@ impl Lease {
             .bind(now.as_seconds())
             .bind(LARGEST_SHARE)
             .bind(limit);
-        let Some(LeasingBearer { bearer, leases }) = bearer else { return statement };
-        let statement = statement.bind(bearer.hash()).bind(now).bind(leases);
-        match bearer {
-            Bearer::ApiKey(_) => statement,
-            Bearer::ScimToken { default_limit, .. } => statement.bind(default_limit),
+        match presented {
+            None => statement,
+            Some(Presented::Session(hash)) => statement.bind(hash).bind(now),
+            Some(Presented::Bearer { bearer, leases }) => {
+                let statement = statement.bind(bearer.hash()).bind(now).bind(leases);
+                match bearer {
+                    Bearer::ApiKey(_) => statement,
+                    Bearer::ScimToken { default_limit, .. } => statement.bind(default_limit),
+                }
+            }
         }
     }
 }
 
-/// A credential that counts towards a limit that is not its own.
+/// What a request came with that counts towards a limit which is not its own.
 #[derive(Clone, Copy, Debug)]
-pub struct LeasingBearer<'a> {
-    /// Which.
-    pub bearer: Bearer<'a>,
-    /// Whether it leases of its own limit in the same transaction.
-    pub leases: bool,
+pub enum Presented<'a> {
+    /// A credential with a limit of its own.
+    Bearer {
+        /// Which.
+        bearer: Bearer<'a>,
+        /// Whether it leases of its own limit in the same transaction.
+        leases: bool,
+    },
+    /// A session's cookie, by its hash.
+    Session(&'a CredentialHash),
 }
 
 impl FromRow for Lease {

@@ -258,7 +258,7 @@ async fn by_cookie(
     let credential = parse_credential(SESSION_TOKEN_PREFIX, value)?;
     let organization = credential.organization();
     let hash = credential.hash();
-    let charge = Charge::plan(context, organization, None);
+    let charge = Charge::of_session(context, organization, &hash);
     let mut questions = vec![LiveSession::find_by_cookie(organization, &hash)];
     questions.extend(charge.statements());
     let mut rows = context.db(organization).batch(questions).await?.into_iter();

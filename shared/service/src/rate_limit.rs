@@ -7,8 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use iam_core::credential::CredentialHash;
 use iam_core::id::OrganizationId;
-use iam_core::rate_limit::{Bearer, LEASE_LIFE, Lease, LeasingBearer, ORGANIZATION, Usage, WINDOW_SECONDS};
+use iam_core::rate_limit::{Bearer, LEASE_LIFE, Lease, ORGANIZATION, Presented, Usage, WINDOW_SECONDS};
 use iam_core::sql::{RowError, Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
 
@@ -257,6 +258,8 @@ pub(crate) struct Charge<'a> {
     context: &'a Context,
     organization: &'a OrganizationId,
     bearer: Option<(Bearer<'a>, Plan)>,
+    /// The cookie that came instead, which has no limit of its own.
+    session: Option<&'a CredentialHash>,
     whole: Option<(u32, Plan)>,
     /// Whether it is to be paid for at all.
     is_due: bool,
@@ -284,12 +287,21 @@ impl<'a> Charge<'a> {
         if let (Some((bearer, plan)), Some((_, Plan::Refused))) = (&mut bearer, whole) {
             limiter.cancel(bearer.hash().as_str(), std::mem::replace(plan, Plan::Waived));
         }
-        Self { context, organization, bearer, whole, is_due: true }
+        Self { context, organization, bearer, session: None, whole, is_due: true }
+    }
+
+    /// For whoever presents a session's cookie: only one that holds takes from the organization's limit.
+    pub(crate) fn of_session(
+        context: &'a Context,
+        organization: &'a OrganizationId,
+        hash: &'a CredentialHash,
+    ) -> Self {
+        Self { session: Some(hash), ..Self::plan(context, organization, None) }
     }
 
     /// Nothing to pay.
     pub(crate) fn none(context: &'a Context, organization: &'a OrganizationId) -> Self {
-        Self { context, organization, bearer: None, whole: None, is_due: false }
+        Self { context, organization, bearer: None, session: None, whole: None, is_due: false }
     }
 
     /// The leases to ask for; their rows go to [`Charge::settle`].
@@ -301,9 +313,9 @@ impl<'a> Charge<'a> {
             && let Some(wanted) = plan.wanted()
         {
             let leasing =
-                |(bearer, plan): (_, Plan)| LeasingBearer { bearer, leases: plan.wanted().is_some() };
-            let bearer = self.bearer.map(leasing);
-            statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, bearer, now));
+                |(bearer, plan): (_, Plan)| Presented::Bearer { bearer, leases: plan.wanted().is_some() };
+            let presented = self.bearer.map(leasing).or(self.session.map(Presented::Session));
+            statements.push(Lease::of_subject(organization, ORGANIZATION, limit, wanted, presented, now));
             statements.push(Usage::of_subject(organization, ORGANIZATION, now));
         }
         if let Some((bearer, plan)) = self.bearer
