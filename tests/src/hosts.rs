@@ -165,7 +165,10 @@ fn fill(database: &Path, setup: &Setup) {
             Value::Integer(integer) => (*integer).into(),
             Value::Text(text) => text.clone().into(),
         });
-        transaction.execute(statement.text(), rusqlite::params_from_iter(parameters)).unwrap();
+        // Some say what they made.
+        let mut prepared = transaction.prepare(statement.text()).unwrap();
+        let mut rows = prepared.query(rusqlite::params_from_iter(parameters)).unwrap();
+        while rows.next().unwrap().is_some() {}
     }
     transaction.commit().unwrap();
 }

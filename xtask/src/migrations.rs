@@ -62,7 +62,10 @@ pub(crate) fn run(connection: &mut Connection, statements: &[Statement]) -> Resu
     let transaction = connection.transaction()?;
     for statement in statements {
         let parameters = statement.parameters().iter().map(parameter);
-        transaction.execute(statement.text(), params_from_iter(parameters))?;
+        // Some say what they made.
+        let mut prepared = transaction.prepare(statement.text())?;
+        let mut rows = prepared.query(params_from_iter(parameters))?;
+        while rows.next()?.is_some() {}
     }
     Ok(transaction.commit()?)
 }
