@@ -28,7 +28,7 @@ const ADMINISTRATOR: &str = "admin@example.com";
 pub(super) const CONFIGURATION: &str = r#"{
     "api_keys": {"max_per_user": 1000}, "session": {"max_sessions_per_user": 20},
     "password": {"lockout_address_threshold": 10000},
-    "scim": {"rate_limit_per_minute": 1000000}
+    "scim": {"rate_limit_per_minute": 1000000, "loop_bound": 10000}
 }"#;
 
 /// How many round trips to the database the requests to one route took.
