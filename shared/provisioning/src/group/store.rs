@@ -199,7 +199,7 @@ const CHANGEABLE: RecordCondition = RecordCondition(concat!(
     " AND (?14 ->> 'replaces' OR member_count + json_array_length(?14, '$.add') <= ?14 ->> 'most') AND (?14 ->> 'differs' OR \
      EXISTS (SELECT 1 FROM json_each(?14 -> 'add') AS wanted WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 \
      AND user_id = wanted.value AND group_id = ?14 ->> 'group_id')) OR EXISTS (SELECT 1 FROM json_each(?14 -> 'remove') AS \
-     unwanted JOIN group_members ON group_members.org_id = ?1 AND group_members.user_id = unwanted.value AND \
+     unwanted CROSS JOIN group_members ON group_members.org_id = ?1 AND group_members.user_id = unwanted.value AND \
      group_members.group_id = ?14 ->> 'group_id') OR (?14 ->> 'replaces' AND EXISTS (SELECT 1 FROM group_members INDEXED BY \
      group_members_by_group WHERE org_id = ?1 AND group_id = ?14 ->> 'group_id' AND user_id NOT IN (SELECT value FROM \
      json_each(?14 -> 'add')))))"
