@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::message::{Done, MEDIA_TYPE, ScimBody, refused};
-use crate::work::{Conditions, Work};
+use crate::work::{Change, Conditions, Work};
 use crate::{groups, users};
 
 use operation::{Method, Operation, Target};
@@ -170,11 +170,11 @@ impl<'a> Run<'a> {
                 let user_id: UserId = id.parse().map_err(|_| not_found())?;
                 match method {
                     Method::Put => {
-                        let change = users::Change::Replace(data);
+                        let change = Change::Replace(data);
                         users::change(self.work, &user_id, change, &conditions, &everything).await
                     }
                     Method::Patch => {
-                        let change = users::Change::Patch(data);
+                        let change = Change::Patch(data);
                         users::change(self.work, &user_id, change, &conditions, &everything).await
                     }
                     Method::Delete => users::delete(self.work, &user_id, &conditions).await,
@@ -185,11 +185,11 @@ impl<'a> Run<'a> {
                 let group_id: GroupId = id.parse().map_err(|_| not_found())?;
                 match method {
                     Method::Put => {
-                        let change = groups::Change::Replace(data);
+                        let change = Change::Replace(data);
                         groups::change(self.work, &group_id, change, &conditions, None).await
                     }
                     Method::Patch => {
-                        let change = groups::Change::Patch(data);
+                        let change = Change::Patch(data);
                         groups::change(self.work, &group_id, change, &conditions, None).await
                     }
                     Method::Delete => groups::delete(self.work, &group_id, &conditions).await,

@@ -19,21 +19,10 @@ use serde_json::{Value as Json, json};
 
 use crate::guard::Guard;
 use crate::message::{Done, refused};
-use crate::work::{Conditions, Work, precondition_failed};
+use crate::work::{CHANGE_TRIES, Change, Conditions, Work, precondition_failed};
 
 /// How many members one audit record names; it counts the others.
 const MAX_MEMBERS_RECORDED: usize = 100;
-
-/// How often a change is tried where somebody else changes the group at the same moment.
-const TRIES: u32 = 2;
-
-/// What becomes of a group.
-pub(crate) enum Change {
-    /// It is replaced by this (PUT).
-    Replace(Json),
-    /// These operations are applied to it (PATCH).
-    Patch(Json),
-}
 
 pub(crate) async fn create(
     work: &Work,
@@ -94,7 +83,7 @@ pub(crate) async fn change(
 ) -> Result<Done, ApiError> {
     let guard = Guard::of(work, ResourceKind::Group, group_id.as_str(), change.body());
     let wanted = Wanted::read(work, change)?;
-    for _ in 0..TRIES {
+    for _ in 0..CHANGE_TRIES {
         let before = read(work, group_id, guard.as_ref()).await?;
         conditions.check(&before.entity_tag())?;
         let (after, members) = wanted.applied(work, &before)?;
@@ -142,14 +131,6 @@ async fn write(work: &Work, update: &Update<'_>, guard: Option<&Guard>) -> Resul
 enum Wanted {
     Replace(Json),
     Patch(Vec<Operation>, Net),
-}
-
-impl Change {
-    fn body(&self) -> &Json {
-        match self {
-            Self::Replace(body) | Self::Patch(body) => body,
-        }
-    }
 }
 
 impl Wanted {

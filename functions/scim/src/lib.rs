@@ -24,7 +24,7 @@ use bulk::{BulkRequest, BulkResponse};
 use document::{GroupResource, PatchRequest, UserResource};
 use message::{ListResponse, MEDIA_TYPE, ScimBody, ScimQuery, Shown};
 use search::{ListQuery, SearchRequest};
-use work::{Conditions, Work};
+use work::{Change, Conditions, Work};
 
 iam_service::deploy!(function);
 
@@ -282,7 +282,7 @@ async fn replace_user(
     ScimBody(body): ScimBody,
 ) -> Answer {
     let projection = shown.projection(work.schema(ResourceKind::User))?;
-    let change = users::Change::Replace(body);
+    let change = Change::Replace(body);
     Ok(users::change(&work, &user_id, change, &conditions, &projection).await?.into_response())
 }
 
@@ -294,7 +294,7 @@ async fn patch_user(
     ScimBody(body): ScimBody,
 ) -> Answer {
     let projection = shown.projection(work.schema(ResourceKind::User))?;
-    let change = users::Change::Patch(body);
+    let change = Change::Patch(body);
     Ok(users::change(&work, &user_id, change, &conditions, &projection).await?.into_response())
 }
 
@@ -326,7 +326,7 @@ async fn replace_group(
     ScimBody(body): ScimBody,
 ) -> Answer {
     let projection = shown.projection(work.schema(ResourceKind::Group))?;
-    let change = groups::Change::Replace(body);
+    let change = Change::Replace(body);
     Ok(groups::change(&work, &group_id, change, &conditions, Some(&projection)).await?.into_response())
 }
 
@@ -340,7 +340,7 @@ async fn patch_group(
 ) -> Answer {
     let projection = shown.projection(work.schema(ResourceKind::Group))?;
     let projection = shown.is_asked().then_some(&projection);
-    let change = groups::Change::Patch(body);
+    let change = Change::Patch(body);
     Ok(groups::change(&work, &group_id, change, &conditions, projection).await?.into_response())
 }
 

@@ -19,18 +19,7 @@ use serde_json::Value as Json;
 
 use crate::guard::Guard;
 use crate::message::{Done, refused};
-use crate::work::{Conditions, Work, precondition_failed};
-
-/// How often a change is tried where somebody else changes the user at the same moment.
-const TRIES: u32 = 2;
-
-/// What becomes of a user.
-pub(crate) enum Change {
-    /// It is replaced by this (PUT).
-    Replace(Json),
-    /// These operations are applied to it (PATCH).
-    Patch(Json),
-}
+use crate::work::{CHANGE_TRIES, Change, Conditions, Work, precondition_failed};
 
 pub(crate) async fn create(
     work: &Work,
@@ -87,7 +76,7 @@ pub(crate) async fn change(
 ) -> Result<Done, ApiError> {
     let guard = Guard::of(work, ResourceKind::User, user_id.as_str(), change.body());
     let wanted = Wanted::read(work, change)?;
-    for _ in 0..TRIES {
+    for _ in 0..CHANGE_TRIES {
         let (before, owner) = read(work, user_id, guard.as_ref()).await?;
         conditions.check(&before.entity_tag())?;
         let (after, password) = wanted.applied(work, &before)?;
@@ -125,14 +114,6 @@ pub(crate) async fn change(
 enum Wanted {
     Replace(Json),
     Patch(Vec<Operation>),
-}
-
-impl Change {
-    fn body(&self) -> &Json {
-        match self {
-            Self::Replace(body) | Self::Patch(body) => body,
-        }
-    }
 }
 
 impl Wanted {

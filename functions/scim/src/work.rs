@@ -12,6 +12,7 @@ use iam_core::id::OrganizationId;
 use iam_core::role_mapping::RoleMapping;
 use iam_provisioning::schema::{Extension, Registry, ResourceKind, ResourceSchema};
 use iam_service::{ApiError, Context, Db, ScimClient};
+use serde_json::Value as Json;
 
 use crate::message::BaseUrl;
 
@@ -84,6 +85,25 @@ impl Work {
             .detail("client", self.client.name.as_str())
             .detail("token_id", self.client.token_id.as_str());
         Ok(AuditEvent { actor: Actor::Scim, ..event })
+    }
+}
+
+/// How often a change is tried where somebody else changes the resource at the same moment.
+pub(crate) const CHANGE_TRIES: u32 = 2;
+
+/// What becomes of a resource.
+pub(crate) enum Change {
+    /// It is replaced by this (PUT).
+    Replace(Json),
+    /// These operations are applied to it (PATCH).
+    Patch(Json),
+}
+
+impl Change {
+    pub(crate) fn body(&self) -> &Json {
+        match self {
+            Self::Replace(body) | Self::Patch(body) => body,
+        }
     }
 }
 
