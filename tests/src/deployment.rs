@@ -30,8 +30,10 @@ pub struct Deployment {
 pub struct Setup {
     /// The configuration document, as JSON.
     pub configuration: String,
-    /// The secret that seals.
+    /// The secret that seals; empty where the host has none.
     pub master_key: String,
+    /// What signs in to a Vault with an `AppRole`; empty without one.
+    pub vault_secret_id: String,
     /// The secret between functions.
     pub internal_token: String,
     /// The secrets of webhook services, as JSON.
@@ -70,6 +72,7 @@ impl Setup {
         Self {
             configuration: document,
             master_key: base64url(&random::<32>()),
+            vault_secret_id: String::new(),
             internal_token: base64url(&random::<32>()),
             webhook_secrets: crate::scenarios::webhooks::secrets().to_string(),
             username: first.username.clone(),

@@ -25,9 +25,11 @@ pub fn workerd(setup: Setup) -> (Deployment, Attached) {
     let document = root().join("dist/cloudflare/workers.json");
     let text = std::fs::read_to_string(&document).expect("`cargo xtask build` has run");
     let mut document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // What is empty counts as not there.
     let secrets = json!({
         "IAM_CONFIG": setup.configuration,
         "IAM_MASTER_KEY": setup.master_key,
+        "IAM_VAULT_SECRET_ID": setup.vault_secret_id,
         "IAM_INTERNAL_TOKEN": setup.internal_token,
         "IAM_WEBHOOK_SECRETS": setup.webhook_secrets,
     });
@@ -113,6 +115,7 @@ pub fn spin(setup: Setup) -> (Deployment, Attached) {
         "iam_master_key": setup.master_key,
         "iam_internal_token": setup.internal_token,
         "iam_webhook_secrets": setup.webhook_secrets,
+        "iam_vault_secret_id": setup.vault_secret_id,
     });
     let (base_url, running) = start_spin(&root().join("spin.toml"), state, &secrets);
     let count = Arc::new(move |sql: &str| count(&folder.path().join("default.db"), sql));

@@ -21,6 +21,7 @@ pub fn start(setup: Setup) -> (Deployment, TestHost) {
     for (name, value) in [
         ("IAM_CONFIG", &setup.configuration),
         ("IAM_MASTER_KEY", &setup.master_key),
+        ("IAM_VAULT_SECRET_ID", &setup.vault_secret_id),
         ("IAM_INTERNAL_TOKEN", &setup.internal_token),
         ("IAM_WEBHOOK_SECRETS", &setup.webhook_secrets),
     ] {

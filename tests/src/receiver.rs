@@ -1,7 +1,8 @@
-//! A receiver of keys that turned.
+//! A receiver of what is sent out: keys that turned, and messages that are forwarded.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Nonce, Payload};
 use aes_gcm::{Aes256Gcm, Key};
@@ -13,13 +14,17 @@ use p256::ecdh::diffie_hellman;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// A receiver of new keys, as its owner would run one.
+/// An answer that never comes.
+pub const HANG: u16 = 0;
+
+/// A receiver of webhooks, as somebody would run one: of keys that turned, or of messages that are forwarded.
 pub struct Receiver {
     /// Where it takes them.
     pub url: String,
-    /// What it answers next; 204 where nothing is left.
+    /// What it answers next, or [`HANG`]; 204 where nothing is left.
     pub answers: Arc<Mutex<VecDeque<u16>>>,
-    got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
+    /// What came.
+    pub got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
 }
 
 impl Receiver {
@@ -37,12 +42,17 @@ impl Receiver {
                 let handler = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
                     kept.lock().unwrap().push((headers, body));
                     let status = next.lock().unwrap().pop_front().unwrap_or(204);
-                    async move { StatusCode::from_u16(status).unwrap() }
+                    async move {
+                        if status == HANG {
+                            tokio::time::sleep(Duration::from_secs(60)).await;
+                        }
+                        StatusCode::from_u16(status.max(200)).unwrap()
+                    }
                 });
                 axum::serve(listener, handler).await.unwrap();
             });
         });
-        Self { url: format!("http://{}/keys", started.recv().unwrap()), answers, got }
+        Self { url: format!("http://{}/hooks", started.recv().unwrap()), answers, got }
     }
 
     /// How many deliveries came.
@@ -51,16 +61,23 @@ impl Receiver {
         self.got.lock().unwrap().len()
     }
 
-    /// What came last: its id, its body and the key in it, the signature verified.
+    /// What came last: its id, its headers and its body, signed with each of these secrets in turn, a moment ago.
     #[must_use]
-    pub fn last(&self, signing_secret: &str) -> (String, Value, String) {
+    pub fn last_signed(&self, secrets: &[&str]) -> (String, HeaderMap, Bytes) {
         let (headers, body) = self.got.lock().unwrap().last().cloned().unwrap();
         let text = |name: &str| headers[name].to_str().unwrap().to_owned();
         let (id, moment) = (text("webhook-id"), text("webhook-timestamp").parse::<i64>().unwrap());
         assert!((iam_edge::now().as_seconds() - moment).abs() < 60);
-        let secret = base64_of(signing_secret.strip_prefix("whsec_").unwrap());
-        assert_eq!(secret.len(), 32);
-        assert_eq!(text("webhook-signature"), standard::sign(&secret, &id, moment, &body));
+        let sign = |secret: &&str| standard::sign(&key_of(secret), &id, moment, &body);
+        assert_eq!(text("webhook-signature"), secrets.iter().map(sign).collect::<Vec<_>>().join(" "));
+        (id, headers, body)
+    }
+
+    /// What came last, where keys are delivered: its id, its body and the key in it, the signature verified.
+    #[must_use]
+    pub fn last_key(&self, signing_secret: &str) -> (String, Value, String) {
+        assert_eq!(key_of(signing_secret).len(), 32);
+        let (id, _, body) = self.last_signed(&[signing_secret]);
         let json: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(json["type"], "api_key.rotated");
         let key = decrypt(json["data"]["encrypted_key"].as_str().unwrap());
@@ -69,8 +86,9 @@ impl Receiver {
     }
 }
 
-/// Of padded base64 of 32 bytes.
-fn base64_of(text: &str) -> Vec<u8> {
+/// Of `whsec_` and base64.
+fn key_of(secret: &str) -> Vec<u8> {
+    let text = secret.strip_prefix("whsec_").unwrap();
     from_base64url(&text.trim_end_matches('=').replace('+', "-").replace('/', "_")).unwrap()
 }
 

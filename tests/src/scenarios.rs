@@ -25,6 +25,8 @@ pub mod sessions;
 pub mod sign_in;
 pub mod telemetry;
 pub mod users;
+pub mod vault;
+pub mod webhook_forwarding;
 pub mod webhooks;
 pub mod well_known;
 

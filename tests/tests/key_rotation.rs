@@ -90,7 +90,7 @@ async fn a_key_turns_and_arrives() {
     let open = deliveries(&admin).await;
     assert_eq!((open.len(), &open[0]["state"], &open[0]["attempts"]), (1, &json!("pending"), &json!(1)));
     assert_eq!(open[0]["last_error"], "the receiver answered 500");
-    let (id, _, new) = receiver.last(secret);
+    let (id, _, new) = receiver.last_key(secret);
     assert!(works(&deployment, old).await && works(&deployment, &new).await);
     // Its successor can't be replaced before it arrived.
     let new_id = open[0]["key_id"].as_str().unwrap();
@@ -103,7 +103,7 @@ async fn a_key_turns_and_arrives() {
         assert!(works(&deployment, old).await);
         assert_eq!(receiver.count(), 2 + usize::from(deliveries(&admin).await.is_empty()));
     }
-    let (again, json, same) = receiver.last(secret);
+    let (again, json, same) = receiver.last_key(secret);
     assert_eq!((again, same.as_str()), (id, new.as_str()));
     assert_eq!((&json["data"]["key_id"], &json["data"]["old_key_id"]), (&json!(new_id), &json!(old_id)));
     assert_eq!(json["data"]["name"], "payments");
@@ -151,7 +151,7 @@ async fn a_dead_delivery_keeps_the_key() {
     let retry = format!("{KEYS}/deliveries/{}/retry", open[0]["delivery_id"].as_str().unwrap());
     assert_eq!(admin.post(&retry, &json!({})).await.expect(200).json["attempts"], 0);
     run_job(&deployment).await;
-    let (id, _, new) = second.last(set.text_at("/signing_secret"));
+    let (id, _, new) = second.last_key(set.text_at("/signing_secret"));
     assert_eq!(open[0]["delivery_id"], id.as_str());
     assert!(works(&deployment, &new).await && works(&deployment, old).await);
     admin.post(&retry, &json!({})).await.expect_problem(404, "not_found");
@@ -200,12 +200,12 @@ async fn a_confirmation_that_was_lost_is_a_second_delivery_with_the_same_id() {
     host.apply(refuse).unwrap();
     deployment.internal().post(JOB, &json!({})).await.expect(500);
     host.apply("DROP TRIGGER died").unwrap();
-    let first = receiver.last(set.text_at("/signing_secret"));
+    let first = receiver.last_key(set.text_at("/signing_secret"));
     run_job(&deployment).await;
     assert_eq!(receiver.count(), 1, "the claim still holds");
     let_pass(&host, 1).await;
     run_job(&deployment).await;
-    let second = receiver.last(set.text_at("/signing_secret"));
+    let second = receiver.last_key(set.text_at("/signing_secret"));
     assert_eq!((receiver.count(), &first.0, &first.2), (2, &second.0, &second.2));
     assert_eq!(recorded(&deployment, "api_key.delivered"), 1);
 }
@@ -220,7 +220,7 @@ async fn revoked_keys_stay_revoked() {
     let set = put(&admin, old_id, &webhook(&receiver.url)).await.expect(200);
     let_pass(&host, 31).await;
     run_job(&deployment).await;
-    let (_, first, unseen) = receiver.last(set.text_at("/signing_secret"));
+    let (_, first, unseen) = receiver.last_key(set.text_at("/signing_secret"));
     // The new key ends before it arrives: the old one takes its place again and is turned anew.
     admin.delete(&format!("{KEYS}/{}", first["data"]["key_id"].as_str().unwrap())).await.expect(200);
     let_pass(&host, 1).await;
@@ -228,7 +228,7 @@ async fn revoked_keys_stay_revoked() {
     run_job(&deployment).await;
     assert!(works(&deployment, old).await && !works(&deployment, &unseen).await);
     assert_eq!(recorded(&deployment, "api_key.delivery_close"), 1);
-    let (_, second, new) = receiver.last(set.text_at("/signing_secret"));
+    let (_, second, new) = receiver.last_key(set.text_at("/signing_secret"));
     assert_ne!(second["data"]["key_id"], first["data"]["key_id"]);
     // The old key ends: the new one is delivered nevertheless, and the old one stays ended.
     admin.delete(&format!("{KEYS}/{old_id}")).await.expect(200);
@@ -298,7 +298,7 @@ async fn keys_of_suspended_owners_wait() {
     assert_eq!((receiver.count(), recorded(&deployment, "api_key.rotate")), (0, 0));
     host.apply(&status("active")).unwrap();
     run_job(&deployment).await;
-    let (_, _, new) = receiver.last(set.text_at("/signing_secret"));
+    let (_, _, new) = receiver.last_key(set.text_at("/signing_secret"));
     assert!(works(&deployment, &new).await);
     assert_eq!(recorded(&deployment, "api_key.rotate"), 1);
 }
@@ -324,7 +324,7 @@ async fn the_only_copy_outlives_the_master_key() {
     iam_tests::native::restart(&host, &[], &[("IAM_MASTER_KEY_PREVIOUS", "")]);
     let_pass(&host, 1).await;
     run_job(&deployment).await;
-    let (_, _, new) = receiver.last(set.text_at("/signing_secret"));
+    let (_, _, new) = receiver.last_key(set.text_at("/signing_secret"));
     assert!(works(&deployment, &new).await);
     assert_eq!(recorded(&deployment, "api_key.delivered"), 1);
 }

@@ -43,7 +43,7 @@ async fn a_bad_configuration_stops_the_start() {
 #[tokio::test]
 async fn a_revocation_is_seen_by_the_next() {
     let (deployment, _host) = iam_tests::native::start(iam_tests::scenarios::limits::without_limits());
-    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 1000).await;
+    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment).await;
     deployment.check().await;
 }
 
@@ -74,8 +74,8 @@ async fn a_refusal_is_not_kept() {
     deployment.check().await;
 }
 
-/// With an organization's own limit: over all its keys and sessions, none of it used up by keys and cookies that nobody has; and
-/// verifications may be remembered where the configuration says so.
+/// With an organization's own limit: over all its keys and sessions, none of it used up by keys and cookies that nobody has, nor
+/// by tokens of sessions that ended; and verifications may be remembered where the configuration says so.
 #[tokio::test]
 async fn an_organization_keeps_to_its_limit() {
     let mut configuration = iam_tests::scenarios::configuration();
@@ -101,9 +101,15 @@ async fn an_organization_keeps_to_its_limit() {
     let verify = async |key: &str| {
         deployment.client().post("/api/v1/auth/keys/verify", &json!({"api_key": key})).await.expect(200)
     };
+    let setup = &deployment.setup;
+    let signed_in = deployment.client().login(&setup.username, &setup.password).await.expect(200);
+    let signed_out = deployment.client().with(signed_in.text_at("/access_token"));
+    signed_out.post("/api/v1/auth/logout", &json!({})).await.expect(204);
+    accepted += 1;
     let mut looked_up = std::collections::BTreeSet::new();
     for turn in 0..100 {
         assert_eq!(verify(made_up.reveal()).await.json["reason"], "unknown");
+        signed_out.get("/api/v1/auth/me").await.expect_problem(401, "invalid_token");
         let request = deployment.client().request(reqwest::Method::GET, "/api/v1/auth/me");
         let request = request.header("cookie", format!("CRONOS_SESSION={}", cookie.reveal()));
         assert_eq!(request.send().await.unwrap().status(), 401);
@@ -227,7 +233,8 @@ fn is_wide(sql: &str, steps: &[String]) -> bool {
     // SCIM wants the number of all resources with each page (RFC 7644 section 3.4.2): groups are few, and counted.
     let is_total = sql.contains(" AS total") && steps.iter().all(|step| step.starts_with("SEARCH groups "));
     let is_sorted = steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY"));
-    let is_page = sql.contains("LIMIT") && !is_sorted;
+    // The one row that a key names is no page.
+    let is_page = sql.replace(" LIMIT 1)", "").contains("LIMIT") && !is_sorted;
     // What a recursive question has found so far is no table: it holds what indexes gave.
     let is_found = |step: &str| {
         let name = step.trim_start_matches("SCAN ");

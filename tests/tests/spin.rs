@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use iam_tests::deployment::{Deployment, Setup};
 use iam_tests::receiver::Receiver;
-use iam_tests::scenarios::key_rotation as turning;
+use iam_tests::scenarios::{key_rotation as turning, vault, webhook_forwarding as forwarding};
 use iam_tests::stage::Stage;
 
 fn stage() -> &'static Stage {
@@ -52,9 +52,25 @@ async fn an_aged_key_turns() {
     turning::an_aged_key_turns(&deployment, &aged, &receiver).await;
 }
 
-/// Fewer at the same moment than elsewhere: each new instance asks in a transaction, and SQLite has one at a time.
 #[tokio::test]
 async fn a_revocation_is_seen_by_the_next() {
     let (deployment, _running) = iam_tests::hosts::spin(iam_tests::scenarios::limits::without_limits());
-    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 50).await;
+    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment).await;
+}
+
+/// A target that fails, then takes it: sent by the host, signed by the built module.
+#[tokio::test]
+async fn a_webhook_is_forwarded() {
+    let target = Receiver::start(&[500]);
+    let setup = forwarding::setup(&forwarding::configuration(&target.url, 1));
+    let (deployment, _running) = iam_tests::hosts::spin(setup);
+    forwarding::a_message_is_forwarded(&deployment, &target).await;
+}
+
+/// A real OpenBao keeps the master key, takes a key that turned and issues a certificate.
+#[tokio::test]
+async fn a_vault_keeps_the_secrets() {
+    let kept = vault::keeps().await;
+    let (deployment, _running) = iam_tests::hosts::spin(kept.setup.clone());
+    vault::keeps_the_secrets(&deployment, &kept).await;
 }

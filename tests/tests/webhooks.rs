@@ -7,111 +7,24 @@
 #[path = "webhooks/bounds.rs"]
 mod bounds;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode};
 use iam_core::sql::Statement;
-use iam_core::webhook::standard;
 use iam_edge::native::TestHost;
+use iam_tests::Deployment;
 use iam_tests::deployment::Setup;
-use iam_tests::scenarios::webhooks::{self, Sent, signed};
-use iam_tests::{Answer, Client, Deployment};
+use iam_tests::receiver::{HANG, Receiver};
+use iam_tests::scenarios::webhook_forwarding::{self, DELIVERIES, JOB, last, message, show};
+use iam_tests::scenarios::webhooks::{self, Sent};
 use serde_json::{Value, json};
-
-const JOB: &str = "/internal/scheduled/webhook-outbox";
-const DELIVERIES: &str = "/api/v1/webhooks/deliveries";
-const TARGET_SECRETS: [&str; 2] =
-    ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"];
-
-/// An answer that never comes.
-const HANG: u16 = 0;
-
-struct Target {
-    url: String,
-    answers: Arc<Mutex<VecDeque<u16>>>,
-    got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
-}
-
-impl Target {
-    /// Answers what it was told to, then 204.
-    fn start(answers: &[u16]) -> Self {
-        let (sender, started) = std::sync::mpsc::channel();
-        let answers = Arc::new(Mutex::new(answers.iter().copied().collect::<VecDeque<u16>>()));
-        let got: Arc<Mutex<Vec<(HeaderMap, Bytes)>>> = Arc::default();
-        let (next, kept) = (Arc::clone(&answers), Arc::clone(&got));
-        std::thread::spawn(move || {
-            tokio::runtime::Runtime::new().unwrap().block_on(async move {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                sender.send(listener.local_addr().unwrap()).unwrap();
-                let handler = axum::Router::new().fallback(move |headers: HeaderMap, body: Bytes| {
-                    kept.lock().unwrap().push((headers, body));
-                    let status = next.lock().unwrap().pop_front().unwrap_or(204);
-                    async move {
-                        if status == HANG {
-                            tokio::time::sleep(Duration::from_secs(60)).await;
-                        }
-                        StatusCode::from_u16(status.max(200)).unwrap()
-                    }
-                });
-                axum::serve(listener, handler).await.unwrap();
-            });
-        });
-        Self { url: format!("http://{}/hooks", started.recv().unwrap()), answers, got }
-    }
-
-    fn count(&self) -> usize {
-        self.got.lock().unwrap().len()
-    }
-
-    /// What came last: its id and its body, the signatures verified.
-    fn last(&self) -> (String, Vec<u8>) {
-        let (headers, body) = self.got.lock().unwrap().last().cloned().unwrap();
-        let text = |name: &str| headers[name].to_str().unwrap().to_owned();
-        let (id, moment) = (text("webhook-id"), text("webhook-timestamp").parse::<i64>().unwrap());
-        assert!((iam_edge::now().as_seconds() - moment).abs() < 60);
-        let expected: Vec<String> = TARGET_SECRETS
-            .iter()
-            .map(|secret| standard::sign(&standard::key(secret).unwrap(), &id, moment, &body))
-            .collect();
-        assert_eq!(text("webhook-signature"), expected.join(" "));
-        assert_eq!(
-            (text("webhook-service").as_str(), text("content-type").as_str()),
-            ("hooks", "application/json")
-        );
-        assert!(!headers.contains_key("x-hub-signature-256") && !headers.contains_key("cookie"));
-        (id, body.to_vec())
-    }
-}
 
 /// A deployment that forwards to this address.
 fn start(target: &str) -> (Deployment, TestHost) {
-    let mut configuration = iam_tests::scenarios::configuration();
-    configuration["outbound"] = json!({"allow_http": true, "allow_private_addresses": true});
-    configuration["webhooks"]["services"]["hooks"] =
-        json!({"scheme": "github", "target": target, "max_attempts": 4, "longest_retry": "1h"});
-    start_with(&configuration)
+    start_with(&webhook_forwarding::configuration(target, 4))
 }
 
 fn start_with(configuration: &Value) -> (Deployment, TestHost) {
-    let mut setup = Setup::new(configuration);
-    let mut secrets = webhooks::secrets();
-    for service in ["hooks", "dead"] {
-        secrets[service] = json!(["webhook-secret"]);
-        secrets[format!("{service}:target")] = json!(TARGET_SECRETS);
-    }
-    setup.webhook_secrets = secrets.to_string();
-    iam_tests::native::start(setup)
-}
-
-fn message(deployment: &Deployment) -> Sent {
-    let body = format!(r#"{{"confidential": "{}"}}"#, webhooks::unique());
-    let mut message = signed(deployment, "hooks", "webhook-secret", &body, "", 0);
-    message.headers.push(("cookie".to_owned(), "a=b".to_owned()));
-    message.headers.push(("x-github-event".to_owned(), "push".to_owned()));
-    message
+    iam_tests::native::start(webhook_forwarding::setup(configuration))
 }
 
 /// Sends one and waits for what is done after the answer; its delivery.
@@ -152,10 +65,6 @@ fn refused_because(deployment: &Deployment, service: &str, reason: &str) -> i64 
     ))
 }
 
-async fn show(admin: &Client, id: &str) -> Answer {
-    admin.get(&format!("{DELIVERIES}/{id}")).await.expect(200)
-}
-
 /// Every statement about webhooks is on an index: what the scenarios never bring about runs here.
 fn assert_indexed(host: &TestHost) {
     let ours = |sql: &str| sql.contains("COUNT(*)") || sql.contains(" - ?1");
@@ -178,12 +87,11 @@ fn assert_indexed(host: &TestHost) {
 
 #[tokio::test]
 async fn a_message_is_forwarded_after_the_answer() {
-    let target = Target::start(&[]);
+    let target = Receiver::start(&[]);
     let (deployment, host) = start(&target.url);
     let admin = deployment.administrator().await;
     let (id, sent) = deliver(&deployment, &host).await;
-    assert_eq!((target.count(), target.last()), (1, (id.clone(), sent.body)));
-    assert_eq!(target.got.lock().unwrap()[0].0["x-github-event"], "push");
+    assert_eq!((target.count(), last(&target)), (1, (id.clone(), sent.body)));
     let shown = show(&admin, &id).await;
     assert_eq!((shown.text_at("/state"), &shown.json["message"]), ("delivered", &Value::Null));
     let kept = "SELECT COUNT(sealed_message) AS count FROM webhook_deliveries";
@@ -196,7 +104,7 @@ async fn a_message_is_forwarded_after_the_answer() {
 
 #[tokio::test]
 async fn a_target_that_fails_gets_it_later() {
-    let target = Target::start(&[500, 302, 404]);
+    let target = Receiver::start(&[500, 302, 404]);
     let (deployment, host) = start(&target.url);
     let admin = deployment.administrator().await;
     let (id, sent) = deliver(&deployment, &host).await;
@@ -226,7 +134,7 @@ async fn a_target_that_fails_gets_it_later() {
     for count in [3, 4] {
         let_pass(&host, 300).await;
         run_job(&deployment).await;
-        assert_eq!((target.count(), target.last()), (count, (id.clone(), sent.body.clone())));
+        assert_eq!((target.count(), last(&target)), (count, (id.clone(), sent.body.clone())));
     }
     let shown = show(&admin, &id).await;
     assert_eq!((shown.text_at("/state"), &shown.json["attempts"]), ("delivered", &json!(4)));
@@ -237,7 +145,7 @@ async fn a_target_that_fails_gets_it_later() {
 
 #[tokio::test]
 async fn a_dead_delivery_waits_for_somebody() {
-    let target = Target::start(&[500; 4]);
+    let target = Receiver::start(&[500; 4]);
     let (deployment, host) = start(&target.url);
     let admin = deployment.administrator().await;
     let (id, sent) = deliver(&deployment, &host).await;
@@ -259,7 +167,7 @@ async fn a_dead_delivery_waits_for_somebody() {
     assert_eq!(admin.post(&retry, &json!({})).await.expect(200).json["attempts"], 0);
     admin.post(&retry, &json!({})).await.expect_problem(404, "not_found");
     run_job(&deployment).await;
-    assert_eq!((target.count(), target.last()), (5, (id.clone(), sent.body)));
+    assert_eq!((target.count(), last(&target)), (5, (id.clone(), sent.body)));
     assert_eq!(deployment.recorded("webhook.retry", "success", &id), 1);
     deployment.check().await;
     assert_indexed(&host);
@@ -267,7 +175,7 @@ async fn a_dead_delivery_waits_for_somebody() {
 
 #[tokio::test]
 async fn a_target_that_hangs_holds_nobody_up() {
-    let target = Target::start(&[HANG, HANG, HANG, HANG]);
+    let target = Receiver::start(&[HANG, HANG, HANG, HANG]);
     let (deployment, host) = start(&target.url);
     let admin = deployment.administrator().await;
     let begin = std::time::Instant::now();
@@ -294,14 +202,14 @@ async fn a_target_that_hangs_holds_nobody_up() {
 
 #[tokio::test]
 async fn what_was_not_noted_is_sent_again_under_the_same_id() {
-    let target = Target::start(&[]);
+    let target = Receiver::start(&[]);
     let (deployment, host) = start(&target.url);
     // The note of the delivery fails, as if the instance had died before it.
     let refuse = "CREATE TRIGGER died BEFORE UPDATE OF state ON webhook_deliveries WHEN new.state = 'delivered' BEGIN SELECT \
                   RAISE(ABORT, 'died'); END";
     host.apply(refuse).unwrap();
     let (id, sent) = deliver(&deployment, &host).await;
-    assert_eq!(target.last(), (id.clone(), sent.body.clone()));
+    assert_eq!(last(&target), (id.clone(), sent.body.clone()));
     run_job(&deployment).await;
     assert_eq!(target.count(), 1, "the claim still holds");
     let_pass(&host, 121).await;
@@ -310,7 +218,7 @@ async fn what_was_not_noted_is_sent_again_under_the_same_id() {
     host.apply("DROP TRIGGER died").unwrap();
     let_pass(&host, 121).await;
     run_job(&deployment).await;
-    assert_eq!((target.count(), target.last()), (3, (id.clone(), sent.body)));
+    assert_eq!((target.count(), last(&target)), (3, (id.clone(), sent.body)));
     assert_eq!(deployment.recorded("webhook.delivered", "success", &id), 1);
     let_pass(&host, 4000).await;
     run_job(&deployment).await;
@@ -357,7 +265,7 @@ async fn strangers_fill_no_audit() {
 /// What is sealed is sealed anew while the master key is turned over, so nothing is lost when the previous one goes.
 #[tokio::test]
 async fn messages_outlive_the_master_key() {
-    let target = Target::start(&[500]);
+    let target = Receiver::start(&[500]);
     let (deployment, host) = start(&target.url);
     let admin = deployment.administrator().await;
     let (id, sent) = deliver(&deployment, &host).await;
@@ -374,14 +282,14 @@ async fn messages_outlive_the_master_key() {
     iam_tests::native::restart(&host, &[], &[("IAM_MASTER_KEY_PREVIOUS", "")]);
     let_pass(&host, 4000).await;
     run_job(&deployment).await;
-    assert_eq!(target.last(), (id, sent.body));
+    assert_eq!(last(&target), (id, sent.body));
     assert_indexed(&host);
 }
 
 /// The switch is read by the statement that takes a message: an answer of 503 means that nothing was taken.
 #[tokio::test]
 async fn maintenance_begins_between_two_messages() {
-    let target = Target::start(&[]);
+    let target = Receiver::start(&[]);
     let (deployment, host) = start(&target.url);
     deliver(&deployment, &host).await;
     let set = |document: &str| {

@@ -44,8 +44,9 @@ impl Build {
     }
 }
 
-/// Builds `modules` for `host`; one cargo call a target, since one by one the features that cargo
-/// unifies differ and dependencies would be compiled again and again.
+/// Builds `modules` for `host`; the functions of a target in one cargo call, since one by one the features that cargo
+/// unifies differ and dependencies would be compiled again and again. What only tests and benches use comes apart: with it the
+/// functions would get features that they are not deployed with.
 pub(crate) fn modules_for(workspace: &Workspace, modules: &[&Module], host: Host) -> Result<()> {
     if host != Host::Spin {
         compile(modules, WORKERS)?;
@@ -65,6 +66,14 @@ pub(crate) fn modules_for(workspace: &Workspace, modules: &[&Module], host: Host
 
 fn compile(modules: &[&Module], triple: &str) -> Result<()> {
     tools::rust_target(triple)?;
+    let (functions, tests): (Vec<&Module>, Vec<&Module>) = modules.iter().partition(|module| module.function);
+    [functions, tests]
+        .iter()
+        .filter(|modules| !modules.is_empty())
+        .try_for_each(|modules| compile_together(modules, triple))
+}
+
+fn compile_together(modules: &[&Module], triple: &str) -> Result<()> {
     process::step(&format!("compile {} modules for {triple}", modules.len()), || {
         let mut command = cargo();
         command.args(["build", "--release", "--lib", "--target", triple]);

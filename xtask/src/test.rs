@@ -124,7 +124,7 @@ fn hosts(workspace: &Workspace, report: &mut Report, programs: Option<&Programs>
                 "scim_tester",
             ]);
             command.env("IAM_TEST_SPIN_HOST", program);
-            command.env(COLLECTOR, &programs.collector).env(SCIM, &programs.scim);
+            command.env(COLLECTOR, &programs.collector).env(VAULT, &programs.vault).env(SCIM, &programs.scim);
             report.tests(HOSTS, &mut command);
         }
         (true, Some(_), Some(_), None) => report.skip(HOSTS, "they need the programs from PyPI"),

@@ -9,7 +9,7 @@
 use futures_util::future::join_all;
 use iam_core::api_key::{
     DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery, SealedBefore,
-    Turn, delivery_purpose, due_to_expire, expire, forget_windows,
+    SealedKind, Turn, delivery_purpose, due_to_expire, expire, forget_windows,
 };
 use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::id::{KeyDeliveryId, KeyId, LogId};
@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::send::send;
 
-/// How many batches of each kind one run takes at most; with two round trips a batch, three of deliveries, and the sealing.
+/// How many batches of each kind one run takes at most; with two round trips a batch, three of deliveries.
 const MAX_KEEPING: usize = 3;
 const MAX_EXPIRIES: usize = 6;
 const MAX_TURNS: usize = 6;
@@ -187,25 +187,30 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
     let master = context.instance.master_key()?;
     let Some(previous) = master.previous_id() else { return Ok(()) };
     let db = context.db(&context.configuration().organization);
-    for _ in 0..MAX_SEALINGS {
-        let mut rows = db.batch(SealedBefore::find(previous).into()).await?.into_iter();
-        let (keys, secrets) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
-        let keys = keys.iter().map(SealedBefore::read_key);
-        let mut batch = Vec::new();
-        for sealed in keys.chain(secrets.iter().map(SealedBefore::read_secret)) {
-            match sealed?.seal_anew(&master, context.entropy()?) {
-                Ok(statement) => batch.push(statement),
-                // One that does not open keeps nobody else's from being sealed.
-                Err(error) => {
-                    let message = "a rotated key or its signing secret can't be sealed anew";
-                    context.instance.log_failure(context, message, &error.to_string());
+    for kind in [SealedKind::Key, SealedKind::SigningSecret] {
+        let mut last = None;
+        for _ in 0..MAX_SEALINGS {
+            let rows = db.run(SealedBefore::find(kind, previous, last.as_ref())).await?;
+            let mut batch = Vec::new();
+            for row in &rows {
+                let sealed = SealedBefore::read(kind, row)?;
+                match sealed.seal_anew(&master, context.entropy()?) {
+                    Ok(statement) => batch.push(statement),
+                    // One that does not open keeps nobody else's from being sealed.
+                    Err(error) => {
+                        let message = "a rotated key or its signing secret can't be sealed anew";
+                        context.instance.log_failure(context, message, &error.to_string());
+                    }
                 }
+                last = Some(sealed);
+            }
+            if !batch.is_empty() {
+                db.batch(batch).await?;
+            }
+            if rows.is_empty() {
+                break;
             }
         }
-        if batch.is_empty() {
-            break;
-        }
-        db.batch(batch).await?;
     }
     Ok(())
 }

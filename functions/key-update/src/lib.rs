@@ -1,8 +1,8 @@
 //! `PATCH /api/v1/auth/keys/{key_id}`: an API key that goes on working, with other limits or another name.
 
 use iam_core::api_key::{
-    CarriedRights, KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE, Reach,
-    ranges_column,
+    CarriedRights, KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE,
+    OWN_SCHEDULE_STOPS, Reach, SCHEDULE_STOPS, Schedule, ranges_column,
 };
 use iam_core::id::KeyId;
 use iam_core::permission::{Permission, Scope};
@@ -21,8 +21,9 @@ pub fn function() -> Function {
             .summary("Changes an API key")
             .description(
                 "What is absent stays. The next verification anywhere sees it. No permission can be given that the \
-                 caller lacks, and whoever changes a key's limit or addresses must hold all that it may do. Whoever holds \
-                 `api_keys.write.organization` may change anybody's.",
+                 caller lacks, and whoever changes a key's limit or addresses must hold all that it may do. Where a key may do \
+                 more than before, its schedule of rotation stops, since whoever set that may not have these permissions: \
+                 set it again. Whoever holds `api_keys.write.organization` may change anybody's.",
             )
             .takes::<ChangeKeyRequest>()
             .gives::<ListedKey>(200, "The key as it is now")
@@ -48,7 +49,7 @@ pub struct ChangeKeyRequest {
     pub metadata: Option<KeyMetadata>,
 }
 
-/// One round trip beside the caller's authentication; another where a limit changes.
+/// One round trip beside the caller's authentication; another where a limit or what it may do changes.
 async fn change(
     context: Context,
     caller: Caller,
@@ -70,42 +71,56 @@ async fn change(
     } else {
         (Reach::Own(&caller.user_id), OWN_KEY_CAN_CHANGE)
     };
-    let carried = if request.rate_limit.is_some() || request.allowed_addresses.is_some() {
+    let loosens = request.rate_limit.is_some() || request.allowed_addresses.is_some();
+    let carried = if loosens || request.permissions.is_some() {
         let find = CarriedRights::find(organization, &key_id, reach);
         let found: Option<CarriedRights> = context.db(organization).run(find).await?.decode_first()?;
-        let found = found.ok_or_else(no_such_key)?;
-        key_fields::carried(&caller, &found.permissions)?;
-        Some(found)
+        Some(found.ok_or_else(no_such_key)?)
     } else {
         None
     };
+    if let Some(carried) = carried.as_ref().filter(|_| loosens) {
+        key_fields::carried(&caller, &carried.permissions)?;
+    }
     let event = context
         .audit_by(&caller, "api_key.update", "api_key")?
         .on(key_id.as_str())
         .detail("attributes", attributes(&request));
+    let permissions = request.permissions.as_ref().map(|list| serde_json::json!(list).to_string());
     let change = KeyChange {
         organization,
         reach,
         key_id: &key_id,
         carried: carried.as_ref(),
         name,
-        permissions: request.permissions.as_ref().map(|list| serde_json::json!(list).to_string()),
+        permissions: permissions.clone(),
         rate_limit: request.rate_limit,
         allowed_addresses: addresses,
         metadata: request.metadata.as_ref().map(|notes| serde_json::json!(notes).to_string()),
     };
-    let batch = vec![
+    let mut batch = vec![
         event.record_if(is_recorded, carried.as_ref().map(|carried| carried.as_stored.as_str())),
         change.apply(),
         ListedKey::find(organization, &key_id, reach),
     ];
-    let mut rows = context.db(organization).batch(batch).await?;
-    let found = rows.pop().unwrap_or_default();
+    if let (Some(wanted), Some(carried), Some(stored)) = (&request.permissions, &carried, &permissions)
+        && carried.is_exceeded_by(wanted)
+    {
+        let event = context
+            .audit_by(&caller, "api_key.rotation_end", "api_key")?
+            .on(key_id.as_str())
+            .detail("reason", "permissions_widened");
+        let stops = if matches!(reach, Reach::Own(_)) { OWN_SCHEDULE_STOPS } else { SCHEDULE_STOPS };
+        batch.push(event.record_if(stops, stored.as_str()));
+        batch.push(Schedule::stop_widened(organization, &key_id, reach, stored));
+    }
+    let mut rows = context.db(organization).batch(batch).await?.into_iter().skip(1);
+    let (changed, found) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
     let key = ListedKey::read(found.first().ok_or_else(no_such_key)?, context.now)?;
     if key.status == KeyStatus::Revoked {
         return Err(ApiError::conflict("key_revoked", "this API key was revoked: it can't be changed"));
     }
-    if rows.pop().is_none_or(|changed| changed.is_empty()) {
+    if changed.is_empty() {
         return Err(key_fields::changed_meanwhile());
     }
     Ok(Json(key))

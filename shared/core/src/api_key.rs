@@ -24,6 +24,7 @@ mod presented;
 mod revocation;
 mod rotation;
 mod schedule;
+mod sealed_before;
 mod usage;
 
 pub use attributes::*;
@@ -37,6 +38,7 @@ pub use presented::{KeyRefusal, PresentedKey};
 pub use revocation::{KEY_REVOKED_NOW, MAX_REASON_CHARACTERS, Revocation, RevokedKey};
 pub use rotation::{Rotation, RotationOutcome};
 pub use schedule::*;
+pub use sealed_before::{SealedBefore, SealedKind};
 pub use usage::{KeyUsage, USAGE_DAYS};
 
 /// The longest name of a key, in characters.

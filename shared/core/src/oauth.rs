@@ -11,7 +11,7 @@ use crate::session::LiveSession;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::user::{UserStatus, read_grants};
-use crate::{grants_column, record_condition};
+use crate::{grants_column, only_row, record_condition};
 
 /// The longest scope, in bytes: a token has to carry it.
 pub const MAX_SCOPE_BYTES: usize = 1024;
@@ -233,13 +233,13 @@ impl PresentedRefreshToken {
     #[must_use]
     pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
         Statement::new(concat!(
-            "SELECT refresh_tokens.issued_at, refresh_tokens.expires_at AS token_expires_at, refresh_tokens.spent_at, \
-             sessions.session_id, sessions.user_id, sessions.expires_at, sessions.last_activity, sessions.ended_at, \
-             sessions.kind, sessions.client_id, sessions.scope, users.username, users.status, ",
+            "SELECT issued_at, token.expires_at AS token_expires_at, spent_at, sessions.session_id, sessions.user_id, \
+             sessions.expires_at, last_activity, ended_at, sessions.kind, client_id, scope, username, users.status, ",
             grants_column!("users"),
-            " FROM refresh_tokens JOIN sessions ON sessions.org_id = refresh_tokens.org_id AND sessions.session_id = \
-             refresh_tokens.session_id JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id \
-             WHERE refresh_tokens.org_id = ?1 AND refresh_tokens.token_hash = ?2 AND users.deleted_at IS NULL"
+            " FROM ",
+            only_row!("refresh_tokens", "org_id = ?1 AND token_hash = ?2"),
+            " AS token CROSS JOIN sessions ON sessions.org_id = token.org_id AND sessions.session_id = token.session_id CROSS \
+             JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id AND users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(hash)

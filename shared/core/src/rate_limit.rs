@@ -7,7 +7,7 @@
 //! clocks. So the bound is exact, and a steady stream gets 60/63 of it.
 
 use crate::credential::CredentialHash;
-use crate::id::OrganizationId;
+use crate::id::{OrganizationId, SessionId};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
@@ -187,8 +187,8 @@ impl Lease {
     }
 
     /// Leases `wanted` of what a subject has left of `limit`; for whoever presents a credential, if that works and, where it
-    /// leases too, has something left itself: otherwise anybody could use up an organization's limit with keys or cookies that
-    /// nobody has, and any key could with what it is refused. It goes before the bearer's own lease, which may take the last that it has.
+    /// leases too, has something left itself: otherwise anybody could use up an organization's limit with keys, cookies or tokens
+    /// that nobody has or that ended, and any key could with what it is refused. It goes before the bearer's own lease, which may take the last that it has.
     #[must_use]
     pub fn of_subject(
         organization: &OrganizationId,
@@ -206,9 +206,13 @@ impl Lease {
             Some(Presented::Bearer { bearer: Bearer::ScimToken { .. }, .. }) => {
                 lease_of_subject!(bearer_has_left!(working_token!("?7", "?8", "?10")))
             }
-            Some(Presented::Session(_)) => lease_of_subject!(
+            Some(Presented::Session(SessionClaim::Cookie(_))) => lease_of_subject!(
                 " AND EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND token_hash = ?7 AND token_hash IS NOT NULL AND \
                  ended_at IS NULL AND expires_at > ?8)"
+            ),
+            Some(Presented::Session(SessionClaim::AccessToken(_))) => lease_of_subject!(
+                " AND EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?7 AND ended_at IS NULL AND \
+                 expires_at > ?8)"
             ),
         };
         let statement = Statement::new(text)
@@ -220,7 +224,10 @@ impl Lease {
             .bind(limit);
         match presented {
             None => statement,
-            Some(Presented::Session(hash)) => statement.bind(hash).bind(now),
+            Some(Presented::Session(SessionClaim::Cookie(hash))) => statement.bind(hash).bind(now),
+            Some(Presented::Session(SessionClaim::AccessToken(session_id))) => {
+                statement.bind(session_id).bind(now)
+            }
             Some(Presented::Bearer { bearer, leases }) => {
                 let statement = statement.bind(bearer.hash()).bind(now).bind(leases);
                 match bearer {
@@ -242,8 +249,17 @@ pub enum Presented<'a> {
         /// Whether it leases of its own limit in the same transaction.
         leases: bool,
     },
-    /// A session's cookie, by its hash.
-    Session(&'a CredentialHash),
+    /// What belongs to a session.
+    Session(SessionClaim<'a>),
+}
+
+/// Which session a request says it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub enum SessionClaim<'a> {
+    /// That of a cookie, by its hash.
+    Cookie(&'a CredentialHash),
+    /// The one that an access token names.
+    AccessToken(&'a SessionId),
 }
 
 impl FromRow for Lease {

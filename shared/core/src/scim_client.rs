@@ -13,7 +13,7 @@ use crate::id::{OrganizationId, ScimClientId, ScimTokenId};
 use crate::idempotency::CreationCondition;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
-use crate::{creation_condition, record_condition};
+use crate::{creation_condition, only_row, record_condition};
 
 /// The longest name of a client, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 128;
@@ -387,13 +387,12 @@ impl PresentedScimToken {
     /// Finds a token by its hash, working or not.
     #[must_use]
     pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
-        Statement::new(
-            "SELECT scim_tokens.token_id, scim_tokens.client_id, scim_clients.name, scim_clients.rate_limit, \
-             scim_tokens.expires_at, scim_tokens.last_used, scim_tokens.revoked_at IS NOT NULL OR scim_clients.revoked_at \
-             IS NOT NULL AS revoked FROM scim_tokens INDEXED BY scim_tokens_by_hash CROSS JOIN scim_clients ON \
-             scim_clients.org_id = scim_tokens.org_id AND scim_clients.client_id = scim_tokens.client_id WHERE \
-             scim_tokens.org_id = ?1 AND scim_tokens.token_hash = ?2",
-        )
+        Statement::new(concat!(
+            "SELECT token_id, token.client_id, name, rate_limit, token.expires_at, last_used, token.revoked_at IS NOT NULL OR \
+             scim_clients.revoked_at IS NOT NULL AS revoked FROM ",
+            only_row!("scim_tokens INDEXED BY scim_tokens_by_hash", "org_id = ?1 AND token_hash = ?2"),
+            " AS token CROSS JOIN scim_clients ON scim_clients.org_id = token.org_id AND scim_clients.client_id = token.client_id"
+        ))
         .bind(organization)
         .bind(hash)
     }

@@ -15,7 +15,7 @@ use crate::permission::Grants;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::user::{UserStatus, read_grants};
-use crate::{audit::RecordCondition, grants_column, record_condition};
+use crate::{audit::RecordCondition, grants_column, only_row, record_condition};
 
 /// Last activity is written at most this often: it is kept to the minute, not to the request.
 pub const ACTIVITY_GRAIN: Duration = Duration::from_seconds(60);
@@ -188,13 +188,13 @@ pub struct LiveSession {
 macro_rules! live_session {
     ($which:literal) => {
         concat!(
-            "SELECT sessions.session_id, sessions.user_id, sessions.expires_at, sessions.last_activity, \
-             sessions.ended_at, sessions.kind, sessions.scope, users.username, users.status, ",
+            "SELECT session_id, session.user_id, expires_at, last_activity, ended_at, session.kind, scope, username, \
+             users.status, ",
             grants_column!("users"),
-            " FROM sessions JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id \
-             WHERE sessions.org_id = ?1 AND ",
-            $which,
-            " AND users.deleted_at IS NULL"
+            " FROM ",
+            only_row!("sessions", "org_id = ?1 AND ", $which),
+            " AS session CROSS JOIN users ON users.org_id = session.org_id AND users.user_id = session.user_id AND \
+             users.deleted_at IS NULL"
         )
     };
 }
@@ -203,13 +203,13 @@ impl LiveSession {
     /// Finds a session that an access token names, ended or not.
     #[must_use]
     pub fn find(organization: &OrganizationId, session_id: &SessionId) -> Statement {
-        Statement::new(live_session!("sessions.session_id = ?2")).bind(organization).bind(session_id)
+        Statement::new(live_session!("session_id = ?2")).bind(organization).bind(session_id)
     }
 
     /// Finds the session whose cookie this is, ended or not.
     #[must_use]
     pub fn find_by_cookie(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
-        Statement::new(live_session!("sessions.token_hash = ?2")).bind(organization).bind(hash)
+        Statement::new(live_session!("token_hash = ?2")).bind(organization).bind(hash)
     }
 
     /// Whether the session still holds.

@@ -60,6 +60,29 @@ impl Statement {
     pub fn parameters(&self) -> &[Value] {
         &self.parameters
     }
+
+    /// Whether it surely changes nothing: a transaction of such statements need not wait for those that write.
+    ///
+    /// ```
+    /// use iam_core::sql::Statement;
+    ///
+    /// assert!(Statement::new("SELECT name FROM roles").only_reads());
+    /// // What begins with `WITH` may end in an `INSERT`.
+    /// assert!(!Statement::new("WITH held AS (SELECT 1) SELECT * FROM held").only_reads());
+    /// ```
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        self.text.starts_with("SELECT ")
+    }
+}
+
+/// The one row of a table that parameters name, to be joined with others by its columns. D1's host prepares a join over
+/// parameters anew whenever they are bound, which takes more than running it; the limit keeps SQLite from making one of this.
+#[macro_export]
+macro_rules! only_row {
+    ($table:literal, $($condition:expr),+) => {
+        concat!("(SELECT * FROM ", $table, " WHERE ", $($condition),+, " LIMIT 1)")
+    };
 }
 
 /// What one statement answered: no rows where it returns none.

@@ -13,7 +13,7 @@ use iam_core::audit::{AuditEvent, Outcome};
 use iam_core::credential::{SCIM_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
 use iam_core::id::{KeyId, OrganizationId, ScimClientId, ScimTokenId, SessionId, UserId};
 use iam_core::permission::{Grants, Permission, Scope};
-use iam_core::rate_limit::Bearer;
+use iam_core::rate_limit::{Bearer, SessionClaim};
 use iam_core::scim_client::PresentedScimToken;
 use iam_core::session::LiveSession;
 use iam_core::user::SELF_GRANTS;
@@ -258,7 +258,7 @@ async fn by_cookie(
     let credential = parse_credential(SESSION_TOKEN_PREFIX, value)?;
     let organization = credential.organization();
     let hash = credential.hash();
-    let charge = Charge::of_session(context, organization, &hash);
+    let charge = Charge::of_session(context, organization, SessionClaim::Cookie(&hash));
     let mut questions = vec![LiveSession::find_by_cookie(organization, &hash)];
     questions.extend(charge.statements());
     let mut rows = context.db(organization).batch(questions).await?.into_iter();

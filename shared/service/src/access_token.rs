@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request};
 use http::request::Parts;
 use iam_core::jwt::{AccessClaims, TokenError, UnverifiedToken};
+use iam_core::rate_limit::SessionClaim;
 use iam_core::session::LiveSession;
 
 use crate::access::{Admission, Rule, bearer, live, note_use};
@@ -47,7 +48,7 @@ impl ValidToken {
         let jwt = &context.configuration().jwt;
         token.check(&jwt.issuer, &jwt.audience, context.now).map_err(refused)?;
         let charge = if is_charged {
-            Charge::plan(context, &claims.org, None)
+            Charge::of_session(context, &claims.org, SessionClaim::AccessToken(&claims.sid))
         } else {
             Charge::none(context, &claims.org)
         };

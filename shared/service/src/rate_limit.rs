@@ -7,9 +7,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use iam_core::credential::CredentialHash;
 use iam_core::id::OrganizationId;
-use iam_core::rate_limit::{Bearer, LEASE_LIFE, Lease, ORGANIZATION, Presented, Usage, WINDOW_SECONDS};
+use iam_core::rate_limit::{
+    Bearer, LEASE_LIFE, Lease, ORGANIZATION, Presented, SessionClaim, Usage, WINDOW_SECONDS,
+};
 use iam_core::sql::{RowError, Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
 
@@ -258,8 +259,8 @@ pub(crate) struct Charge<'a> {
     context: &'a Context,
     organization: &'a OrganizationId,
     bearer: Option<(Bearer<'a>, Plan)>,
-    /// The cookie that came instead, which has no limit of its own.
-    session: Option<&'a CredentialHash>,
+    /// The session of what came instead, which has no limit of its own.
+    session: Option<SessionClaim<'a>>,
     whole: Option<(u32, Plan)>,
     /// Whether it is to be paid for at all.
     is_due: bool,
@@ -290,13 +291,13 @@ impl<'a> Charge<'a> {
         Self { context, organization, bearer, session: None, whole, is_due: true }
     }
 
-    /// For whoever presents a session's cookie: only one that holds takes from the organization's limit.
+    /// For whoever presents what belongs to a session: only one that holds takes from the organization's limit.
     pub(crate) fn of_session(
         context: &'a Context,
         organization: &'a OrganizationId,
-        hash: &'a CredentialHash,
+        session: SessionClaim<'a>,
     ) -> Self {
-        Self { session: Some(hash), ..Self::plan(context, organization, None) }
+        Self { session: Some(session), ..Self::plan(context, organization, None) }
     }
 
     /// Nothing to pay.

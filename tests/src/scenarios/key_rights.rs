@@ -74,6 +74,35 @@ pub async fn nobody_gets_a_key_above_itself(deployment: &Deployment) {
     admin.delete(&format!("{KEYS}/{}", narrow.text_at("/key_id"))).await.expect(200);
 }
 
+/// Whoever set a schedule was known to hold what the key could do then: where it may do more, nothing more is sent there until
+/// somebody who may says so again.
+pub async fn a_wider_key_stops_its_schedule(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, "widens", &["profile.read.own", "sessions.read.organization"]).await;
+    let (key_id, path) =
+        (created.text_at("/key_id"), format!("{KEYS}/{}/rotation", created.text_at("/key_id")));
+    let change = async |permissions: &[&str]| {
+        let body = json!({"permissions": list(permissions)});
+        admin.patch(&format!("{KEYS}/{key_id}"), &body).await.expect(200);
+        admin.get(&path).await.expect(200).json["due_at"].clone()
+    };
+    let stops = || deployment.recorded("api_key.rotation_end", "success", key_id);
+    let target = webhook("https://hooks.example.com/widens");
+    let set = put(&admin, key_id, &target).await.expect(200).json["due_at"].clone();
+    assert!(set.is_string());
+    // A narrower scope, the same again, and nothing of it: none of that is more.
+    assert_eq!(change(&["profile.read.own", "sessions.read.own"]).await, set);
+    assert_eq!(change(&["sessions.read.own", "profile.read.own"]).await, set);
+    admin.patch(&format!("{KEYS}/{key_id}"), &json!({"name": "widens soon"})).await.expect(200);
+    assert_eq!(stops(), 0);
+    assert_eq!(change(&["profile.read.own", "sessions.read.team"]).await, Value::Null);
+    assert_eq!(stops(), 1);
+    assert_eq!(change(&["profile.read.own", "sessions.read.all"]).await, Value::Null);
+    assert_eq!(stops(), 1, "what stopped before does not stop again");
+    assert_eq!(put(&admin, key_id, &target).await.expect(200).json["due_at"], set);
+    admin.delete(&format!("{KEYS}/{key_id}")).await.expect(200);
+}
+
 /// An owner who loses a right loses it in every key at the next call, and has it in them again with the right; what everybody
 /// may do for itself stays.
 pub async fn follow_their_owner(deployment: &Deployment) {

@@ -173,18 +173,36 @@ pub fn aged(url: &str) -> Aged {
     let mut configuration = super::configuration();
     configuration["outbound"] = json!({"allow_http": true, "allow_private_addresses": true});
     let mut setup = Setup::new(&configuration);
+    let target: Target = serde_json::from_value(webhook(url)["delivery"].clone()).unwrap();
+    let secret = random::<32>();
+    let master = MasterKey::parse(&setup.master_key).unwrap();
+    let purpose = target.signing_purpose(&FIRST_ORGANIZATION.parse().unwrap());
+    let sealed = master.seal(&purpose, &secret, random()).unwrap();
+    let (key, key_id) = put_aged_key(&mut setup, &target, Some(sealed));
+    // Base64, padded, as it is shown: the other alphabet of what is at hand.
+    let text = base64url(&secret).replace('-', "+").replace('_', "/");
+    Aged { setup, key, key_id, signing_secret: format!("whsec_{text}=") }
+}
+
+/// Puts a key of the administrator's into a deployment to be, older than its schedule allows; the key and its id.
+#[must_use]
+pub fn put_aged_key(setup: &mut Setup, target: &Target, sealed: Option<String>) -> (String, KeyId) {
     let organization: OrganizationId = FIRST_ORGANIZATION.parse().unwrap();
     let born = iam_edge::now().before(Duration::from_days(40));
     let key = Credential::new("cronos_sk_live_", &organization, &random());
     let key_id = KeyId::new(born, random());
-    let ages = Duration::from_days(90);
+    let (ages, period) = (Duration::from_days(90), Duration::from_days(30));
     let store = Statement::new(
         "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, life_ms, \
          created_at, expires_at) SELECT org_id, ?2, ?3, 'aged', user_id, \
          '[{\"resource\":\"profile\",\"action\":\"read\",\"scope\":\"own\"}]', 1000, 'active', ?4, ?5, ?6 FROM users \
          WHERE org_id = ?1",
     );
-    setup.statements.push(
+    let schedule = Statement::new(
+        "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    );
+    setup.statements.extend([
         store
             .bind(&organization)
             .bind(&key_id)
@@ -192,17 +210,6 @@ pub fn aged(url: &str) -> Aged {
             .bind(ages.as_millis())
             .bind(born)
             .bind(born.after(ages)),
-    );
-    let target: Target = serde_json::from_value(webhook(url)["delivery"].clone()).unwrap();
-    let secret = random::<32>();
-    let master = MasterKey::parse(&setup.master_key).unwrap();
-    let sealed = master.seal(&target.signing_purpose(&organization), &secret, random()).unwrap();
-    let schedule = Statement::new(
-        "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    );
-    let period = Duration::from_days(30);
-    setup.statements.push(
         schedule
             .bind(&organization)
             .bind(&key_id)
@@ -211,10 +218,8 @@ pub fn aged(url: &str) -> Aged {
             .bind(born.after(period))
             .bind(target.to_text())
             .bind(sealed),
-    );
-    // Base64, padded, as it is shown: the other alphabet of what is at hand.
-    let text = base64url(&secret).replace('-', "+").replace('_', "/");
-    Aged { setup, key: key.reveal().to_owned(), key_id, signing_secret: format!("whsec_{text}=") }
+    ]);
+    (key.reveal().to_owned(), key_id)
 }
 
 /// The job turns a key that is due and delivers its successor, signed and encrypted; both work. Of runs at once one does, and later
@@ -230,7 +235,7 @@ pub async fn an_aged_key_turns(deployment: &Deployment, aged: &Aged, receiver: &
     tokio::join!(run(), run(), run());
     run().await;
     assert_eq!(receiver.count(), 1);
-    let (id, json, new) = receiver.last(&aged.signing_secret);
+    let (id, json, new) = receiver.last_key(&aged.signing_secret);
     assert_eq!((&json["data"]["old_key_id"], &json["data"]["name"]), (&json!(aged.key_id), &json!("aged")));
     assert!(works(&aged.key).await && works(&new).await);
     for (action, resource) in [("api_key.rotate", aged.key_id.as_str()), ("api_key.delivered", new_id(&json))]

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use iam_core::sql::Statement;
 use iam_tests::Client;
+use iam_tests::receiver::{HANG, Receiver};
+use iam_tests::scenarios::webhook_forwarding::{DELIVERIES, show};
 use iam_tests::scenarios::webhooks::{self, signed};
 use serde_json::{Value, json};
 
-use super::{
-    DELIVERIES, HANG, Target, assert_indexed, dead_because, let_pass, refused_because, run_job, show, start,
-    start_with,
-};
+use super::{assert_indexed, dead_because, let_pass, refused_because, run_job, start, start_with};
 
 async fn fetch(admin: &Client, service: &str) -> Vec<Value> {
     let fetched =
@@ -22,7 +21,7 @@ async fn fetch(admin: &Client, service: &str) -> Vec<Value> {
 #[tokio::test]
 async fn a_run_serves_all_services_and_all_that_is_due() {
     const MESSAGES: usize = 120;
-    let (target, dead) = (Target::start(&[500; MESSAGES]), Target::start(&[HANG; 200]));
+    let (target, dead) = (Receiver::start(&[500; MESSAGES]), Receiver::start(&[HANG; 200]));
     let mut configuration = iam_tests::scenarios::configuration();
     configuration["outbound"] = json!({"allow_http": true, "allow_private_addresses": true});
     let services = &mut configuration["webhooks"]["services"];

@@ -2,7 +2,7 @@
 
 use super::Reach;
 use crate::id::{KeyId, OrganizationId};
-use crate::permission::Permission;
+use crate::permission::{Grants, Permission};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
@@ -31,6 +31,13 @@ impl CarriedRights {
         .bind(organization)
         .bind(key_id)
         .bind(reach.owner())
+    }
+
+    /// Whether with these permissions a key could do anything that this one can't.
+    #[must_use]
+    pub fn is_exceeded_by(&self, permissions: &[Permission]) -> bool {
+        let held = Grants::from_permissions(&self.permissions);
+        permissions.iter().any(|permission| !held.allow(permission))
     }
 }
 

@@ -11,7 +11,6 @@ use super::{Reach, Target};
 use crate::audit::RecordCondition;
 use crate::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
 use crate::record_condition;
-use crate::seal::{MasterKeys, NONCE_BYTES, SealError};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
@@ -420,76 +419,6 @@ impl FromRow for ListedDelivery {
             last_error: row.optional_text("last_error")?.map(str::to_owned),
             created_at: Timestamp::from_millis(row.integer("created_at")?),
         })
-    }
-}
-
-/// A key on its way, or a signing secret, that is sealed under another master key than the current one.
-#[derive(Debug)]
-pub struct SealedBefore {
-    purpose: String,
-    statement: Statement,
-    sealed: String,
-}
-
-impl SealedBefore {
-    /// Finds some of all organizations: keys on their way, then signing secrets.
-    #[must_use]
-    pub fn find(master_key_id: &str) -> [Statement; 2] {
-        let keys = Statement::new(
-            "SELECT org_id, delivery_id, sealed_key FROM api_key_deliveries INDEXED BY api_key_deliveries_by_master_key \
-             WHERE sealed_key IS NOT NULL AND substr(sealed_key, 4, 8) = ?1 ORDER BY org_id, delivery_id LIMIT ?2",
-        );
-        let secrets = Statement::new(
-            "SELECT org_id, key_id, delivery, sealed_signing_secret FROM api_key_rotations INDEXED BY \
-             api_key_rotations_by_master_key WHERE sealed_signing_secret IS NOT NULL AND \
-             substr(sealed_signing_secret, 4, 8) = ?1 ORDER BY org_id, key_id LIMIT ?2",
-        );
-        [keys, secrets].map(|statement| statement.bind(master_key_id).bind(KEEPING_BATCH))
-    }
-
-    /// Reads a row of the first statement of [`SealedBefore::find`].
-    ///
-    /// # Errors
-    /// When a column is absent or of another type.
-    pub fn read_key(row: &Row) -> Result<Self, RowError> {
-        let organization = OrganizationId::from_column(row, "org_id")?;
-        let delivery_id = KeyDeliveryId::from_column(row, "delivery_id")?;
-        let statement = Statement::new(
-            "UPDATE api_key_deliveries SET sealed_key = ?4 WHERE org_id = ?1 AND delivery_id = ?2 AND sealed_key = ?3",
-        );
-        Ok(Self {
-            purpose: delivery_purpose(&organization, &delivery_id),
-            statement: statement.bind(&organization).bind(&delivery_id),
-            sealed: row.text("sealed_key")?.to_owned(),
-        })
-    }
-
-    /// Reads a row of the second statement of [`SealedBefore::find`].
-    ///
-    /// # Errors
-    /// When a column is absent or of another type.
-    pub fn read_secret(row: &Row) -> Result<Self, RowError> {
-        let organization = OrganizationId::from_column(row, "org_id")?;
-        let key_id = KeyId::from_column(row, "key_id")?;
-        let target: Target = row.json("delivery")?;
-        let statement = Statement::new(
-            "UPDATE api_key_rotations SET sealed_signing_secret = ?4 WHERE org_id = ?1 AND key_id = ?2 AND \
-             sealed_signing_secret = ?3",
-        );
-        Ok(Self {
-            purpose: target.signing_purpose(&organization),
-            statement: statement.bind(&organization).bind(&key_id),
-            sealed: row.text("sealed_signing_secret")?.to_owned(),
-        })
-    }
-
-    /// Seals it under the current master key, unless it was changed meanwhile.
-    ///
-    /// # Errors
-    /// When it does not open.
-    pub fn seal_anew(self, master: &MasterKeys, nonce: [u8; NONCE_BYTES]) -> Result<Statement, SealError> {
-        let sealed = master.seal(&self.purpose, &master.open(&self.purpose, &self.sealed)?, nonce)?;
-        Ok(self.statement.bind(self.sealed).bind(sealed))
     }
 }
 

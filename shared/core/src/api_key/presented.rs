@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::rate_limit;
 use crate::credential::CredentialHash;
-use crate::grants_column;
 use crate::id::{KeyId, OrganizationId, UserId};
 use crate::permission::{Grants, Permission};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::user::{SELF_GRANTS, UserStatus, read_grants};
+use crate::{grants_column, only_row};
 
 /// A key as a verification sees it.
 #[derive(Debug)]
@@ -75,12 +75,12 @@ impl PresentedKey {
     #[must_use]
     pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
         Statement::new(concat!(
-            "SELECT api_keys.key_id, api_keys.name, api_keys.owner_id, api_keys.permissions, api_keys.rate_limit, \
-             api_keys.status, api_keys.expires_at, api_keys.allowed_addresses, users.username, \
+            "SELECT key.key_id, name, owner_id, permissions, rate_limit, key.status, expires_at, allowed_addresses, username, \
              users.status AS owner_status, ",
             grants_column!("users"),
-            " FROM api_keys JOIN users ON users.org_id = api_keys.org_id AND users.user_id = api_keys.owner_id \
-             WHERE api_keys.org_id = ?1 AND api_keys.key_hash = ?2 AND users.deleted_at IS NULL"
+            " FROM ",
+            only_row!("api_keys", "org_id = ?1 AND key_hash = ?2"),
+            " AS key CROSS JOIN users ON users.org_id = key.org_id AND users.user_id = key.owner_id AND users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(hash)

@@ -164,7 +164,43 @@ impl Schedule {
         );
         [stop, delete].map(|statement| statement.bind(organization).bind(key_id).bind(reach.owner()))
     }
+
+    /// Stops one whose key was just given these permissions (a JSON array), which are more than whoever set it was known to
+    /// hold: the key's successors would go to somebody who may not have them. The row stays, without a date. Where the key is
+    /// being replaced, that of its successor stops: it would come back if that is never delivered.
+    #[must_use]
+    pub fn stop_widened(
+        organization: &OrganizationId,
+        key_id: &KeyId,
+        reach: Reach<'_>,
+        permissions: &str,
+    ) -> Statement {
+        Statement::new(
+            "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id IN (SELECT ?2 UNION ALL SELECT \
+             replaced_by FROM api_keys WHERE org_id = ?1 AND key_id = ?2) AND EXISTS (SELECT 1 FROM api_keys WHERE org_id = \
+             ?1 AND key_id = ?2 AND status <> 'revoked' AND permissions = ?4 AND (?3 IS NULL OR owner_id = ?3))",
+        )
+        .bind(organization)
+        .bind(key_id)
+        .bind(reach.owner())
+        .bind(permissions)
+    }
 }
+
+/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?14` now and is the actor's
+/// own". Before it stops.
+pub const OWN_SCHEDULE_STOPS: RecordCondition = record_condition!(
+    "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id IN (SELECT ?8 UNION ALL SELECT replaced_by FROM \
+     api_keys WHERE org_id = ?1 AND key_id = ?8) AND due_at IS NOT NULL) AND EXISTS (SELECT 1 FROM api_keys WHERE org_id = \
+     ?1 AND key_id = ?8 AND status <> 'revoked' AND permissions = ?14 AND owner_id = ?5)"
+);
+
+/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?14` now". Before it stops.
+pub const SCHEDULE_STOPS: RecordCondition = record_condition!(
+    "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id IN (SELECT ?8 UNION ALL SELECT replaced_by FROM \
+     api_keys WHERE org_id = ?1 AND key_id = ?8) AND due_at IS NOT NULL) AND EXISTS (SELECT 1 FROM api_keys WHERE org_id = \
+     ?1 AND key_id = ?8 AND status <> 'revoked' AND permissions = ?14)"
+);
 
 /// The audit condition "the key `?14` has a schedule, and is the actor's own".
 pub const OWN_SCHEDULE_EXISTS: RecordCondition = record_condition!(

@@ -10,7 +10,7 @@ use crate::database::{check_integer, error_from_message, unsupported_column};
 /// The label of the database in `spin.toml`.
 const DATABASE: &str = "default";
 
-/// How often a transaction is begun. SQLite's own waiting (seconds) prefers whoever came last, since it looks ever less
+/// How often a transaction that writes is begun. SQLite's own waiting (seconds) prefers whoever came last, since it looks ever less
 /// often; whoever begins to wait anew is as quick as the others again.
 const BEGINNINGS: usize = 3;
 
@@ -56,7 +56,12 @@ impl Db {
         // A connection of its own: other statements of this request must not slip into the transaction,
         // and a request that is broken off drops it, which rolls back.
         let connection = open().await?;
-        begin(&connection).await?;
+        if statements.iter().all(Statement::only_reads) {
+            // A reader sees one state of the database and waits for nobody.
+            execute(&connection, &Statement::new("BEGIN")).await?;
+        } else {
+            begin_writing(&connection).await?;
+        }
         match execute_all(&connection, &statements).await {
             Ok(rows) => {
                 execute(&connection, &Statement::new("COMMIT")).await?;
@@ -74,7 +79,7 @@ async fn open() -> Result<Connection, DbError> {
     Connection::open(DATABASE).await.map_err(error)
 }
 
-async fn begin(connection: &Connection) -> Result<(), DbError> {
+async fn begin_writing(connection: &Connection) -> Result<(), DbError> {
     let mut begun = Err(DbError::Busy(String::new()));
     for _ in 0..BEGINNINGS {
         begun = execute(connection, &Statement::new("BEGIN IMMEDIATE")).await.map(|_| ());
