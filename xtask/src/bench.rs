@@ -37,7 +37,7 @@ pub(crate) struct Bench {
     /// How many requests a round sends of each; one in twenty of what hashes passwords
     #[arg(long, default_value_t = 200, value_parser = value_parser!(u32).range(1..=900))]
     requests: u32,
-    /// How many rounds are measured, after one to warm up
+    /// How many rounds are measured, after five to warm up
     #[arg(long, default_value_t = 7, value_parser = value_parser!(u32).range(1..))]
     rounds: u32,
     /// Also write the figures, with every sample, as JSON

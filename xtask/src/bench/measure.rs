@@ -5,6 +5,10 @@ use anyhow::{Context, Result};
 use super::operations::{Baseline, Operation, Send};
 use super::server::Server;
 
+/// Rounds before those that count. The baselines run beside each operation, so they are optimised long before any of them is;
+/// an operation takes about a thousand requests.
+const WARM_UP: u32 = 5;
+
 /// CPU milliseconds of workerd per request, as one round measured them next to each other.
 pub(super) struct Sample {
     pub(super) operation: f64,
@@ -29,16 +33,18 @@ pub(super) fn rounds(
 ) -> Result<Vec<Measured>> {
     let mut all: Vec<Measured> =
         operations.into_iter().map(|operation| Measured { operation, samples: Vec::new() }).collect();
-    // The optimising compiler takes its time over the first few hundred requests.
-    for round in 0..=rounds {
+    for round in 0..WARM_UP.saturating_add(rounds) {
         for Measured { operation, samples } in &mut all {
             let sample = sample(server, baseline, operation, requests)
                 .with_context(|| format!("cannot measure {}", operation.name))?;
-            if round > 0 {
+            if round >= WARM_UP {
                 samples.push(sample);
             }
         }
-        eprintln!("  {}", if round == 0 { "warm".to_owned() } else { format!("round {round}") });
+        match round.checked_sub(WARM_UP) {
+            None => eprintln!("  warming up"),
+            Some(round) => eprintln!("  round {}", round.saturating_add(1)),
+        }
     }
     Ok(all)
 }
