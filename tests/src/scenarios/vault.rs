@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use iam_core::api_key::Target;
+use iam_core::config::FIRST_ORGANIZATION;
 use iam_core::encoding::base64url;
 use iam_core::id::KeyId;
 use reqwest::Method;
@@ -50,7 +51,9 @@ pub async fn keeps() -> Kept {
     let mut setup = Setup::new(&configuration);
     setup.master_key.clear();
     setup.vault_secret_id.clone_from(&secret_id);
-    let target = Target::Vault { mount: "secret".to_owned(), path: "teams/payments/key".to_owned() };
+    // As a schedule keeps it: below the prefix and the organization.
+    let path = format!("edge-iam/{FIRST_ORGANIZATION}/teams/payments/key");
+    let target = Target::Vault { mount: "secret".to_owned(), path };
     let (key, key_id) = put_aged_key(&mut setup, &target, None);
     Kept { setup, vault, master_key, secret_id, key, key_id }
 }
