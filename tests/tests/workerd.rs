@@ -76,7 +76,7 @@ async fn an_aged_key_turns() {
 #[tokio::test]
 async fn a_revocation_is_seen_by_the_next() {
     let (deployment, _running) = iam_tests::hosts::workerd(iam_tests::scenarios::limits::without_limits());
-    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment).await;
+    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 1000).await;
 }
 
 /// A target that fails, then takes it: sent by the host, signed by the built module.
