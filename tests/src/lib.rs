@@ -48,8 +48,8 @@ macro_rules! scenarios {
                 a_key_is_a_credential, carry_ranges_and_notes, are_found_by_filters;
             limits => a_key_keeps_to_its_limit, a_key_is_bound_to_addresses,
                 uses_are_counted;
-            key_rights => nobody_gets_a_key_above_itself, a_wider_key_stops_its_schedule, follow_their_owner, rest_with_their_owner, are_bounded,
-                are_replaced_once;
+            key_rights => nobody_gets_a_key_above_itself, a_wider_key_stops_its_schedule, follow_their_owner,
+                rest_with_their_owner, are_bounded, are_replaced_once;
             key_rotation => schedules_are_set, targets_are_checked, are_not_for_everybody;
             flags => are_set_and_taken_back, bad_values_are_refused, are_for_the_deployments_administrators;
             health => tells, details_need_a_permission;

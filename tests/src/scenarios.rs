@@ -78,6 +78,7 @@ pub async fn run_all(deployment: &crate::Deployment) {
     api_keys::are_found_by_filters(deployment).await;
     limits::a_key_is_bound_to_addresses(deployment).await;
     key_rights::nobody_gets_a_key_above_itself(deployment).await;
+    key_rights::a_wider_key_stops_its_schedule(deployment).await;
     key_rights::follow_their_owner(deployment).await;
     key_rights::rest_with_their_owner(deployment).await;
     key_rights::are_bounded(deployment).await;

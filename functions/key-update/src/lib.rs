@@ -6,6 +6,7 @@ use iam_core::api_key::{
 };
 use iam_core::id::KeyId;
 use iam_core::permission::{Permission, Scope};
+use iam_core::sql::Rows;
 use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route, field, key_fields};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -101,7 +102,6 @@ async fn change(
     let mut batch = vec![
         event.record_if(is_recorded, carried.as_ref().map(|carried| carried.as_stored.as_str())),
         change.apply(),
-        ListedKey::find(organization, &key_id, reach),
     ];
     if let (Some(wanted), Some(carried), Some(stored)) = (&request.permissions, &carried, &permissions)
         && carried.is_exceeded_by(wanted)
@@ -114,13 +114,15 @@ async fn change(
         batch.push(event.record_if(stops, stored.as_str()));
         batch.push(Schedule::stop_widened(organization, &key_id, reach, stored));
     }
-    let mut rows = context.db(organization).batch(batch).await?.into_iter().skip(1);
-    let (changed, found) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
+    // Last, so that it shows a schedule that stops.
+    batch.push(ListedKey::find(organization, &key_id, reach));
+    let mut rows = context.db(organization).batch(batch).await?;
+    let found = rows.pop().unwrap_or_default();
     let key = ListedKey::read(found.first().ok_or_else(no_such_key)?, context.now)?;
     if key.status == KeyStatus::Revoked {
         return Err(ApiError::conflict("key_revoked", "this API key was revoked: it can't be changed"));
     }
-    if changed.is_empty() {
+    if rows.get(1).is_none_or(Rows::is_empty) {
         return Err(key_fields::changed_meanwhile());
     }
     Ok(Json(key))

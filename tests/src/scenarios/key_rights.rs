@@ -83,8 +83,10 @@ pub async fn a_wider_key_stops_its_schedule(deployment: &Deployment) {
         (created.text_at("/key_id"), format!("{KEYS}/{}/rotation", created.text_at("/key_id")));
     let change = async |permissions: &[&str]| {
         let body = json!({"permissions": list(permissions)});
-        admin.patch(&format!("{KEYS}/{key_id}"), &body).await.expect(200);
-        admin.get(&path).await.expect(200).json["due_at"].clone()
+        let changed = admin.patch(&format!("{KEYS}/{key_id}"), &body).await.expect(200);
+        let due_at = admin.get(&path).await.expect(200).json["due_at"].clone();
+        assert_eq!(changed.json["rotates_at"], due_at);
+        due_at
     };
     let stops = || deployment.recorded("api_key.rotation_end", "success", key_id);
     let target = webhook("https://hooks.example.com/widens");
