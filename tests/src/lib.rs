@@ -89,3 +89,53 @@ macro_rules! scenarios {
         }
     )+};
 }
+
+/// The tests of the built functions that need a deployment of their own, for a host that [`hosts`] starts: the same on each.
+#[macro_export]
+macro_rules! host_scenarios {
+    ($host:path) => {
+        #[tokio::test]
+        async fn switches_work_without_a_deploy() {
+            let (deployment, _running) = $host($crate::scenarios::flags::setup());
+            $crate::scenarios::flags::maintenance_turns_away(&deployment).await;
+            $crate::scenarios::flags::limits_are_switched(&deployment).await;
+        }
+
+        #[tokio::test]
+        async fn webhooks_wait_for_the_end_of_maintenance() {
+            use $crate::scenarios::webhooks;
+            let setup = $crate::deployment::Setup::new(&webhooks::maintenance_configuration());
+            let (deployment, _running) = $host(setup);
+            webhooks::maintenance_is_told(&deployment).await;
+        }
+
+        /// The job, with a receiver: turned by the built module, sent by the host, decrypted as its owner would.
+        #[tokio::test]
+        async fn an_aged_key_turns() {
+            use $crate::scenarios::key_rotation;
+            let receiver = $crate::receiver::Receiver::start(&[]);
+            let aged = key_rotation::aged(&receiver.url);
+            let (deployment, _running) = $host(aged.setup.clone());
+            key_rotation::an_aged_key_turns(&deployment, &aged, &receiver).await;
+        }
+
+        /// A target that fails, then takes it: sent by the host, signed by the built module.
+        #[tokio::test]
+        async fn a_webhook_is_forwarded() {
+            use $crate::scenarios::webhook_forwarding;
+            let target = $crate::receiver::Receiver::start(&[500]);
+            let setup = webhook_forwarding::setup(&webhook_forwarding::configuration(&target.url, 1));
+            let (deployment, _running) = $host(setup);
+            webhook_forwarding::a_message_is_forwarded(&deployment, &target).await;
+        }
+
+        /// A real OpenBao keeps the master key, takes a key that turned and issues a certificate.
+        #[tokio::test]
+        async fn a_vault_keeps_the_secrets() {
+            use $crate::scenarios::vault;
+            let kept = vault::keeps().await;
+            let (deployment, _running) = $host(kept.setup.clone());
+            vault::keeps_the_secrets(&deployment, &kept).await;
+        }
+    };
+}
