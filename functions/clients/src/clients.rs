@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::client::{
-    AuthMethod, CLIENT_CREATED, CLIENT_EXISTS, CLIENT_REVOKED_NOW, ClientRevocation, ListedClient,
-    MAX_CLIENTS, MAX_NAME_CHARACTERS, NewClient, NewSecret,
+    AuthMethod, CLIENT_CREATED, CLIENT_EXISTS, ClientRevocation, ListedClient, MAX_CLIENTS,
+    MAX_NAME_CHARACTERS, NewClient, NewSecret,
 };
 use iam_core::client_assertion::JwkSet;
 use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
@@ -217,9 +217,9 @@ pub(crate) async fn revoke(
         .detail("service_account", user_id.as_str());
     let batch = vec![
         revocation.revoke(),
+        event.record_if_changed(),
         revocation.revoke_secrets(),
         revocation.end_sessions(),
-        event.record_if(CLIENT_REVOKED_NOW, client_id),
     ];
     let rows = context.db(organization).batch(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }

@@ -3,7 +3,6 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::client::{
     AuthMethod, ClientRevocation, ListedClient, MAX_SECRETS, NewSecret, SECRET_CREATED, SECRET_EXISTS,
-    SECRET_REVOKED_NOW,
 };
 use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
 use iam_core::id::ClientSecretId;
@@ -121,7 +120,7 @@ pub(crate) async fn revoke(
         .detail("secret_id", secret_id.as_str());
     let batch = vec![
         revocation.revoke_secret(secret_id),
-        event.record_if(SECRET_REVOKED_NOW, secret_id),
+        event.record_if_changed(),
         revocation.inspect_secret(secret_id),
     ];
     let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `DELETE /api/v1/auth/keys/{key_id}`: an API key that works no longer, from the moment of the answer, anywhere.
 
-use iam_core::api_key::{KEY_REVOKED_NOW, MAX_REASON_CHARACTERS, Reach, Revocation, RevokedKey};
+use iam_core::api_key::{MAX_REASON_CHARACTERS, Reach, Revocation, RevokedKey};
 use iam_core::id::KeyId;
 use iam_core::permission::Scope;
 use iam_core::time::Timestamp;
@@ -71,7 +71,7 @@ async fn revoke(
     if let Some(reason) = reason {
         event = event.detail("reason", reason);
     }
-    let batch = vec![revocation.revoke(), event.record_if(KEY_REVOKED_NOW, &key_id), revocation.result()];
+    let batch = vec![revocation.revoke(), event.record_if_changed(), revocation.result()];
     let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
     let revoked = rows.decode_first::<RevokedKey>()?;
     let RevokedKey { revoked_at, revoked_because } =

@@ -5,8 +5,7 @@ use iam_core::credential::{Credential, SCIM_TOKEN_PREFIX};
 use iam_core::id::{ScimClientId, ScimTokenId};
 use iam_core::scim_client::{
     ListedScimClient, MAX_CLIENTS, MAX_NAME_CHARACTERS, MAX_PAGE, MAX_RATE_LIMIT, NewScimClient,
-    NewScimToken, SCIM_CLIENT_CREATED, SCIM_CLIENT_EXISTS, SCIM_CLIENT_REVOKED_NOW, ScimClientChange,
-    ScimClientRevocation,
+    NewScimToken, SCIM_CLIENT_CREATED, SCIM_CLIENT_EXISTS, ScimClientChange, ScimClientRevocation,
 };
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
@@ -204,11 +203,7 @@ pub(crate) async fn revoke(
     let organization = &caller.organization;
     let revocation = ScimClientRevocation { organization, client_id: &client_id, now: context.now };
     let event = context.audit_by(&caller, "scim_client.revoke", "scim_client")?.on(client_id.as_str());
-    let batch = vec![
-        revocation.revoke(),
-        revocation.revoke_tokens(),
-        event.record_if(SCIM_CLIENT_REVOKED_NOW, &client_id),
-    ];
+    let batch = vec![revocation.revoke(), event.record_if_changed(), revocation.revoke_tokens()];
     let rows = context.db(organization).batch(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
 }

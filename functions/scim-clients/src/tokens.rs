@@ -4,8 +4,7 @@ use http::{HeaderMap, StatusCode};
 use iam_core::credential::{Credential, SCIM_TOKEN_PREFIX};
 use iam_core::id::{ScimClientId, ScimTokenId};
 use iam_core::scim_client::{
-    ListedScimClient, MAX_TOKENS, NewScimToken, SCIM_TOKEN_CREATED, SCIM_TOKEN_EXISTS,
-    SCIM_TOKEN_REVOKED_NOW, ScimClientRevocation,
+    ListedScimClient, MAX_TOKENS, NewScimToken, SCIM_TOKEN_CREATED, SCIM_TOKEN_EXISTS, ScimClientRevocation,
 };
 use iam_core::sql::Rows;
 use iam_core::time::{Duration, Timestamp};
@@ -113,7 +112,7 @@ pub(crate) async fn revoke(
         .detail("token_id", token_id.as_str());
     let batch = vec![
         revocation.revoke_token(&token_id),
-        event.record_if(SCIM_TOKEN_REVOKED_NOW, &token_id),
+        event.record_if_changed(),
         revocation.inspect_token(&token_id),
     ];
     let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();

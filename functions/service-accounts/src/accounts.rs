@@ -3,8 +3,8 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::id::UserId;
 use iam_core::service_account::{
-    ACCOUNT_CHANGED_NOW, ACCOUNT_CREATED, AccountChange, CheckedRole, MAX_DISPLAY_NAME_CHARACTERS, MAX_PAGE,
-    MAX_ROLE_BYTES, MAX_ROLES, NewServiceAccount, RoleChange, ServiceAccount,
+    ACCOUNT_CREATED, AccountChange, CheckedRole, MAX_DISPLAY_NAME_CHARACTERS, MAX_PAGE, MAX_ROLE_BYTES,
+    MAX_ROLES, NewServiceAccount, RoleChange, ServiceAccount,
 };
 use iam_core::sql::Rows;
 use iam_core::user::{MAX_USERNAME_BYTES, UserStatus};
@@ -94,8 +94,8 @@ pub(crate) async fn create(
         .detail("roles", names.clone());
     let batch = vec![
         account.create(),
+        event.record_if_changed(),
         account.assign_roles(),
-        event.record_if(ACCOUNT_CHANGED_NOW, &user_id),
         NewServiceAccount::find_name(organization, username),
     ];
     let answer = ServiceAccount {
@@ -175,9 +175,9 @@ pub(crate) async fn change(
         Some(roles) => event.detail("roles", roles.wanted.clone()).detail("roles_before", account.roles),
         None => event,
     };
-    let mut batch = vec![change.update(display_name, &roles.as_ref().unwrap_or(&none).added)];
+    let added = &roles.as_ref().unwrap_or(&none).added;
+    let mut batch = vec![change.update(display_name, added), event.record_if_changed()];
     batch.extend(roles.iter().flat_map(|roles| [change.remove_roles(roles), change.add_roles(roles)]));
-    batch.push(event.record_if(ACCOUNT_CHANGED_NOW, &user_id));
     batch.push(ServiceAccount::by_id(organization, &user_id));
     let mut rows = context.db(organization).batch(batch).await?;
     let now = rows.pop().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
@@ -195,12 +195,8 @@ pub(crate) async fn delete(
     let organization = &caller.organization;
     let change = AccountChange { organization, user_id: &user_id, now: context.now };
     let event = context.audit_by(&caller, "service_account.delete", "user")?.on(user_id.as_str());
-    let batch = vec![
-        change.delete(),
-        change.revoke_clients(),
-        change.end_sessions(),
-        event.record_if(ACCOUNT_CHANGED_NOW, &user_id),
-    ];
+    let batch =
+        vec![change.delete(), event.record_if_changed(), change.revoke_clients(), change.end_sessions()];
     let rows = context.db(organization).batch(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
 }
@@ -233,8 +229,8 @@ async fn set_status(
     let event = context.audit_by(caller, action, "user")?.on(user_id.as_str());
     let batch = vec![
         change.set_status(status),
+        event.record_if_changed(),
         change.end_sessions(),
-        event.record_if(ACCOUNT_CHANGED_NOW, user_id),
         ServiceAccount::by_id(organization, user_id),
     ];
     let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();

@@ -5,7 +5,7 @@ use iam_core::audit::Outcome;
 use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX};
 use iam_core::id::{OrganizationId, SessionId, UserId};
 use iam_core::jwt::UnverifiedToken;
-use iam_core::oauth::{PresentedRefreshToken, SESSION_ENDED_NOW};
+use iam_core::oauth::PresentedRefreshToken;
 use iam_core::session::end;
 use iam_service::{ApiError, Context, Form};
 
@@ -43,10 +43,8 @@ pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> 
     if let Some(client_id) = shown {
         event = event.detail("client_id", client_id);
     }
-    let batch = vec![
-        end(&token.organization, &token.session_id, "revoked", context.now),
-        event.record_if(SESSION_ENDED_NOW, &token.session_id),
-    ];
+    let batch =
+        vec![end(&token.organization, &token.session_id, "revoked", context.now), event.record_if_changed()];
     context.db(&token.organization).batch(batch).await?;
     Ok(StatusCode::OK)
 }

@@ -35,7 +35,7 @@ pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire, forget_windows};
 pub use leak::{Leak, LeakedKey};
 pub use listed::{CANDIDATES, KeyFilter, ListedKey};
 pub use presented::{KeyRefusal, PresentedKey};
-pub use revocation::{KEY_REVOKED_NOW, MAX_REASON_CHARACTERS, Revocation, RevokedKey};
+pub use revocation::{MAX_REASON_CHARACTERS, Revocation, RevokedKey};
 pub use rotation::{Rotation, RotationOutcome};
 pub use schedule::*;
 pub use sealed_before::{SealedBefore, SealedKind};

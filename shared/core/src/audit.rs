@@ -119,6 +119,14 @@ impl AuditEvent {
         self.bind(Statement::new(condition.0)).bind(parameter)
     }
 
+    /// Writes the record where the statement right before it in the batch changed a row: of two that do the same at the same
+    /// moment, the one that did it is recorded.
+    #[must_use]
+    pub fn record_if_changed(self) -> Statement {
+        let RecordCondition(text) = crate::record_condition!("changes() > 0");
+        self.bind(Statement::new(text))
+    }
+
     fn bind(self, statement: Statement) -> Statement {
         statement
             .bind(&self.organization)

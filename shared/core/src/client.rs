@@ -361,14 +361,3 @@ impl ClientRevocation<'_> {
         .bind(self.user_id)
     }
 }
-
-/// The audit condition "the client `?14` was revoked at this record's moment".
-pub const CLIENT_REVOKED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND client_id = ?14 AND revoked_at = ?3)"
-);
-
-/// The audit condition "the secret `?14` of the client that the record is about was revoked at this record's moment".
-pub const SECRET_REVOKED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM client_secrets INDEXED BY client_secrets_by_id WHERE org_id = ?1 AND client_id = ?8 AND \
-     secret_id = ?14 AND revoked_at = ?3)"
-);

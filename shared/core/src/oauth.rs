@@ -1,7 +1,6 @@
 //! What the token endpoint asks and writes: a client and its proof, the scope of a token, and the session that every
 //! token belongs to. There are no refresh tokens for clients: they can come again with their own credential.
 
-use crate::audit::RecordCondition;
 use crate::client::{AuthMethod, read_keys};
 use crate::client_assertion::{JwkSet, UsedAssertion};
 use crate::credential::CredentialHash;
@@ -11,7 +10,7 @@ use crate::session::LiveSession;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::user::{UserStatus, read_grants};
-use crate::{grants_column, only_row, record_condition};
+use crate::{grants_column, only_row};
 
 /// The longest scope, in bytes: a token has to carry it.
 pub const MAX_SCOPE_BYTES: usize = 1024;
@@ -205,11 +204,6 @@ impl ClientToken<'_> {
         }
     }
 }
-
-/// The audit condition "the session `?14` ended at this record's moment".
-pub const SESSION_ENDED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?14 AND ended_at = ?3)"
-);
 
 /// A refresh token as introspection and revocation see it.
 #[derive(Debug)]

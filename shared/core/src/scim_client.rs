@@ -357,16 +357,6 @@ impl ScimClientRevocation<'_> {
     }
 }
 
-/// The audit condition "the SCIM client `?14` was revoked at this record's moment".
-pub const SCIM_CLIENT_REVOKED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND client_id = ?14 AND revoked_at = ?3)"
-);
-
-/// The audit condition "the token `?14` of the SCIM client that the record is about was revoked at this record's moment".
-pub const SCIM_TOKEN_REVOKED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM scim_tokens WHERE org_id = ?1 AND token_id = ?14 AND client_id = ?8 AND revoked_at = ?3)"
-);
-
 /// A token as a request's check sees it.
 #[derive(Debug)]
 pub struct PresentedScimToken {

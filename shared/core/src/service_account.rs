@@ -3,14 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::RecordCondition;
 use crate::id::{OrganizationId, UserId};
 use crate::idempotency::CreationCondition;
 use crate::permission::{Grant, Grants};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::user::{UserStatus, read_grants, username_key};
-use crate::{creation_condition, grants_column, record_condition, roles_column};
+use crate::{creation_condition, grants_column, roles_column};
 
 /// The longest display name, in characters.
 pub const MAX_DISPLAY_NAME_CHARACTERS: usize = 256;
@@ -229,11 +228,6 @@ impl NewServiceAccount<'_> {
 /// The idempotency condition "the user `?4` exists".
 pub const ACCOUNT_CREATED: CreationCondition =
     creation_condition!("EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?4)");
-
-/// The audit condition "the service account `?14` was changed at this record's moment".
-pub const ACCOUNT_CHANGED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?14 AND kind = 'service_account' AND updated_at = ?3)"
-);
 
 /// A change of a service account.
 #[derive(Debug)]

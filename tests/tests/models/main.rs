@@ -9,6 +9,7 @@
     reason = "a model that can't go on has failed"
 )]
 
+mod audit;
 mod key_rotation;
 mod keyring;
 mod refresh;

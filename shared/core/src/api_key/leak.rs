@@ -25,12 +25,12 @@ impl Leak {
         Self { organization, hash: key.hash().as_str().to_owned(), log_id, url, source }
     }
 
-    /// Revokes the keys, of whatever organization, records each report that ended one, and finds all that were reported:
+    /// Records each report that ends a key, revokes the keys, of whatever organization, and finds all that were reported:
     /// the last statement's rows are [`LeakedKey`]s. One transaction, whatever the number.
     #[must_use]
     pub fn revoke(leaks: &[Self], now: Timestamp) -> [Statement; 3] {
         let list = serde_json::json!(leaks).to_string();
-        [REVOKE, RECORD, FIND].map(|text| Statement::new(text).bind(list.as_str()).bind(now))
+        [RECORD, REVOKE, FIND].map(|text| Statement::new(text).bind(list.as_str()).bind(now))
     }
 }
 
@@ -43,7 +43,7 @@ const RECORD: &str = "INSERT INTO audit_events (org_id, log_id, timestamp, actor
                       api_keys.owner_id, 'api_key.leak', 'api_key', api_keys.key_id, 'success', json_object('url', \
                       leak.value ->> 'url', 'source', leak.value ->> 'source') FROM json_each(?1) AS leak CROSS JOIN \
                       api_keys ON api_keys.org_id = leak.value ->> 'organization' AND api_keys.key_hash = leak.value ->> \
-                      'hash' WHERE api_keys.revoked_at = ?2 AND api_keys.revoked_because = 'leaked'";
+                      'hash' WHERE api_keys.status <> 'revoked'";
 
 const FIND: &str = "SELECT api_keys.org_id, api_keys.key_hash, api_keys.key_id, api_keys.name, api_keys.owner_id, \
                     users.username, users.email, api_keys.revoked_at = ?2 AND api_keys.revoked_because = 'leaked' AS \

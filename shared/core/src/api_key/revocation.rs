@@ -1,9 +1,7 @@
 //! Ending a key at once.
 
 use super::Reach;
-use crate::audit::RecordCondition;
 use crate::id::{KeyId, OrganizationId};
-use crate::record_condition;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 
@@ -71,8 +69,3 @@ impl FromRow for RevokedKey {
         })
     }
 }
-
-/// The audit condition "the key `?14` was revoked by this record's moment".
-pub const KEY_REVOKED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?14 AND revoked_at = ?3)"
-);
