@@ -101,6 +101,13 @@ macro_rules! host_scenarios {
             $crate::scenarios::flags::limits_are_switched(&deployment).await;
         }
 
+        /// So many requests at once that a deployment shared with other scenarios would be no place for them.
+        #[tokio::test]
+        async fn a_revocation_is_seen_by_the_next() {
+            let (deployment, _running) = $host($crate::scenarios::limits::without_limits());
+            $crate::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment).await;
+        }
+
         #[tokio::test]
         async fn webhooks_wait_for_the_end_of_maintenance() {
             use $crate::scenarios::webhooks;

@@ -43,7 +43,7 @@ async fn a_bad_configuration_stops_the_start() {
 #[tokio::test]
 async fn a_revocation_is_seen_by_the_next() {
     let (deployment, _host) = iam_tests::native::start(iam_tests::scenarios::limits::without_limits());
-    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 1000).await;
+    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment).await;
     deployment.check().await;
 }
 

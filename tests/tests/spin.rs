@@ -27,11 +27,3 @@ async fn telemetry_reaches_a_real_collector() {
 async fn the_host_layer_conforms() {
     iam_tests::conformance::spin().await;
 }
-
-/// Fewer at the same moment than elsewhere: the first requests of an instance lease in a transaction that writes, before they
-/// know whether limits are enforced, and SQLite has one at a time.
-#[tokio::test]
-async fn a_revocation_is_seen_by_the_next() {
-    let (deployment, _running) = iam_tests::hosts::spin(iam_tests::scenarios::limits::without_limits());
-    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 50).await;
-}

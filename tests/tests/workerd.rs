@@ -49,9 +49,3 @@ async fn cron_runs_the_job() {
     let stage = stage();
     iam_tests::scenarios::api_keys::expire_by_cron(&stage.deployment).await;
 }
-
-#[tokio::test]
-async fn a_revocation_is_seen_by_the_next() {
-    let (deployment, _running) = iam_tests::hosts::workerd(iam_tests::scenarios::limits::without_limits());
-    iam_tests::scenarios::limits::a_revocation_is_seen_by_the_next(&deployment, 1000).await;
-}

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::directory::person_with;
@@ -180,27 +179,23 @@ async fn use_once(client: &Client, key: &str, verifies: bool) -> Use {
     }
 }
 
-/// A thousand use a key all the time while it is revoked, half of them by verifications and half of them by calls with it, up to
-/// `at_once` at the same moment: nothing that begins after the revocation was answered succeeds.
-pub async fn a_revocation_is_seen_by_the_next(deployment: &Deployment, at_once: usize) {
+/// A thousand use a key all the time while it is revoked, half of them by verifications and half of them by calls with it:
+/// nothing that begins after the revocation was answered succeeds.
+pub async fn a_revocation_is_seen_by_the_next(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let created = create(&admin, 1_000_000).await;
     let key: Arc<str> = created.text_at("/api_key").into();
     let is_revoked = Arc::new(AtomicBool::new(false));
     let accepted = Arc::new(AtomicU32::new(0));
-    let turns = Arc::new(Semaphore::new(at_once));
     let mut users = JoinSet::new();
     for which in 0..USERS {
-        let (client, key, turns) = (deployment.client(), Arc::clone(&key), Arc::clone(&turns));
+        let (client, key) = (deployment.client(), Arc::clone(&key));
         let (is_revoked, accepted) = (Arc::clone(&is_revoked), Arc::clone(&accepted));
         users.spawn(async move {
             // Nobody stops before it was refused: so all of them are under way when the key is revoked.
             loop {
-                let turn = turns.acquire().await.unwrap();
                 let begins_after = is_revoked.load(Ordering::SeqCst);
-                let used = use_once(&client, &key, which % 2 == 0).await;
-                drop(turn);
-                match used {
+                match use_once(&client, &key, which % 2 == 0).await {
                     Use::Refused => break,
                     Use::Unanswered => tokio::time::sleep(Duration::from_millis(100)).await,
                     Use::Accepted => {

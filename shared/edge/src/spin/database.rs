@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iam_core::sql::{Rows, Statement, Value};
@@ -13,6 +13,15 @@ const DATABASE: &str = "default";
 /// How often a transaction that writes is begun. SQLite's own waiting (seconds) prefers whoever came last, since it looks ever less
 /// often; whoever begins to wait anew is as quick as the others again.
 const BEGINNINGS: usize = 3;
+
+/// How long a request waits for its turn to write, in milliseconds.
+const PATIENCE_MS: u32 = 15_000;
+
+/// The longest pause between two looks at whose turn it is, in milliseconds: the first is a sixty-fourth of it.
+const LONGEST_PAUSE_MS: u32 = 256;
+
+/// Whether a request of this instance writes, or waits for SQLite's lock.
+static WRITES: AtomicBool = AtomicBool::new(false);
 
 /// The database of one organization.
 #[derive(Clone)]
@@ -44,7 +53,9 @@ impl Db {
     /// When a constraint refuses it, the database is busy, or it fails otherwise.
     pub async fn run(&self, statement: Statement) -> Result<Rows, DbError> {
         self.round_trips.fetch_add(1, Ordering::Relaxed);
-        execute(&*self.connection.get().await?, &statement).await
+        let connection = self.connection.get().await?;
+        let _turn = if statement.only_reads() { None } else { Some(Turn::take().await?) };
+        execute(&connection, &statement).await
     }
 
     /// Runs the statements in one round trip and one transaction: all of them or none.
@@ -56,12 +67,15 @@ impl Db {
         // A connection of its own: other statements of this request must not slip into the transaction,
         // and a request that is broken off drops it, which rolls back.
         let connection = open().await?;
-        if statements.iter().all(Statement::only_reads) {
+        let _turn = if statements.iter().all(Statement::only_reads) {
             // A reader sees one state of the database and waits for nobody.
             execute(&connection, &Statement::new("BEGIN")).await?;
+            None
         } else {
+            let turn = Turn::take().await?;
             begin_writing(&connection).await?;
-        }
+            Some(turn)
+        };
         match execute_all(&connection, &statements).await {
             Ok(rows) => {
                 execute(&connection, &Statement::new("COMMIT")).await?;
@@ -72,6 +86,36 @@ impl Db {
                 Ok(_) | Err(_) => Err(error),
             },
         }
+    }
+}
+
+/// A request's turn to write. SQLite has one writer at a time, and has the others wait on threads of the host: where all the
+/// requests of all instances wait so, the one that writes finds no thread to go on with. So those of an instance take turns.
+struct Turn(());
+
+impl Turn {
+    /// Waits for it by looking: what wakes a request on this host is the host alone, not another request. Pauses are by chance,
+    /// and grow.
+    async fn take() -> Result<Self, DbError> {
+        let (mut waited, mut longest) = (0, LONGEST_PAUSE_MS / 64);
+        while WRITES.swap(true, Ordering::Relaxed) {
+            if waited >= PATIENCE_MS {
+                return Err(DbError::Busy("other requests of this instance write".to_owned()));
+            }
+            let mut chance = [0];
+            crate::random(&mut chance).map_err(|error| DbError::Other(error.to_string()))?;
+            let pause = 1 + u32::from(chance[0]) * longest / 256;
+            super::sleep(pause).await;
+            waited += pause;
+            longest = LONGEST_PAUSE_MS.min(longest * 2);
+        }
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        WRITES.store(false, Ordering::Relaxed);
     }
 }
 
