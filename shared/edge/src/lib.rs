@@ -12,6 +12,8 @@ mod console;
 mod database;
 mod deadline;
 mod error;
+#[cfg(any(test, all(target_arch = "wasm32", target_os = "unknown")))]
+mod json_rows;
 mod kv;
 mod message;
 mod types;

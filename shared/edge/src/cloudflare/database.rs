@@ -7,9 +7,10 @@ use js_sys::{Array, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::send::{SendFuture, SendWrapper};
 
-use super::javascript::{D1Database, D1PreparedStatement, describe, property};
+use super::javascript::{D1Database, D1PreparedStatement, describe};
 use crate::DbError;
-use crate::database::{check_integer, error_from_message, unsupported_column};
+use crate::database::{check_integer, error_from_message};
+use crate::json_rows::{rows_of_arrays, rows_of_batch};
 
 /// The database of one organization.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ impl Db {
         SendFuture::new(async move {
             let prepared = prepare(self.database()?, &statement)?;
             let promise = WITH_COLUMN_NAMES.with(|options| prepared.raw(options)).map_err(thrown)?;
-            raw_rows(&settled(promise).await?)
+            rows_of_arrays(&text(&settled(promise).await?)?)
         })
         .await
     }
@@ -56,8 +57,8 @@ impl Db {
             for statement in &statements {
                 prepared.push(prepare(database, statement)?.as_ref());
             }
-            let results = settled(database.batch(&prepared).map_err(thrown)?).await?;
-            array(&results)?.iter().map(|result| object_rows(&result)).collect()
+            let promise = database.batch(&prepared).map_err(thrown)?;
+            rows_of_batch(&text(&settled(promise).await?)?)
         })
         .await
     }
@@ -90,46 +91,10 @@ async fn settled(promise: Promise) -> Result<JsValue, DbError> {
     JsFuture::from(promise).await.map_err(thrown)
 }
 
-/// `raw` answers the names of the columns, then one array per row.
-fn raw_rows(result: &JsValue) -> Result<Rows, DbError> {
-    let mut lines = array(result)?.iter();
-    let Some(names) = lines.next() else { return Ok(Rows::default()) };
-    let names = array(&names)?.iter().map(|name| name.as_string().unwrap_or_default()).collect();
-    let rows = lines.map(|row| values(array(&row)?)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Rows::new(names, rows))
-}
-
-/// `batch` answers one object per row. All rows of a statement have the same keys in the same order.
-fn object_rows(result: &JsValue) -> Result<Rows, DbError> {
-    let Some(rows) = property(result, "results") else { return Ok(Rows::default()) };
-    let rows: Vec<Object> = array(&rows)?.iter().map(JsCast::unchecked_into).collect();
-    let Some(first) = rows.first() else { return Ok(Rows::default()) };
-    let names = Object::keys(first).iter().map(|name| name.as_string().unwrap_or_default()).collect();
-    let rows = rows.iter().map(|row| values(&Object::values(row))).collect::<Result<Vec<_>, _>>()?;
-    Ok(Rows::new(names, rows))
-}
-
-fn values(row: &Array) -> Result<Vec<Value>, DbError> {
-    row.iter().map(|value| column(&value)).collect()
-}
-
-fn column(value: &JsValue) -> Result<Value, DbError> {
-    if let Some(text) = value.as_string() {
-        return Ok(Value::Text(text));
-    }
-    if let Some(number) = value.as_f64() {
-        let integer = number as i64;
-        // A real number with no fraction looks like an integer here, and is read as one.
-        if integer as f64 != number {
-            return Err(unsupported_column("real number"));
-        }
-        return Ok(Value::Integer(integer));
-    }
-    if value.is_null() { Ok(Value::Null) } else { Err(unsupported_column("blob")) }
-}
-
-fn array(value: &JsValue) -> Result<&Array, DbError> {
-    value.dyn_ref().ok_or_else(|| DbError::Other("D1 answered something else than rows".to_owned()))
+/// What D1 answered, as one string.
+fn text(answer: &JsValue) -> Result<String, DbError> {
+    let json: JsValue = js_sys::JSON::stringify(answer).map_err(thrown)?.into();
+    json.as_string().ok_or_else(|| DbError::Other("D1 answered nothing".to_owned()))
 }
 
 fn thrown(error: JsValue) -> DbError {
