@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Deserialize;
 
 use crate::build::STAMP;
 use crate::workspace::Workspace;
@@ -19,7 +20,9 @@ const BUDGETS: &str = "xtask/budgets.toml";
 #[derive(Args)]
 pub(crate) struct Sizes {}
 
-type Budgets = BTreeMap<String, BTreeMap<String, usize>>;
+/// What functions may weigh at most, by host.
+#[derive(Deserialize)]
+pub(crate) struct Budgets(BTreeMap<String, BTreeMap<String, usize>>);
 
 #[derive(Default, Clone, Copy)]
 pub(crate) struct Size {
@@ -35,9 +38,7 @@ impl Sizes {
 
 /// Prints the table and fails when a module is above its budget.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let budgets = fs::read_to_string(workspace.root.join(BUDGETS))
-        .with_context(|| format!("cannot read {BUDGETS}"))
-        .and_then(|text| toml::from_str::<Budgets>(&text).with_context(|| format!("{BUDGETS} is wrong")))?;
+    let budgets = Budgets::read(workspace)?;
     let mut above = Vec::new();
     println!("{:<18} {:<11} {:>9} {:>9} {:>9}", "function", "host", "raw KB", "gzip KB", "budget");
     for module in workspace.functions() {
@@ -48,7 +49,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         for (host, path) in places {
             let size = size(&path)
                 .with_context(|| format!("cannot read {}: run `cargo xtask build`", path.display()))?;
-            let budget = budget(&budgets, host, &module.name)?;
+            let budget = budgets.of(host, &module.name)?;
             println!(
                 "{:<18} {host:<11} {:>9.1} {:>9.1} {budget:>9}",
                 module.name,
@@ -66,10 +67,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-fn budget(budgets: &Budgets, host: &str, function: &str) -> Result<usize> {
-    let host_budgets = budgets.get(host).with_context(|| format!("{BUDGETS} has no [{host}]"))?;
-    let budget = host_budgets.get(function).or_else(|| host_budgets.get("default"));
-    budget.copied().with_context(|| format!("{BUDGETS} has no default for [{host}]"))
+impl Budgets {
+    pub(crate) fn read(workspace: &Workspace) -> Result<Self> {
+        let text = fs::read_to_string(workspace.root.join(BUDGETS))
+            .with_context(|| format!("cannot read {BUDGETS}"))?;
+        toml::from_str(&text).with_context(|| format!("{BUDGETS} is wrong"))
+    }
+
+    /// What a function may weigh on a host, in gzipped kilobytes.
+    pub(crate) fn of(&self, host: &str, function: &str) -> Result<usize> {
+        let of_host = self.0.get(host).with_context(|| format!("{BUDGETS} has no [{host}]"))?;
+        let budget = of_host.get(function).or_else(|| of_host.get("default"));
+        budget.copied().with_context(|| format!("{BUDGETS} has no default for [{host}]"))
+    }
 }
 
 pub(crate) fn kilobytes(bytes: usize) -> f64 {

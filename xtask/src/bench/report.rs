@@ -1,5 +1,6 @@
 //! The table, the budgets and the same as JSON.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -11,15 +12,19 @@ use crate::build::write;
 use crate::sizes;
 use crate::workspace::Workspace;
 
-/// Gzipped kilobytes that no function may exceed on Workers.
-const SIZE_BUDGET: f64 = 400.0;
-
 /// Everything that was found out.
 pub(super) struct Report {
     measured: Vec<Measured>,
     round_trips: RoundTripsByRoute,
-    /// Gzipped kilobytes by function.
-    sizes: Vec<(String, f64)>,
+    /// On Workers.
+    sizes: Vec<FunctionSize>,
+}
+
+/// What a function weighs, in gzipped kilobytes, and what it may weigh.
+struct FunctionSize {
+    function: String,
+    kilobytes: f64,
+    budget: f64,
 }
 
 /// A limit, and whether it was kept.
@@ -35,11 +40,15 @@ impl Report {
         measured: Vec<Measured>,
         round_trips: RoundTripsByRoute,
     ) -> Result<Self> {
+        let budgets = sizes::Budgets::read(workspace)?;
         let sizes = workspace
             .functions()
             .map(|module| {
-                let size = sizes::size(&workspace.dist("cloudflare").join(&module.name))?;
-                Ok((module.name.clone(), sizes::kilobytes(size.gzipped)))
+                let function = module.name.clone();
+                let size = sizes::size(&workspace.dist("cloudflare").join(&function))?;
+                // A few hundred: exact.
+                let budget = budgets.of("cloudflare", &function)? as f64;
+                Ok(FunctionSize { function, kilobytes: sizes::kilobytes(size.gzipped), budget })
             })
             .collect::<Result<_>>()?;
         Ok(Self { measured, round_trips, sizes })
@@ -68,8 +77,8 @@ impl Report {
             row(measured.operation.name, cells);
         }
         println!("\n{:<26} {:>7}", "function", "gzip KB");
-        for (name, size) in &self.sizes {
-            println!("{name:<26} {size:>7.1}");
+        for FunctionSize { function, kilobytes, .. } in &self.sizes {
+            println!("{function:<26} {kilobytes:>7.1}");
         }
         println!();
         let budgets = self.budgets();
@@ -87,7 +96,7 @@ impl Report {
         let document = json!({
             "baselines": baselines,
             "operations": self.measured.iter().map(|measured| self.operation(measured)).collect::<Vec<_>>(),
-            "gzip_kilobytes": self.sizes.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            "gzip_kilobytes": self.sizes.iter().map(|size| (&size.function, size.kilobytes)).collect::<BTreeMap<_, _>>(),
             "budgets": self.budgets().iter().map(Budget::to_json).collect::<Vec<_>>(),
         });
         write(path, format!("{document:#}\n").as_bytes())
@@ -141,10 +150,10 @@ impl Report {
             let most = self.round_trips(measured).map_or(f64::NAN, |round_trips| round_trips.most as f64);
             add("round trips", most, operation.round_trip_budget.map(|budget| budget as f64));
         }
-        let sizes = self.sizes.iter().map(|(name, size)| Budget {
-            what: format!("{name}: gzip KB"),
-            value: *size,
-            most: SIZE_BUDGET,
+        let sizes = self.sizes.iter().map(|size| Budget {
+            what: format!("{}: gzip KB", size.function),
+            value: size.kilobytes,
+            most: size.budget,
         });
         budgets.extend(sizes);
         budgets
