@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iam_core::sql::{Rows, Statement, Value};
@@ -14,14 +14,14 @@ const DATABASE: &str = "default";
 /// often; whoever begins to wait anew is as quick as the others again.
 const BEGINNINGS: usize = 3;
 
-/// How long a request waits for its turn to write, in milliseconds.
-const PATIENCE_MS: u32 = 15_000;
+/// How long a request waits for its turn to write, in milliseconds, and for how long one has it at most.
+const PATIENCE_MS: i64 = 15_000;
 
 /// The longest pause between two looks at whose turn it is, in milliseconds: the first is a sixty-fourth of it.
 const LONGEST_PAUSE_MS: u32 = 256;
 
-/// Whether a request of this instance writes, or waits for SQLite's lock.
-static WRITES: AtomicBool = AtomicBool::new(false);
+/// Since when a request of this instance writes, or waits for SQLite's lock, in milliseconds of Unix time; 0 while none does.
+static TAKEN_AT: AtomicI64 = AtomicI64::new(0);
 
 /// The database of one organization.
 #[derive(Clone)]
@@ -91,31 +91,37 @@ impl Db {
 
 /// A request's turn to write. SQLite has one writer at a time, and has the others wait on threads of the host: where all the
 /// requests of all instances wait so, the one that writes finds no thread to go on with. So those of an instance take turns.
-struct Turn(());
+struct Turn(i64);
 
 impl Turn {
     /// Waits for it by looking: what wakes a request on this host is the host alone, not another request. Pauses are by chance,
     /// and grow.
     async fn take() -> Result<Self, DbError> {
-        let (mut waited, mut longest) = (0, LONGEST_PAUSE_MS / 64);
-        while WRITES.swap(true, Ordering::Relaxed) {
-            if waited >= PATIENCE_MS {
+        let began = crate::now().as_millis();
+        let mut longest = LONGEST_PAUSE_MS / 64;
+        loop {
+            let now = crate::now().as_millis();
+            let taken_at = TAKEN_AT.load(Ordering::Relaxed);
+            // A request that the host broke off may never have given it back.
+            if taken_at == 0 || now > taken_at.saturating_add(PATIENCE_MS) {
+                TAKEN_AT.store(now, Ordering::Relaxed);
+                return Ok(Self(now));
+            }
+            if now > began.saturating_add(PATIENCE_MS) {
                 return Err(DbError::Busy("other requests of this instance write".to_owned()));
             }
             let mut chance = [0];
             crate::random(&mut chance).map_err(|error| DbError::Other(error.to_string()))?;
-            let pause = 1 + u32::from(chance[0]) * longest / 256;
-            super::sleep(pause).await;
-            waited += pause;
+            super::sleep(1 + u32::from(chance[0]) * longest / 256).await;
             longest = LONGEST_PAUSE_MS.min(longest * 2);
         }
-        Ok(Self(()))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        WRITES.store(false, Ordering::Relaxed);
+        // Not where it was taken over.
+        let _ = TAKEN_AT.compare_exchange(self.0, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
