@@ -101,6 +101,19 @@ fn slack() {
     assert_eq!(sent.verify(&scheme, &["another secret"], 0), Err(Refusal::SignatureWrong));
 }
 
+/// What Stripe's own library for .NET tests itself with: `EventUtilityTest.cs` and `event_test_signature.json` of
+/// <https://github.com/stripe/stripe-dotnet>.
+#[test]
+fn stripe_of_its_library() {
+    let (scheme, body) = (scheme(SchemeName::Stripe), include_bytes!("data/stripe_event.json"));
+    let header = "t=1533204620,v1=f0bdba6d4eacbd8ad8a3bbadd7248e633ec1477f7899c124c51b39405fa36613,\
+        v0=63f3a72374a733066c4be69ed7f8e5ac85c22c9f0a6a612ab9a025a9e4ee7eef";
+    let sent = Sent::new(&[("stripe-signature", header)], body, URL);
+    let verify = |at| sent.verify(&scheme, &["webhook_secret"], at);
+    verify(1_533_204_620 + 100).unwrap();
+    assert_eq!(verify(1_533_204_620 + 400), Err(Refusal::TimestampStale));
+}
+
 /// <https://docs.stripe.com/webhooks/signature> describes `t` and `v1` and shows a header without its secret: the form is
 /// that header's, the signature follows from the description (reckoned with Python's `hmac`).
 #[test]
