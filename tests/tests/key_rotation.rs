@@ -16,10 +16,14 @@ use serde_json::{Value, json};
 const KEYS: &str = "/api/v1/auth/keys";
 const JOB: &str = "/internal/scheduled/key-rotation";
 
-fn start() -> (Deployment, TestHost) {
+fn configuration() -> Value {
     let mut configuration = iam_tests::scenarios::configuration();
     configuration["outbound"] = json!({"allow_http": true, "allow_private_addresses": true});
-    iam_tests::native::start(Setup::new(&configuration))
+    configuration
+}
+
+fn start() -> (Deployment, TestHost) {
+    iam_tests::native::start(Setup::new(&configuration()))
 }
 
 /// As if everything about keys had happened this many days earlier.
@@ -139,8 +143,17 @@ async fn a_dead_delivery_keeps_the_key() {
     assert_eq!(deployment.count(reason), 1);
     let open = deliveries(&admin).await;
     assert_eq!((&open[0]["state"], &open[0]["next_attempt_at"]), (&json!("dead"), &Value::Null));
-    // Nobody ran the job for a while: the next run holds the old key before it expires anything.
-    let_pass(&host, 20).await;
+    // Nobody ran the job for a while, and a run doesn't come as far as this delivery: it ends its old key for good no more than
+    // the next run, which holds it.
+    let_pass(&host, 50).await;
+    let hold = "UPDATE api_key_deliveries SET held_until = held_until + ?1";
+    let move_hold = async |milliseconds: i64| {
+        host.request().db("").run(Statement::new(hold).bind(milliseconds)).await.unwrap();
+    };
+    move_hold(100 * 86_400_000).await;
+    run_job(&deployment).await;
+    assert!(!works(&deployment, old).await);
+    move_hold(-100 * 86_400_000).await;
     run_job(&deployment).await;
     assert!(works(&deployment, old).await);
 
@@ -242,7 +255,9 @@ async fn revoked_keys_stay_revoked() {
 
 #[tokio::test]
 async fn a_vault_gets_the_key() {
-    let (deployment, host) = start();
+    let mut configuration = configuration();
+    configuration["secrets"] = json!({"vault": {"address": "http://127.0.0.1:8200", "role_id": "edge"}});
+    let (deployment, host) = iam_tests::native::start(Setup::new(&configuration));
     let written: Arc<Mutex<Vec<Value>>> = Arc::default();
     let kept = Arc::clone(&written);
     host.bind_function("secrets", move |_, request: axum::http::Request<Body>| {
@@ -263,7 +278,9 @@ async fn a_vault_gets_the_key() {
     let created = new_key(&admin, "vault").await;
     let schedule = json!({"period_days": 1, "overlap_hours": 0,
         "delivery": {"kind": "vault", "mount": "secret", "path": "teams/payments/key"}});
-    put(&admin, created.text_at("/key_id"), &schedule).await.expect(200);
+    let set = put(&admin, created.text_at("/key_id"), &schedule).await.expect(200);
+    assert_eq!(set.text_at("/delivery/path"), "edge-iam/org_000000001/teams/payments/key");
+    assert_eq!(set.json["signing_secret"], Value::Null);
     let_pass(&host, 2).await;
     run_job(&deployment).await;
     assert_eq!(deliveries(&admin).await[0]["last_error"], "the Vault did not take it: 503 vault_unavailable");

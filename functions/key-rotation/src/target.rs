@@ -6,7 +6,7 @@ use iam_core::id::OrganizationId;
 use iam_service::outbound::check_url;
 use iam_service::{ApiError, Caller};
 
-/// Mounts of a Vault that are its own.
+/// Mounts of a Vault that are its own, in any namespace: what stands before one may be its name.
 const VAULTS_OWN: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 
 /// The longest path as its caller writes it, in bytes.
@@ -22,8 +22,7 @@ pub(crate) fn checked(
 ) -> Result<Target, ApiError> {
     match asked {
         Target::Vault { mount, path } => {
-            let mount_fits = is_path(&mount, 64)
-                && !mount.split('/').next().is_some_and(|first| VAULTS_OWN.contains(&first));
+            let mount_fits = is_path(&mount, 64) && !mount.split('/').any(|name| VAULTS_OWN.contains(&name));
             if !mount_fits {
                 let allowed =
                     "the mount of a KV engine: names of letters, digits, `_`, `-` and `.` between slashes";
@@ -34,6 +33,12 @@ pub(crate) fn checked(
                     "names of letters, digits, `_`, `-` and `.` between slashes, at most {MAX_PATH_BYTES} characters"
                 );
                 return Err(ApiError::field("/delivery/path", allowed));
+            }
+            if configuration.secrets.vault.is_none() {
+                return Err(ApiError::field(
+                    "/delivery/kind",
+                    "not `vault`: none is configured (`secrets.vault`)",
+                ));
             }
             let below = vault_root(configuration, &caller.organization);
             let path = if is_own_alone {

@@ -81,7 +81,7 @@ section! {
         scheme: SchemeName = SchemeName::StandardWebhooks,
         /// Where messages are forwarded to. Without it they wait to be fetched.
         target: Option<String> = None,
-        /// The address as the sender has it, where that is signed. Without it `public_url` and the path.
+        /// The address as the sender has it, to the letter, where that is signed; for Twilio without the query. Without it `public_url` and the path.
         url: Option<String> = None,
         /// Address ranges that this service's may come from; from wherever webhooks may where empty.
         ip_allowlist: Vec<IpNet> = Vec::new(),
@@ -245,9 +245,13 @@ impl WebhookServiceConfiguration {
             matches!(self.scheme, SchemeName::Trello | SchemeName::Twilio) || (is_hmac && names.url);
         let url = |url: &String| url.starts_with("https://") || url.starts_with("http://");
         let is_known = self.url.is_some() || has_public_url || !needs_url;
-        let is_plain = self.url.iter().all(|text| url(text) && !text.contains(['?', '#']));
+        // What Twilio signs ends with the query of the request itself.
+        let ends_anyhow = self.scheme != SchemeName::Twilio;
+        let is_whole =
+            |text: &String| url(text) && !text.contains('#') && (ends_anyhow || !text.contains('?'));
+        let is_plain = self.url.iter().all(is_whole);
         require(&field("url"), is_known && is_plain, || {
-            "the address that the sender calls, without a query; needed where that is signed and there is no `public_url`"
+            "the address that the sender calls, for Twilio without its query; needed where that is signed and there is no `public_url`"
                 .to_owned()
         })?;
         let headers = &self.forward_headers;
@@ -370,7 +374,8 @@ mod tests {
             (json!({"scheme": "github", "first_retry": "7h"}), "webhooks.services.a.longest_retry"),
             (json!({"scheme": "github", "signature": {"header": "x"}}), "webhooks.services.a.signature"),
             (json!({"scheme": "trello"}), "webhooks.services.a.url"),
-            (json!({"scheme": "trello", "url": "https://a/?b"}), "webhooks.services.a.url"),
+            (json!({"scheme": "twilio", "url": "https://a/?b"}), "webhooks.services.a.url"),
+            (json!({"scheme": "trello", "url": "https://a/#b"}), "webhooks.services.a.url"),
             (json!({"scheme": "hmac_sha256"}), "webhooks.services.a.signature.header"),
             (
                 json!({"scheme": "hmac_sha256", "signature": {"header": "x", "signed": "{timestamp}{body}"}}),
