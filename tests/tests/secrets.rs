@@ -9,6 +9,8 @@
 mod hostile;
 #[path = "secrets/openbao.rs"]
 mod openbao;
+#[path = "secrets/written.rs"]
+mod written;
 
 use iam_edge::native::TestHost;
 use iam_tests::Deployment;

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::answer::word;
+use crate::text::present;
 use crate::vault::{Vault, configuration, configured};
 use crate::{KNOWN, VAULT_JWT, VAULT_SECRET_ID, VAULT_TOKEN};
 
@@ -119,6 +120,11 @@ struct Shelf {
     health: StoreHealth,
 }
 
+/// Those that count.
+fn texts<Text: AsRef<str>>(given: impl IntoIterator<Item = (String, Text)>) -> BTreeMap<String, SecretText> {
+    given.into_iter().filter_map(|(name, text)| Some((name, present(text.as_ref())?))).collect()
+}
+
 impl Shelf {
     fn new(store: SecretStore, texts: BTreeMap<String, SecretText>, problem: Option<&'static str>) -> Self {
         let status = if problem.is_some() { StoreStatus::Unhealthy } else { StoreStatus::Healthy };
@@ -141,9 +147,8 @@ pub(crate) async fn list(
         shelves.push(match store {
             SecretStore::Host => host_shelf(&context, &HOSTS_OWN).await,
             SecretStore::Configuration => {
-                let text = |(name, text): (&String, &String)| (name.clone(), SecretText::new(text.clone()));
-                let texts = context.configuration().secrets.values.iter().map(text).collect();
-                Shelf::new(store, texts, None)
+                let values = context.configuration().secrets.values.iter();
+                Shelf::new(store, texts(values.map(|(name, text)| (name.clone(), text))), None)
             }
             SecretStore::Vault => vault_shelf(&vault, &context, &mut kept).await,
         });
@@ -171,7 +176,7 @@ pub(crate) async fn list(
                 also_in: holding.map(|shelf| shelf.store.as_str()).collect(),
                 transit_key_version: text
                     .filter(|text| text.starts_with(CIPHERTEXT_PREFIX))
-                    .and_then(|text| Ciphertext::parse(text.trim()).ok())
+                    .and_then(|text| Ciphertext::parse(text).ok())
                     .map(|text| text.key_version()),
                 version: version.map(|version| version.version),
                 created_at: version.map(|version| version.created_at),
@@ -186,10 +191,10 @@ async fn host_shelf(context: &Context, own: &[&'static str]) -> Shelf {
     let (mut texts, mut problem) = (BTreeMap::new(), None);
     for name in KNOWN.iter().chain(own) {
         match context.host.secret(name).await {
-            Ok(Some(secret)) if !secret.expose().trim().is_empty() => {
-                texts.insert((*name).to_owned(), SecretText::new(secret.expose().to_owned()));
+            Ok(secret) => {
+                let text = secret.and_then(|secret| present(secret.expose()));
+                texts.extend(text.map(|text| ((*name).to_owned(), text)));
             }
-            Ok(_) => {}
             Err(_) => problem = Some("unreadable"),
         }
     }
@@ -219,7 +224,8 @@ async fn vault_shelf(vault: &Vault, context: &Context, kept: &mut Option<KvSecre
         };
         shelf = match read {
             Ok(found) => {
-                let texts = found.as_ref().and_then(|found| found.data.clone()).unwrap_or_default();
+                let data = found.as_ref().and_then(|found| found.data.as_ref()).into_iter().flatten();
+                let texts = texts(data.map(|(name, text)| (name.clone(), text.expose())));
                 *kept = found;
                 Shelf::new(SecretStore::Vault, texts, None)
             }
@@ -252,15 +258,17 @@ pub(crate) async fn rewrap(
                     .secret(&name)
                     .await
                     .map_err(|error| ApiError::internal(error.to_string()))?;
-                secret.map(|secret| (store, SecretText::new(secret.expose().trim().to_owned()), None))
+                secret.and_then(|secret| Some((store, present(secret.expose())?, None)))
             }
             SecretStore::Vault => {
                 let kept = vault.answer(&context, kv::read(&place.kv_mount, &place.path)).await?;
-                kept.and_then(|kept| Some((store, kept.data.as_ref()?.get(&name)?.clone(), Some(kept))))
+                kept.and_then(|kept| {
+                    let text = present(kept.data.as_ref()?.get(&name)?.expose())?;
+                    Some((store, text, Some(kept)))
+                })
             }
             SecretStore::Host | SecretStore::Configuration => None,
         };
-        found = found.filter(|(_, text, _)| !text.expose().is_empty());
         if found.is_some() {
             break;
         }

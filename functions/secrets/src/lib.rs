@@ -6,6 +6,7 @@ mod admin;
 mod answer;
 mod certificate;
 mod internal;
+mod text;
 mod turn;
 mod vault;
 

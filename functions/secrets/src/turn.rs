@@ -14,13 +14,14 @@ use iam_core::seal::{MasterKey, MasterKeys};
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
 use iam_vault::kv::{self, KvSecret};
-use iam_vault::{CIPHERTEXT_PREFIX, Ciphertext, SecretText};
+use iam_vault::{CIPHERTEXT_PREFIX, Ciphertext, SecretText, VaultError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::admin::check_operator;
 use crate::answer::refusal;
+use crate::text::present;
 use crate::vault::{Vault, configured};
 
 /// On top of `secrets.max_age` and `secrets.max_stale`: for clocks that differ, and requests on their way.
@@ -83,10 +84,10 @@ pub(crate) async fn turn(
     check_store(&context).await?;
     let kept = vault.answer(&context, kv::read(&place.kv_mount, &place.path)).await?.ok_or_else(elsewhere)?;
     let mut data = kept.data.clone().ok_or_else(elsewhere)?;
-    let current = data.get(MASTER_KEY).cloned().ok_or_else(elsewhere)?;
-    let previous = data.get(MASTER_KEY_PREVIOUS).filter(|text| !text.expose().is_empty()).cloned();
+    let text = |name| data.get(name).and_then(|text| present(text.expose()));
+    let (current, previous) = (text(MASTER_KEY).ok_or_else(elsewhere)?, text(MASTER_KEY_PREVIOUS));
     if kept.version.version != request.version {
-        return Err(refusal(iam_vault::VaultError::OutOfDate));
+        return Err(refusal(VaultError::OutOfDate));
     }
     match (request.step, previous) {
         (Step::Announce, Some(_)) => {
@@ -104,6 +105,7 @@ pub(crate) async fn turn(
             ));
         }
         (Step::Switch, Some(previous)) => {
+            check_key(&vault, &context, place, &previous).await?;
             check_seen(&context, &kept)?;
             data.insert(MASTER_KEY.to_owned(), previous);
             data.insert(MASTER_KEY_PREVIOUS.to_owned(), current);
@@ -147,7 +149,7 @@ async fn check_store(context: &Context) -> Result<(), ApiError> {
             SecretStore::Host => {
                 let secret = context.host.secret(MASTER_KEY).await;
                 let secret = secret.map_err(|error| ApiError::internal(error.to_string()))?;
-                if secret.is_some_and(|secret| !secret.expose().trim().is_empty()) {
+                if secret.and_then(|secret| present(secret.expose())).is_some() {
                     return Err(elsewhere());
                 }
             }
@@ -188,22 +190,70 @@ fn check_seen(context: &Context, kept: &KvSecret) -> Result<(), ApiError> {
     Err(ApiError::conflict("too_early", detail))
 }
 
+/// Why a text gives no master key.
+enum NoKey {
+    /// It is not one's text, and never will be.
+    Text,
+    /// It is sealed, and was not opened.
+    Sealed(VaultError),
+}
+
+/// The key that a text is, opened where the transit engine sealed it.
+async fn open(
+    vault: &Vault,
+    context: &Context,
+    place: &VaultConfiguration,
+    text: &SecretText,
+) -> Result<MasterKey, NoKey> {
+    let parse = |text: &str| MasterKey::parse(text).map_err(|_| NoKey::Text);
+    if !text.expose().starts_with(CIPHERTEXT_PREFIX) {
+        return parse(text.expose());
+    }
+    let key = place.transit_key.as_deref();
+    let key =
+        key.ok_or(NoKey::Sealed(VaultError::Invalid("secrets.vault.transit_key in the configuration")))?;
+    let sealed = Ciphertext::parse(text.expose()).map_err(|_| NoKey::Text)?;
+    let question = iam_vault::decrypt(&place.transit_mount, key, &sealed).map_err(NoKey::Sealed)?;
+    let plain = vault.ask(context, &question).await.map_err(NoKey::Sealed)?;
+    parse(std::str::from_utf8(&plain).map_err(|_| NoKey::Text)?)
+}
+
+/// What is no key must never take the place of the one that seals: nothing would open any more.
+async fn check_key(
+    vault: &Vault,
+    context: &Context,
+    place: &VaultConfiguration,
+    previous: &SecretText,
+) -> Result<(), ApiError> {
+    let cause = match open(vault, context, place, previous).await {
+        Ok(_) => return Ok(()),
+        Err(NoKey::Text) => "it is not the text of a master key".to_owned(),
+        // Asked again, the Vault would say the same.
+        Err(NoKey::Sealed(
+            error @ (VaultError::Invalid(_) | VaultError::Refused(_) | VaultError::Absent),
+        )) => error.to_string(),
+        Err(NoKey::Sealed(error)) => return Err(refusal(error)),
+    };
+    let detail = format!(
+        "{MASTER_KEY_PREVIOUS} in the Vault is no master key, or does not open: it stays where it is"
+    );
+    Err(ApiError::conflict("previous_is_no_key", detail).cause(cause))
+}
+
 async fn check_unneeded(
     vault: &Vault,
     context: &Context,
     place: &VaultConfiguration,
     previous: &SecretText,
 ) -> Result<(), ApiError> {
-    let text = if previous.expose().starts_with(CIPHERTEXT_PREFIX) {
-        let key = place.transit_key.as_deref().ok_or_else(elsewhere)?;
-        let sealed = Ciphertext::parse(previous.expose().trim()).map_err(refusal)?;
-        let plain = vault.answer(context, iam_vault::decrypt(&place.transit_mount, key, &sealed)).await?;
-        Zeroizing::new(String::from_utf8_lossy(&plain).into_owned())
-    } else {
-        Zeroizing::new(previous.expose().to_owned())
+    let key = match open(vault, context, place, previous).await {
+        Ok(key) => key,
+        // A text that is no key opens nothing.
+        Err(NoKey::Text) => return Ok(()),
+        Err(NoKey::Sealed(VaultError::Invalid(_))) => return Err(elsewhere()),
+        // It may be a key for which the Vault has to allow an old version of its own.
+        Err(NoKey::Sealed(error)) => return Err(refusal(error)),
     };
-    // A text that is no key opens nothing.
-    let Ok(key) = MasterKey::parse(&text) else { return Ok(()) };
     let keys = MasterKeys::new(key, None);
     let db = context.db(&context.configuration().organization);
     let rows = db.run(is_master_key_needed(keys.current_id())).await?;

@@ -7,6 +7,7 @@ use iam_service::{ApiError, Context};
 use iam_vault::{Client, Login, Question, SecretText, Server, VaultError};
 
 use crate::answer::{not_configured, refusal};
+use crate::text::present;
 use crate::{VAULT_JWT, VAULT_SECRET_ID, VAULT_TOKEN};
 
 /// The client, made when it is first needed. An instance has one configuration for its life.
@@ -87,6 +88,5 @@ async fn login(context: &Context, vault: &VaultConfiguration) -> Result<Login, V
 
 async fn credential(context: &Context, name: &'static str) -> Result<SecretText, VaultError> {
     let secret = context.host.secret(name).await.ok().flatten();
-    let text = secret.as_ref().map(|secret| secret.expose().trim()).filter(|text| !text.is_empty());
-    text.map(|text| SecretText::new(text.to_owned())).ok_or(VaultError::NoCredential(name))
+    secret.and_then(|secret| present(secret.expose())).ok_or(VaultError::NoCredential(name))
 }

@@ -13,19 +13,21 @@ use super::{ADMIN, READ, ask, master_key, sign_in, start};
 type Say = dyn Fn(&str, &Value) -> (u16, String, Duration) + Send + Sync;
 
 /// A Vault of ours.
-struct Stand {
-    address: String,
+pub(super) struct Stand {
+    pub(super) address: String,
     say: Arc<Mutex<Arc<Say>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Stand {
-    fn start(say: impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static) -> Self {
+    pub(super) fn start(say: impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static) -> Self {
         Self::reading(move |path, _| say(path))
     }
 
     /// One that reads what it is sent.
-    fn reading(say: impl Fn(&str, &Value) -> (u16, String, Duration) + Send + Sync + 'static) -> Self {
+    pub(super) fn reading(
+        say: impl Fn(&str, &Value) -> (u16, String, Duration) + Send + Sync + 'static,
+    ) -> Self {
         let (sender, started) = std::sync::mpsc::channel();
         let say: Arc<Mutex<Arc<Say>>> = Arc::new(Mutex::new(Arc::new(say)));
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -61,12 +63,12 @@ impl Stand {
     }
 }
 
-fn now(status: u16, body: &Value) -> (u16, String, Duration) {
+pub(super) fn now(status: u16, body: &Value) -> (u16, String, Duration) {
     (status, body.to_string(), Duration::ZERO)
 }
 
 /// As a Vault answers that holds these secrets.
-fn honest(data: Value) -> impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static {
+pub(super) fn honest(data: Value) -> impl Fn(&str) -> (u16, String, Duration) + Send + Sync + 'static {
     move |path: &str| {
         let metadata = json!({"version": 1, "created_time": "2026-11-01T00:00:00Z", "deletion_time": "",
             "destroyed": false});
@@ -83,12 +85,12 @@ fn honest(data: Value) -> impl Fn(&str) -> (u16, String, Duration) + Send + Sync
     }
 }
 
-fn secrets(address: &str, order: &[&str]) -> Value {
+pub(super) fn secrets(address: &str, order: &[&str]) -> Value {
     json!({"order": order, "max_age": "1s", "max_stale": "1h",
         "vault": {"address": address, "auth": "token", "timeout": "1s"}})
 }
 
-const TOKEN: (&str, &str) = ("IAM_VAULT_TOKEN", "s.token");
+pub(super) const TOKEN: (&str, &str) = ("IAM_VAULT_TOKEN", "s.token");
 
 /// A name, an address, and what was asked there.
 type Hostile = (&'static str, String, Arc<Mutex<Vec<String>>>);
@@ -357,74 +359,4 @@ async fn only_good_questions_are_asked() {
     assert_eq!(stand.asked(), 0);
     let (status, answer, _) = ask(&deployment, &host, READ, &json!({"names": ["A", "B"]})).await;
     assert_eq!((status, answer), (200, json!({"secrets": {"A": "b"}})));
-}
-
-/// The steps, in front of a Vault whose versions are all old: nobody has to wait for instances to follow.
-#[tokio::test]
-async fn a_master_key_is_turned_over_by_call() {
-    let key = master_key();
-    let versions: Arc<Mutex<Vec<Value>>> =
-        Arc::new(Mutex::new(vec![json!({"IAM_MASTER_KEY": key, "OTHER": "stays"})]));
-    let kept = Arc::clone(&versions);
-    let stand = Stand::reading(move |path, body| {
-        let mut versions = kept.lock().unwrap();
-        if let Some(data) = body.get("data") {
-            if body["options"]["cas"] != versions.len() {
-                let mismatch = "check-and-set parameter did not match the current version";
-                return now(400, &json!({"errors": [mismatch]}));
-            }
-            versions.push(data.clone());
-        }
-        let metadata = json!({"version": versions.len(), "created_time": "2026-11-01T00:00:00Z", "deletion_time": "",
-            "destroyed": false});
-        now(
-            200,
-            &match (path, body.get("data")) {
-                ("/v1/auth/token/lookup-self", _) => json!({"data": {"ttl": 0, "renewable": false}}),
-                (_, Some(_)) => json!({"data": metadata}),
-                (_, None) => json!({"data": {"data": versions.last(), "metadata": metadata}}),
-            },
-        )
-    });
-    let (deployment, host) = start(&secrets(&stand.address, &["vault", "host"]), &[TOKEN]);
-    let signed_in = sign_in(&deployment).await.expect(200);
-    let admin = deployment.client().with(signed_in.text_at("/access_token"));
-    let turn = |step: &str, version: u64| {
-        let (admin, body) = (admin.clone(), json!({"step": step, "version": version}));
-        async move { admin.post(&format!("{ADMIN}/master-key/turn"), &body).await }
-    };
-    let newest = || versions.lock().unwrap().last().cloned().unwrap();
-    let follow = || tokio::time::sleep(Duration::from_millis(1_100));
-    turn("switch", 1).await.expect_problem(409, "nothing_announced");
-    let answer = turn("announce", 1).await.expect(200);
-    assert_eq!(answer.json["version"], 2);
-    // An instance that is cut off seals under what it knows for `max_age` and `max_stale`; a minute is for the clocks.
-    assert_eq!(answer.text_at("/seen_everywhere_at"), "2026-11-01T01:01:01Z");
-    let announced = newest();
-    assert_eq!((&announced["IAM_MASTER_KEY"], &announced["OTHER"]), (&json!(key), &json!("stays")));
-    follow().await;
-    sign_in(&deployment).await.expect(200);
-
-    // Asked for twice, done once: a second exchange would put the old key back.
-    let (one, two) = tokio::join!(turn("switch", 2), turn("switch", 2));
-    let mut statuses = [one.status, two.status];
-    statuses.sort_unstable();
-    assert_eq!(statuses, [200, 409], "{} {}", one.text, two.text);
-    turn("switch", 2).await.expect_problem(409, "version_conflict");
-    assert_eq!(newest()["IAM_MASTER_KEY"], announced["IAM_MASTER_KEY_PREVIOUS"]);
-    assert_eq!(newest()["IAM_MASTER_KEY_PREVIOUS"], json!(key));
-    follow().await;
-    sign_in(&deployment).await.expect(200);
-
-    // The signing key opens under the old one alone, until the job has sealed it anew.
-    turn("finish", 3).await.expect_problem(409, "still_needed");
-    deployment.internal().post("/internal/scheduled/keyring-rotation", &json!({})).await.expect(204);
-    assert_eq!(turn("finish", 3).await.expect(200).json["version"], 4);
-    assert_eq!(newest().as_object().unwrap().len(), 2);
-    follow().await;
-    iam_tests::native::restart(&host, &[], &[]);
-    sign_in(&deployment).await.expect(200);
-    assert_eq!(admin.get("/api/v1/keyring").await.expect(200).text_at("/previous_master_key"), "absent");
-    assert!(!host.take_log().join("\n").contains(&key));
-    deployment.check().await;
 }
