@@ -22,6 +22,8 @@ pub(super) async fn run(host: &Host, results: &mut Results) {
     results.add("database: statements without rows answer none", scratch.no_rows().await);
     results.add("database: RETURNING answers rows", scratch.returning().await);
     results.add("database: a batch answers in order", scratch.batch_order().await);
+    results
+        .add("database: a statement of a batch can ask what the one before changed", scratch.changes().await);
     results.add("database: a failing batch changes nothing", scratch.batch_is_atomic().await);
     results.add("database: a wrong statement in a batch changes nothing", scratch.batch_syntax().await);
     results.add("database: constraints are recognised", scratch.constraints().await);
@@ -93,6 +95,24 @@ impl Scratch {
             )
             .await?;
         equal(found.len(), 1)
+    }
+
+    /// What an audit record is written by: a change with `RETURNING`, then an insert where it changed something.
+    async fn changes(&self) -> Check {
+        self.insert("changed", Value::Null, Value::Integer(0)).await?;
+        for (at, wanted) in [("none", 0), ("changed", 1), ("none", 0)] {
+            let id = format!("after-{at}");
+            let batch = vec![
+                self.statement("UPDATE {} SET amount = amount + 1 WHERE id = ?1 RETURNING id", &[at.into()]),
+                self.statement(
+                    "INSERT INTO {} (id) SELECT ?1 WHERE changes() > 0 ON CONFLICT DO NOTHING",
+                    &[id.as_str().into()],
+                ),
+            ];
+            self.db.batch(batch).await.map_err(text)?;
+            equal(self.count(&id).await?, wanted)?;
+        }
+        Ok(())
     }
 
     async fn foreign_values(&self) -> Check {

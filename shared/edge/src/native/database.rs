@@ -38,13 +38,10 @@ impl Db {
         let mut connection = lock(&self.shared.connection);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
-        let rows = statements
-            .iter()
-            .map(|statement| {
-                self.shared.note_plan(&transaction, statement);
-                execute(&transaction, statement)
-            })
-            .collect::<Result<_, _>>()?;
+        // Before any of them runs: to explain a change sets `changes()` to 0, which the next statement may ask for.
+        statements.iter().for_each(|statement| self.shared.note_plan(&transaction, statement));
+        let rows =
+            statements.iter().map(|statement| execute(&transaction, statement)).collect::<Result<_, _>>()?;
         transaction.commit().map_err(error)?;
         Ok(rows)
     }
