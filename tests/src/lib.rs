@@ -101,6 +101,12 @@ macro_rules! host_scenarios {
             $crate::scenarios::flags::limits_are_switched(&deployment).await;
         }
 
+        #[tokio::test]
+        async fn an_organization_keeps_to_its_limit() {
+            let (deployment, _running) = $host($crate::scenarios::limits::with_organization_limit());
+            $crate::scenarios::limits::an_organization_keeps_to_its_limit(&deployment).await;
+        }
+
         /// So many requests at once that a deployment shared with other scenarios would be no place for them.
         #[tokio::test]
         async fn a_revocation_is_seen_by_the_next() {

@@ -47,6 +47,14 @@ async fn a_revocation_is_seen_by_the_next() {
     deployment.check().await;
 }
 
+#[tokio::test]
+async fn many_get_no_more_of_an_organization() {
+    let setup = iam_tests::scenarios::limits::with_organization_limit();
+    let (deployment, _host) = iam_tests::native::start(setup);
+    iam_tests::scenarios::limits::an_organization_keeps_to_its_limit(&deployment).await;
+    deployment.check().await;
+}
+
 /// A creation that was refused under an `Idempotency-Key` may be tried again under it; one that was done is replayed
 /// even where it would be refused today.
 #[tokio::test]

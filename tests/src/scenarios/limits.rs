@@ -48,8 +48,14 @@ fn member(answer: &Answer, header: &str, policy: &str, name: &str) -> i64 {
 /// What a key opens, each in another function: `key-list`, `profile`, `sessions` and `key-rotation`.
 const OPENED: [&str; 4] = [KEYS, "/api/v1/auth/me", "/api/v1/sessions", "/api/v1/auth/keys/deliveries"];
 
-/// Uses a key until it was refused several times in a row by every function; when it was accepted.
-async fn use_up(client: Client, key: String, which: usize, accepted: Arc<Mutex<Vec<Instant>>>) {
+/// Uses a key until it was refused several times in a row by every function, for the limit of that policy; when it was accepted.
+async fn use_up(
+    client: Client,
+    key: String,
+    policy: &'static str,
+    which: usize,
+    accepted: Arc<Mutex<Vec<Instant>>>,
+) {
     let mut refused = 0;
     let mut turn = which;
     while refused < 10 {
@@ -74,7 +80,7 @@ async fn use_up(client: Client, key: String, which: usize, accepted: Arc<Mutex<V
                 if answer.json["valid"] == false {
                     assert_eq!(answer.json, json!({"valid": false, "reason": "rate_limited"}));
                     assert!(answer.headers.contains_key("retry-after"));
-                    assert_eq!(member(&answer, "ratelimit", "key", "r"), 0);
+                    assert_eq!(member(&answer, "ratelimit", policy, "r"), 0);
                 }
                 answer.json["valid"] == false
             }
@@ -89,15 +95,12 @@ async fn use_up(client: Client, key: String, which: usize, accepted: Arc<Mutex<V
     }
 }
 
-/// Eight clients at once, over several instances, get a thousand requests a minute out of a key, and none more.
-pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
-    let admin = deployment.administrator().await;
-    let created = create(&admin, 1000).await;
-    let key = created.text_at("/api_key").to_owned();
+/// Eight clients at once, each with its key, over several instances, get a thousand requests a minute, and none more.
+async fn get_a_thousand(deployment: &Deployment, keys: [&str; CLIENTS], policy: &'static str) {
     let accepted: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let mut clients = JoinSet::new();
-    for which in 0..CLIENTS {
-        clients.spawn(use_up(deployment.client(), key.clone(), which, Arc::clone(&accepted)));
+    for (which, key) in keys.into_iter().enumerate() {
+        clients.spawn(use_up(deployment.client(), key.to_owned(), policy, which, Arc::clone(&accepted)));
     }
     while let Some(done) = clients.join_next().await {
         done.unwrap();
@@ -114,6 +117,32 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
         busiest <= 1000 && in_the_first >= 950,
         "{in_the_first} of 1000, {busiest} in a minute, {all} in all"
     );
+}
+
+/// A deployment for [`an_organization_keeps_to_its_limit`] alone: nobody else could do anything for a minute.
+#[must_use]
+pub fn with_organization_limit() -> Setup {
+    let mut configuration = super::configuration();
+    configuration["operational"] = json!({"rate_limit_per_minute": 1000});
+    Setup::new(&configuration)
+}
+
+/// A thousand requests a minute of an organization, whatever the number of its keys.
+pub async fn an_organization_keeps_to_its_limit(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let mut keys = Vec::new();
+    for _ in 0..CLIENTS {
+        keys.push(create(&admin, 1_000_000).await.text_at("/api_key").to_owned());
+    }
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    get_a_thousand(deployment, keys.try_into().unwrap(), "organization").await;
+}
+
+/// A thousand requests a minute of a key, whatever the number of its users.
+pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
+    let admin = deployment.administrator().await;
+    let created = create(&admin, 1000).await;
+    get_a_thousand(deployment, [created.text_at("/api_key"); CLIENTS], "key").await;
     // While that took long, sign-ins of other scenarios may have ended the administrator's session.
     let admin = deployment.administrator().await;
     // Another key of the same owner has its own limit, and tells of it.
