@@ -40,6 +40,9 @@ pub(crate) struct Deploy {
     /// IAM_MASTER_KEY_PREVIOUS while the master key is turned over; secrets set before stay where it is not given
     #[arg(long, value_name = "FILE")]
     secrets_file: Option<PathBuf>,
+    /// The id of a Secrets Store of the account that has them, by the same names; then no Worker has any of its own
+    #[arg(long, value_name = "ID", conflicts_with = "secrets_file")]
+    secrets_store: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +69,15 @@ impl Deploy {
         let catalogue = process::step("read what the functions declare", Catalogue::load)?;
         let prepared = Prepared { node, catalogue, folder: workspace.root.join("dist/deploy") };
         let config = configuration(self.config.as_deref())?;
-        prepared.write_manifests(&database_id, &namespace_id, &config)?;
+        prepared.write_manifests(&Deployment {
+            database_id: &database_id,
+            namespace_id: &namespace_id,
+            config: &config,
+            secrets_store: self.secrets_store.as_deref(),
+            dist: "../../cloudflare",
+            migrations: "../../../kv-schema/migrations",
+            build: false,
+        })?;
         if !self.dry_run {
             self.prepare_account(&prepared)?;
         }
@@ -90,7 +101,8 @@ impl Deploy {
     }
 
     fn prepare_account(&self, prepared: &Prepared) -> Result<()> {
-        if self.secrets_file.is_none() {
+        // What a store lacks, wrangler says when it binds it.
+        if self.secrets_file.is_none() && self.secrets_store.is_none() {
             process::step("look for missing secrets", || prepared.check_secrets())?;
         }
         process::step("apply migrations", || {
@@ -126,17 +138,9 @@ impl Deploy {
 
 impl Prepared {
     /// A manifest for each function under `dist/deploy/`, with the deployment's ids.
-    fn write_manifests(&self, database_id: &str, namespace_id: &str, config: &str) -> Result<()> {
-        let deployment = Deployment {
-            database_id,
-            namespace_id,
-            config,
-            dist: "../../cloudflare",
-            migrations: "../../../kv-schema/migrations",
-            build: false,
-        };
+    fn write_manifests(&self, deployment: &Deployment<'_>) -> Result<()> {
         for function in &self.catalogue.functions {
-            let text = wrangler::deployed(&self.catalogue, function, &deployment);
+            let text = wrangler::deployed(&self.catalogue, function, deployment);
             write(&self.manifest(&function.name), text.as_bytes())?;
         }
         Ok(())

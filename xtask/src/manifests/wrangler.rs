@@ -16,6 +16,8 @@ pub(crate) struct Deployment<'a> {
     pub(crate) namespace_id: &'a str,
     /// The text of `IAM_CONFIG`.
     pub(crate) config: &'a str,
+    /// The Secrets Store that has the secrets; without it each Worker has its own.
+    pub(crate) secrets_store: Option<&'a str>,
     /// The way from the manifest's folder to `dist/cloudflare`.
     pub(crate) dist: &'a str,
     /// The way from the gateway's manifest to the migrations.
@@ -53,6 +55,7 @@ pub(crate) fn manifest(catalogue: &Catalogue, function: &Function) -> String {
         database_id: LOCAL_DATABASE_ID,
         namespace_id: LOCAL_NAMESPACE_ID,
         config: "{}",
+        secrets_store: None,
         dist: if is_gateway(function) { "dist/cloudflare" } else { "../../dist/cloudflare" },
         migrations: "kv-schema/migrations",
         build: true,
@@ -69,9 +72,8 @@ pub(crate) fn deployed(catalogue: &Catalogue, function: &Function, deployment: &
     }
     // What has no secret reads no configuration either: it only passes requests on.
     if !function.uses.secrets.is_empty() {
-        let secrets = list(function.uses.required_secrets());
         push(&mut text, format_args!("\n[vars]\nIAM_CONFIG = {}\n", quoted(deployment.config)));
-        push(&mut text, format_args!("\n[secrets]\nrequired = {secrets}\n"));
+        secrets(&mut text, function, deployment.secrets_store);
     }
     stores(&mut text, function, deployment);
     for called in services(catalogue, function) {
@@ -83,6 +85,23 @@ pub(crate) fn deployed(catalogue: &Catalogue, function: &Function, deployment: &
         push(&mut text, format_args!("\n[triggers]\ncrons = {crons}\n"));
     }
     text
+}
+
+/// The secrets that a function can't do without: the Worker's own, or those of a store by the same names.
+fn secrets(text: &mut String, function: &Function, store: Option<&str>) {
+    let Some(store) = store else {
+        let required = list(function.uses.required_secrets());
+        return push(text, format_args!("\n[secrets]\nrequired = {required}\n"));
+    };
+    for name in function.uses.required_secrets() {
+        let (name, store) = (quoted(name), quoted(store));
+        push(
+            text,
+            format_args!(
+                "\n[[secrets_store_secrets]]\nbinding = {name}\nstore_id = {store}\nsecret_name = {name}\n"
+            ),
+        );
+    }
 }
 
 fn header(function: &Function, deployment: &Deployment<'_>) -> String {
