@@ -31,7 +31,7 @@ const LOCALHOST: &str = "127.0.0.1";
 ///
 /// On workerd the state folder has wrangler's own layout, so that `npx wrangler dev` can serve the same data:
 /// set -a; . .dev/secrets.env; CLOUDFLARE_INCLUDE_PROCESS_ENV=true npx wrangler dev -c wrangler.toml
-/// -c functions/login/wrangler.toml … --persist-to .dev (with a -c for each function).
+/// -c functions/sign-in/login/wrangler.toml … --persist-to .dev (with a -c for each function).
 #[derive(Args)]
 pub(crate) struct Dev {
     /// Where to listen

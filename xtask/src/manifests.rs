@@ -16,9 +16,9 @@ use crate::catalogue::{self, Catalogue, Function, GATEWAY, Route};
 use crate::process;
 use crate::workspace::Workspace;
 
-const ROUTES: &str = "functions/gateway/src/routes.rs";
+const ROUTES: &str = "functions/operation/gateway/src/routes.rs";
 
-/// Write wrangler.toml, functions/*/wrangler.toml, spin.toml, the gateway's routes and docs/openapi.json.
+/// Write wrangler.toml, functions/*/*/wrangler.toml, spin.toml, the gateway's routes and docs/openapi.json.
 #[derive(Args)]
 pub(crate) struct Manifests {
     /// Write nothing; fail naming the files that differ
@@ -80,7 +80,7 @@ fn manifests(workspace: &Workspace, catalogue: &Catalogue) -> Result<Vec<Generat
         },
     ];
     for function in &catalogue.functions {
-        let path = wrangler::path(&function.name);
+        let path = wrangler::path(workspace.module(&function.name)?);
         files.push(Generated { path, text: wrangler::manifest(catalogue, function) });
     }
     Ok(files)

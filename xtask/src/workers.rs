@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::build::write;
 use crate::catalogue::GATEWAY;
 use crate::manifests::wrangler::{self, LOCAL_DATABASE_ID, LOCAL_NAMESPACE_ID};
-use crate::workspace::Workspace;
+use crate::workspace::{Module, Workspace};
 
 /// What of a `wrangler.toml` matters here.
 #[derive(Deserialize)]
@@ -43,9 +43,10 @@ struct Service {
 
 /// All functions, the gateway first; no state and no secrets yet.
 pub(crate) fn document(workspace: &Workspace) -> Result<Value> {
-    let mut names: Vec<&str> = workspace.functions().map(|module| module.name.as_str()).collect();
-    names.sort_by_key(|name| (*name != GATEWAY, *name));
-    let workers = names.into_iter().map(|name| worker(workspace, name)).collect::<Result<Vec<Value>>>()?;
+    let mut modules: Vec<&Module> = workspace.functions().collect();
+    modules.sort_by_key(|module| (module.name != GATEWAY, &module.name));
+    let workers =
+        modules.into_iter().map(|module| worker(workspace, module)).collect::<Result<Vec<Value>>>()?;
     Ok(json!({
         "database": LOCAL_DATABASE_ID,
         "namespace": LOCAL_NAMESPACE_ID,
@@ -60,13 +61,13 @@ pub(crate) fn save(workspace: &Workspace) -> Result<()> {
     write(&path, format!("{:#}\n", document(workspace)?).as_bytes())
 }
 
-fn worker(workspace: &Workspace, function: &str) -> Result<Value> {
-    let manifest = read(&workspace.root.join(wrangler::path(function)))?;
+fn worker(workspace: &Workspace, module: &Module) -> Result<Value> {
+    let manifest = read(&workspace.root.join(wrangler::path(module)))?;
     let services: BTreeMap<String, String> =
         manifest.services.into_iter().map(|service| (service.binding, service.service)).collect();
     Ok(json!({
         "name": manifest.name,
-        "directory": workspace.dist("cloudflare").join(function),
+        "directory": workspace.dist("cloudflare").join(&module.name),
         "compatibilityDate": manifest.compatibility_date,
         "bindings": manifest.vars,
         "secrets": manifest.secrets.required,

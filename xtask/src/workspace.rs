@@ -22,6 +22,8 @@ pub(crate) struct Module {
     /// The folder's name for a function; the package's name less its prefix for the others.
     pub(crate) name: String,
     pub(crate) package: String,
+    /// Where it is, from the root: `functions/keys/key-create`.
+    pub(crate) folder: String,
     /// Whether it is part of the product, and not only of its tests and benches.
     pub(crate) function: bool,
     pub(crate) library: String,
@@ -78,7 +80,8 @@ impl Workspace {
         names.iter().map(|name| self.module(name)).collect()
     }
 
-    fn module(&self, name: &str) -> Result<&Module> {
+    /// The module of this name.
+    pub(crate) fn module(&self, name: &str) -> Result<&Module> {
         match self.modules.iter().find(|module| module.name == name) {
             Some(module) => Ok(module),
             None => {
@@ -104,14 +107,16 @@ impl Module {
         let is_module = |target: &&Target| target.crate_types.iter().any(|kind| kind == "cdylib");
         let target = package.targets.iter().find(is_module)?;
         let folder = package.manifest_path.parent()?;
-        let function = folder.parent()? == root.join("functions");
+        // functions/<room>/<name>
+        let function = folder.parent()?.parent()? == root.join("functions");
         let name = if function {
             folder.file_name()?.to_str()?.to_owned()
         } else {
             package.name.strip_prefix("iam-").unwrap_or(&package.name).to_owned()
         };
         let library = target.name.replace('-', "_");
-        Some(Self { name, package: package.name.clone(), function, library })
+        let folder = folder.strip_prefix(root).ok()?.to_str()?.to_owned();
+        Some(Self { name, package: package.name.clone(), folder, function, library })
     }
 }
 

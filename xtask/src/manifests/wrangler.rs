@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::{is_gateway, list, quoted};
 use crate::catalogue::{Catalogue, Function, GATEWAY};
+use crate::workspace::Module;
 
 pub(crate) const COMPATIBILITY_DATE: &str = "2026-11-01";
 pub(crate) const DATABASE_NAME: &str = "edge-iam";
@@ -41,11 +42,11 @@ pub(crate) fn binding(function: &str) -> String {
 }
 
 /// Where the function's tracked manifest is, from the root.
-pub(crate) fn path(function: &str) -> PathBuf {
-    if function == GATEWAY {
+pub(crate) fn path(module: &Module) -> PathBuf {
+    if module.name == GATEWAY {
         "wrangler.toml".into()
     } else {
-        format!("functions/{function}/wrangler.toml").into()
+        format!("{}/wrangler.toml", module.folder).into()
     }
 }
 
@@ -56,7 +57,7 @@ pub(crate) fn manifest(catalogue: &Catalogue, function: &Function) -> String {
         namespace_id: LOCAL_NAMESPACE_ID,
         config: "{}",
         secrets_store: None,
-        dist: if is_gateway(function) { "dist/cloudflare" } else { "../../dist/cloudflare" },
+        dist: if is_gateway(function) { "dist/cloudflare" } else { "../../../dist/cloudflare" },
         migrations: "kv-schema/migrations",
         build: true,
     };

@@ -10,7 +10,7 @@ use iam_provisioning::schema::USER_URN;
 use iam_service::{RoundTrips, Service};
 use serde_json::{Value as Json, json};
 
-const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kv-schema/migrations");
+const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../kv-schema/migrations");
 
 /// Hashing costs next to nothing here.
 const CONFIGURATION: &str =

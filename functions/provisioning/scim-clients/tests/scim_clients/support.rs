@@ -10,7 +10,7 @@ use iam_edge::native::TestHost;
 use iam_service::{Access, Function, RoundTrips, Route, ScimClient, Service};
 use serde_json::{Value as Json, json};
 
-const MIGRATION: &str = include_str!("../../../../kv-schema/migrations/0001_initial.sql");
+const MIGRATION: &str = include_str!("../../../../../kv-schema/migrations/0001_initial.sql");
 
 pub(crate) const CLIENTS: &str = "/api/v1/scim/clients";
 pub(crate) const PROBE: &str = "/api/scim/v2/Probe";
