@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use iam_core::jwt::{Algorithm, PublicKey, UnverifiedToken, key_pair};
+use iam_core::jose::jwt::{Algorithm, PublicKey, UnverifiedToken, key_pair};
 use iam_core::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,7 +1,7 @@
 //! An opaque credential that anybody sent: what is read back is exactly what came.
 #![no_main]
 
-use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX};
+use iam_core::secret::credential::{Credential, REFRESH_TOKEN_PREFIX};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -1,7 +1,7 @@
 //! A password hash of another software: recognised within its bounds or refused, and never verified at a cost beyond them.
 #![no_main]
 
-use iam_core::password::{is_outdated, recognise, PasswordCost};
+use iam_core::secret::password::{is_outdated, recognise, PasswordCost};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

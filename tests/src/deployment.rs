@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use iam_core::bootstrap::{Entropy, FirstOrganization};
 use iam_core::config::Configuration;
 use iam_core::encoding::base64url;
+use iam_core::operation::bootstrap::{Entropy, FirstOrganization};
 use iam_core::sql::{Statement, Value};
 use serde_json::json;
 
@@ -74,7 +74,7 @@ impl Setup {
             master_key: base64url(&random::<32>()),
             vault_secret_id: String::new(),
             internal_token: base64url(&random::<32>()),
-            webhook_secrets: crate::scenarios::webhooks::secrets().to_string(),
+            webhook_secrets: crate::scenarios::webhooks::intake::secrets().to_string(),
             username: first.username.clone(),
             password: first.password.to_string(),
             scim_token: first.scim_token.reveal().to_owned(),

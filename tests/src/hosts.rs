@@ -10,7 +10,6 @@ use iam_core::sql::Value;
 use serde_json::json;
 
 use crate::deployment::{Deployment, Setup};
-use crate::native::MIGRATIONS;
 use crate::process::{Attached, watched};
 
 /// The checkout.
@@ -160,7 +159,7 @@ pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) 
 fn fill(database: &Path, setup: &Setup) {
     let mut connection = rusqlite::Connection::open(database).unwrap();
     connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-    connection.execute_batch(MIGRATIONS).unwrap();
+    connection.execute_batch(iam_edge::native::SCHEMA).unwrap();
     let transaction = connection.transaction().unwrap();
     for statement in &setup.statements {
         let parameters = statement.parameters().iter().map(|value| match value {

@@ -10,7 +10,7 @@ pub struct Database(rusqlite::Connection);
 impl Default for Database {
     fn default() -> Self {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        connection.execute_batch(crate::native::MIGRATIONS).unwrap();
+        connection.execute_batch(iam_edge::native::SCHEMA).unwrap();
         Self(connection)
     }
 }

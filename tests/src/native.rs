@@ -11,13 +11,11 @@ use iam_service::{RoundTrips, Service};
 
 use crate::deployment::{Deployment, Setup};
 
-pub(crate) const MIGRATIONS: &str = include_str!("../../kv-schema/migrations/0001_initial.sql");
-
 /// Starts the product natively, on a thread and a runtime of its own: a test's runtime ends with the test.
 #[must_use]
 pub fn start(setup: Setup) -> (Deployment, TestHost) {
     let host = TestHost::new_in_memory().unwrap();
-    host.apply(MIGRATIONS).unwrap();
+    host.apply(iam_edge::native::SCHEMA).unwrap();
     for (name, value) in [
         ("IAM_CONFIG", &setup.configuration),
         ("IAM_MASTER_KEY", &setup.master_key),

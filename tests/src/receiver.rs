@@ -9,7 +9,7 @@ use aes_gcm::{Aes256Gcm, Key};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use iam_core::encoding::from_base64url;
-use iam_core::webhook::standard;
+use iam_core::webhooks::standard;
 use p256::ecdh::diffie_hellman;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use iam_core::password::breached;
+use iam_core::sign_in::password::breached;
 
 use crate::workspace::Workspace;
 

@@ -173,7 +173,7 @@ fn free_port(port: u16) -> Result<()> {
 }
 
 /// The secrets of a new organization, where the database may turn out to have one already.
-fn first_organization(settings: &Settings) -> Result<iam_core::bootstrap::FirstOrganization> {
+fn first_organization(settings: &Settings) -> Result<iam_core::operation::bootstrap::FirstOrganization> {
     process::step("prepare the first organization", || {
         first_organization::make(&settings.config, "First organization", "admin")
     })

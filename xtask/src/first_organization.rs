@@ -3,8 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use iam_core::bootstrap::{Entropy, FirstOrganization};
 use iam_core::config::Configuration;
+use iam_core::operation::bootstrap::{Entropy, FirstOrganization};
 use iam_core::sql::{Statement, Value};
 use iam_core::time::Timestamp;
 use serde_json::json;

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use http::{Request, StatusCode, header};
 use iam_core::config::FIRST_ORGANIZATION;
-use iam_core::password::{self, PasswordCost, PasswordError, SALT_BYTES};
+use iam_core::secret::password::{self, PasswordCost, PasswordError, SALT_BYTES};
 use iam_core::sql::Statement;
 use iam_edge::Host;
 use tower::ServiceExt;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use iam_core::webhook::{Encoding, HmacOptions, Outgoing, Part, Proof, Scheme, SchemeName, Signed, sign};
+use iam_core::webhooks::{Encoding, HmacOptions, Outgoing, Part, Proof, Scheme, SchemeName, Signed, sign};
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::Request;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use iam_core::config::{Configuration, ConfigurationError, FIELD_VARIABLES};
-use iam_core::role_mapping::RoleMapping;
+use iam_core::directory::role_mapping::RoleMapping;
 use iam_provisioning::schema::Extension;
 use serde_json::{Value, json};
 

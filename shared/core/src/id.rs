@@ -159,7 +159,7 @@ identifiers! {
 }
 
 /// An organization (tenant): `org_` and nine base-62 digits, seven of the time and two random. It is short
-/// because every opaque credential carries it (see [`crate::credential`]), so that the credential says
+/// because every opaque credential carries it (see [`crate::secret::credential`]), so that the credential says
 /// which database to look into.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(transparent)]

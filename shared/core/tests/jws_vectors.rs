@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use iam_core::client_assertion::Jwk;
-use iam_core::jwt::{Jws, PublicKey};
+use iam_core::jose::jwt::{Jws, PublicKey};
+use iam_core::oauth::client_assertion::Jwk;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! Hashes that other software made: each verifies its own password and no other.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use iam_core::password::{PasswordCost, is_outdated, recognise, verify};
+use iam_core::secret::password::{PasswordCost, is_outdated, recognise, verify};
 use serde_json::Value;
 
 fn vectors() -> Vec<Value> {

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use iam_core::time::{Duration, Timestamp};
-use iam_core::webhook::{
+use iam_core::webhooks::{
     Encoding, HmacOptions, Message, Outgoing, Refusal, Scheme, SchemeName, Verified, present, sign, template,
     verify,
 };

@@ -222,7 +222,7 @@ impl<'a> Source<'a> {
     }
 
     fn bind_page(&self, text: String, organization: &OrganizationId) -> Statement {
-        let groups = if self.page.has_members { iam_core::user::MAX_GROUPS_SHOWN } else { 0 };
+        let groups = if self.page.has_members { iam_core::directory::account::MAX_GROUPS_SHOWN } else { 0 };
         let skipped = match self.page.position {
             Position::Index(start) => start.saturating_sub(1),
             Position::Beginning | Position::After(_) => 0,

@@ -7,13 +7,8 @@
     reason = "what fails here is a failed test"
 )]
 
-#[path = "filters/differential.rs"]
 mod differential;
-#[path = "filters/grammar.rs"]
 mod grammar;
-#[path = "filters/plans.rs"]
 mod plans;
-#[path = "filters/texts.rs"]
 mod texts;
-#[path = "filters/world.rs"]
 mod world;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
 use http::request::Parts;
-use iam_core::jwt::{AccessClaims, TokenError, UnverifiedToken};
-use iam_core::rate_limit::SessionClaim;
-use iam_core::session::LiveSession;
+use iam_core::jose::jwt::{AccessClaims, TokenError, UnverifiedToken};
+use iam_core::limit::SessionClaim;
+use iam_core::sign_in::session::LiveSession;
 
 use crate::access::{Admission, Rule, bearer, live, note_use};
 use crate::context::Context;

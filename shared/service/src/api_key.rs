@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use iam_core::api_key::{KeyRefusal, KeyUsage, PresentedKey};
-use iam_core::credential::Credential;
 use iam_core::id::{KeyId, OrganizationId};
-use iam_core::rate_limit::Bearer;
+use iam_core::keys::{KeyRefusal, KeyUsage, PresentedKey};
+use iam_core::limit::Bearer;
+use iam_core::secret::credential::Credential;
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::HostKind;
 

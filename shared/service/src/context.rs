@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::config::{Area, Configuration};
 use iam_core::id::{ENTROPY_BYTES, LogId, OrganizationId};
+use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
 use iam_edge::Host;

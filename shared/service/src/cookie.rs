@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 use iam_core::config::SessionConfiguration;
-use iam_core::credential::Credential;
+use iam_core::secret::credential::Credential;
 
 use crate::error::ApiError;
 

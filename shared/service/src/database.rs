@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use iam_core::flags::StoredFlags;
+use iam_core::operation::flags::StoredFlags;
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::Timestamp;
 use iam_edge::DbError;

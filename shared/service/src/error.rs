@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
-use iam_core::credential::Credential;
-use iam_core::password::PasswordError;
 use iam_core::permission::Permission;
-use iam_core::seal::SealError;
+use iam_core::secret::credential::Credential;
+use iam_core::secret::password::PasswordError;
+use iam_core::secret::seal::SealError;
 use iam_core::sql::RowError;
 use iam_core::time::Timestamp;
 use iam_edge::{DbError, RandomError};

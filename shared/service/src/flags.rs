@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{HeaderValue, StatusCode, header};
 use iam_core::config::{Area, OperationalConfiguration};
-use iam_core::flags::{FlagSettings, Flags};
+use iam_core::operation::flags::{FlagSettings, Flags};
 use iam_core::time::{Duration, Timestamp};
 
 use crate::error::ApiError;

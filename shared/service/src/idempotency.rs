@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::id::OrganizationId;
-use iam_core::idempotency::{CreationCondition, IdempotentRequest, KeptAnswer, MAX_KEY_BYTES};
+use iam_core::record::idempotency::{CreationCondition, IdempotentRequest, KeptAnswer, MAX_KEY_BYTES};
 use iam_core::sql::{Rows, Statement};
 use iam_edge::DbError;
 use serde::Serialize;

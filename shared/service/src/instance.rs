@@ -5,9 +5,9 @@ use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use iam_core::config::{Configuration, DOCUMENT_VARIABLE, FIELD_VARIABLES, LogLevel};
-use iam_core::flags::StoredFlags;
-use iam_core::jwt::Algorithm;
-use iam_core::seal::MasterKeys;
+use iam_core::jose::jwt::Algorithm;
+use iam_core::operation::flags::StoredFlags;
+use iam_core::secret::seal::MasterKeys;
 use iam_core::time::Timestamp;
 use iam_edge::{Host, Secret};
 use iam_telemetry::{Attribute, Collector, LogRecord, Redaction, Resource, Settings, Severity};

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::{Request, Response, header};
-use iam_core::credential::Credential;
 use iam_core::id::OrganizationId;
+use iam_core::secret::credential::Credential;
 use serde::Serialize;
 use zeroize::Zeroizing;
 

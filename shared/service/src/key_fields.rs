@@ -1,6 +1,6 @@
 //! Fields of API keys, as they are created and changed: each checked alike, and named where it is refused.
 
-use iam_core::api_key::{
+use iam_core::keys::{
     KeyMetadata, MAX_ADDRESS_RANGES, MAX_NAME_CHARACTERS, MAX_PERMISSIONS, address_range, metadata_problem,
 };
 use iam_core::permission::Permission;

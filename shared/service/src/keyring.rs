@@ -12,8 +12,10 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use iam_core::id::{OrganizationId, SigningKeyId, TokenId};
-use iam_core::jwt::{self, AccessClaims, Algorithm, Audience, Jws, PublicKey, TokenError, UnverifiedToken};
-use iam_core::keyring::{KEYS_LIFE, Place, StoredKey, signing_key};
+use iam_core::jose::jwt::{
+    self, AccessClaims, Algorithm, Audience, Jws, PublicKey, TokenError, UnverifiedToken,
+};
+use iam_core::oauth::keyring::{KEYS_LIFE, Place, StoredKey, signing_key};
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::web_crypto::{self, Scheme, WebCryptoError};

@@ -1,6 +1,6 @@
 //! What SCIM manages and callers of the API may not change.
 
-use iam_core::managed::LocalEdits;
+use iam_core::directory::managed::LocalEdits;
 
 use crate::context::Context;
 use crate::error::ApiError;

@@ -2,8 +2,8 @@
 
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
+use iam_core::directory::role::member::Member;
 use iam_core::id::UserId;
-use iam_core::role::member::Member;
 use iam_core::sql::Rows;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

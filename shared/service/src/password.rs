@@ -1,12 +1,12 @@
 //! New passwords, as handlers refuse and make them.
 
 use http::StatusCode;
-use iam_core::credential::Credential;
 use iam_core::id::OrganizationId;
-use iam_core::password::Verify;
-use iam_core::password::change::PasswordOwner;
-use iam_core::password::policy::{self, Violation};
-use iam_core::password::reset::Recipient;
+use iam_core::secret::credential::Credential;
+use iam_core::secret::password::Verify;
+use iam_core::sign_in::password::change::PasswordOwner;
+use iam_core::sign_in::password::policy::{self, Violation};
+use iam_core::sign_in::password::reset::Recipient;
 use iam_core::time::Timestamp;
 
 use crate::context::Context;
@@ -33,7 +33,7 @@ pub fn hash_new_password(
     if !violations.is_empty() {
         return Err(refused(pointer, &violations));
     }
-    Ok(iam_core::password::hash(password, &context.entropy()?, configuration.argon2)?)
+    Ok(iam_core::secret::password::hash(password, &context.entropy()?, configuration.argon2)?)
 }
 
 /// 422 for a password that violates these rules, each named at `pointer`.

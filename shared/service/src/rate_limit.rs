@@ -1,14 +1,14 @@
 //! Limits as an instance keeps to them: it leases slices of a budget that all instances share, and spends them by itself.
 //!
 //! Whether a request is within its limits is known in the round trip that authenticates it: a lease, where one is
-//! needed, rides along. How leases add up to an exact bound: [`iam_core::rate_limit`].
+//! needed, rides along. How leases add up to an exact bound: [`iam_core::limit`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use iam_core::id::OrganizationId;
-use iam_core::rate_limit::{
+use iam_core::limit::{
     Bearer, LEASE_LIFE, Lease, ORGANIZATION, Presented, SessionClaim, Usage, WINDOW_SECONDS,
 };
 use iam_core::sql::{RowError, Rows, Statement};

@@ -5,9 +5,9 @@
 //! as they come within the tolerance and nobody has used the successor. After the tolerance a spent token means that two
 //! parties hold it, and ends the session. Spending, storing and recording are one transaction.
 
-use iam_core::audit::Outcome;
-use iam_core::credential::{Credential, CredentialHash, REFRESH_TOKEN_PREFIX};
-use iam_core::session::{
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::{Credential, CredentialHash, REFRESH_TOKEN_PREFIX};
+use iam_core::sign_in::session::{
     InspectedRefreshToken, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict, SESSION_NOT_ENDED, end,
 };
 use iam_core::sql::Rows;

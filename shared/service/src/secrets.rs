@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use iam_core::config::{SecretStore, SecretsConfiguration};
-use iam_core::seal::{MasterKey, MasterKeys};
+use iam_core::secret::seal::{MasterKey, MasterKeys};
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::Secret;
 use serde_json::{Value, json};

@@ -3,11 +3,11 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use iam_core::encoding::{base64url, from_base64url};
-use iam_core::group::{
+use iam_core::directory::group::{
     self, GROUP_CREATED, GROUP_EXISTS, Group, GroupChange, MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS,
     MAX_PAGE, NewGroup, display_name_key,
 };
+use iam_core::encoding::{base64url, from_base64url};
 use iam_core::id::{GroupId, UserId};
 use iam_core::permission::Scope;
 use iam_core::sql::Rows;

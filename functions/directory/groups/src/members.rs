@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
-use iam_core::group::{Group, GroupInspection, MAX_ADDED, Standing, add_members, members, remove_member};
+use iam_core::directory::group::{
+    Group, GroupInspection, MAX_ADDED, Standing, add_members, members, remove_member,
+};
+use iam_core::directory::role::member::MAX_MEMBERS_PAGE;
 use iam_core::id::{GroupId, LogId, UserId};
 use iam_core::permission::Scope;
-use iam_core::role::member::MAX_MEMBERS_PAGE;
 use iam_core::sql::Rows;
 use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
 use schemars::JsonSchema;

@@ -1,14 +1,14 @@
 //! Organizations: one's own, and for the deployment's own administrators all of them.
 
 use http::HeaderMap;
-use iam_core::id::{OrganizationId, UserId};
-use iam_core::organization::{
+use iam_core::directory::account::MAX_USERNAME_BYTES;
+use iam_core::directory::organization::{
     MAX_NAME_CHARACTERS, MAX_PAGE, NewOrganization, ORGANIZATION_CREATED, ORGANIZATION_EXISTS, Organization,
     OrganizationEntropy,
 };
+use iam_core::id::{OrganizationId, UserId};
 use iam_core::permission::Scope;
 use iam_core::time::Timestamp;
-use iam_core::user::MAX_USERNAME_BYTES;
 use iam_service::{
     Access, ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query, Route,
 };

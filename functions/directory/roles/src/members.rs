@@ -1,10 +1,12 @@
 //! Who has a role.
 
 use http::{Method, StatusCode};
+use iam_core::directory::role::member::{
+    MAX_MEMBERS_PAGE, MAX_ROLES_PER_USER, MembershipOutcome, RoleMembership, page,
+};
+use iam_core::directory::role::{Role, RoleName};
 use iam_core::id::UserId;
 use iam_core::permission::Scope;
-use iam_core::role::member::{MAX_MEMBERS_PAGE, MAX_ROLES_PER_USER, MembershipOutcome, RoleMembership, page};
-use iam_core::role::{Role, RoleName};
 use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
 
 use crate::roles::{changed_meanwhile, find, not_found, refused};

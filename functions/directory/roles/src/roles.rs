@@ -1,14 +1,14 @@
 //! Roles: listed, shown, created, changed, deleted.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::permission::{Grant, Scope};
-use iam_core::role::change::{
+use iam_core::directory::role::change::{
     ChangeVerdict, DeletionVerdict, MAX_TAKEN_FROM, ROLE_CREATED, RoleChange, RoleDeletion, is_full,
 };
-use iam_core::role::{
+use iam_core::directory::role::{
     MAX_DESCRIPTION_CHARACTERS, MAX_EFFECTIVE_GRANTS, MAX_GRANTS, MAX_PAGE, MAX_PARENTS, MAX_ROLES, Role,
     RoleDraft, RoleName, RoleRefusal,
 };
+use iam_core::permission::{Grant, Scope};
 use iam_core::sql::Rows;
 use iam_edge::DbError;
 use iam_service::{
@@ -355,6 +355,9 @@ pub(crate) fn changed_meanwhile() -> ApiError {
     ApiError::conflict("changed_meanwhile", "the role, or one it inherits from, has just changed: look again")
 }
 
-fn with_draft(event: iam_core::audit::AuditEvent, draft: &RoleDraft) -> iam_core::audit::AuditEvent {
+fn with_draft(
+    event: iam_core::record::audit::AuditEvent,
+    draft: &RoleDraft,
+) -> iam_core::record::audit::AuditEvent {
     event.detail("grants", json!(draft.grants)).detail("inherits", json!(draft.inherits))
 }

@@ -1,16 +1,16 @@
 //! `POST /api/v1/users`: a new person in the directory.
 
 use http::{HeaderMap, StatusCode};
+use iam_core::directory::managed::LocalEdits;
 use iam_core::directory::{
     DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, MAX_GROUPS,
     MAX_ROLES, NewUser, RoleLookUp, RoleRefusal, USER_CREATED, check_display_name, check_email, check_names,
     check_username, repeatable_salt,
 };
 use iam_core::id::UserId;
-use iam_core::managed::LocalEdits;
-use iam_core::password;
-use iam_core::password::policy::{self, Names};
 use iam_core::permission::Scope;
+use iam_core::secret::password;
+use iam_core::sign_in::password::policy::{self, Names};
 use iam_service::managed::group_is_managed;
 use iam_service::{
     Access, ApiError, Area, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,

@@ -4,13 +4,13 @@
 
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
+use iam_core::directory::managed::LocalEdits;
 use iam_core::directory::{
     Act, Change, ChangeRefusal, DirectoryStatus, DirectoryUser, FieldProblem, GroupLookUp, KnownGroup,
     KnownGroups, KnownRoles, MAX_GROUPS, MAX_ROLES, ManagedBy, Patch, RoleLookUp, RoleRefusal, Target,
     UserKind, check_display_name, check_email, check_names, check_username,
 };
 use iam_core::id::UserId;
-use iam_core::managed::LocalEdits;
 use iam_edge::DbError;
 use iam_service::managed::{fields_are_managed, group_is_managed};
 use iam_service::{ApiError, Caller, Context, Id, Json};

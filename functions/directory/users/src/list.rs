@@ -1,10 +1,10 @@
 //! `GET /api/v1/users`.
 
+use iam_core::directory::account::MAX_USERNAME_BYTES;
 use iam_core::directory::{
     DirectoryStatus, DirectoryUser, ListQuery, ManagedBy, UserFilter, UserKind, check_email,
 };
 use iam_core::id::GroupId;
-use iam_core::user::MAX_USERNAME_BYTES;
 use iam_service::{ApiError, Caller, Context, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
 //! `POST /api/v1/auth/keys`: a new API key, shown once.
 
 use http::HeaderMap;
-use iam_core::api_key::{KEY_CREATED, KEY_EXISTS, KeyMetadata, NewKey};
 use iam_core::config::Configuration;
 use iam_core::id::KeyId;
+use iam_core::keys::{KEY_CREATED, KEY_EXISTS, KeyMetadata, NewKey};
 use iam_core::permission::{Permission, Scope};
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use iam_core::api_key::{Leak, LeakedKey};
-use iam_core::credential::Credential;
 use iam_core::id::LogId;
+use iam_core::keys::{Leak, LeakedKey};
+use iam_core::secret::credential::Credential;
 use iam_service::{
     Access, ApiError, Area, Context, Function, Json, Notification, NotificationUser, Route, Template,
     check_media_type, parse,
@@ -119,8 +119,9 @@ async fn report(context: Context, headers: HeaderMap, body: Bytes) -> Result<Jso
     }
     let found = if leaks.is_empty() { BTreeMap::new() } else { revoke(&context, &leaks).await? };
     let verdict = |(token_hash, token_type, hash): (String, String, Option<_>)| {
-        let is_known =
-            hash.is_some_and(|hash: iam_core::credential::CredentialHash| found.contains_key(hash.as_str()));
+        let is_known = hash.is_some_and(|hash: iam_core::secret::credential::CredentialHash| {
+            found.contains_key(hash.as_str())
+        });
         let label = if is_known { Label::TruePositive } else { Label::FalsePositive };
         Verdict { token_hash, token_type, label }
     };

@@ -2,8 +2,8 @@
 
 mod usage;
 
-use iam_core::api_key::{KeyFilter, KeyStatus, ListedKey, MAX_NAME_CHARACTERS, MAX_PAGE, Reach};
 use iam_core::id::{KeyId, UserId};
+use iam_core::keys::{KeyFilter, KeyStatus, ListedKey, MAX_NAME_CHARACTERS, MAX_PAGE, Reach};
 use iam_core::permission::{Permission, Scope};
 use iam_core::time::Timestamp;
 use iam_service::page::page_limit;

@@ -1,7 +1,7 @@
 //! `GET /api/v1/auth/keys/{key_id}/usage`: how often a key was used, by day.
 
-use iam_core::api_key::{KeyUsage, ListedKey, USAGE_DAYS};
 use iam_core::id::KeyId;
+use iam_core::keys::{KeyUsage, ListedKey, USAGE_DAYS};
 use iam_service::{ApiError, Caller, Context, Id, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! `DELETE /api/v1/auth/keys/{key_id}`: an API key that works no longer, from the moment of the answer, anywhere.
 
-use iam_core::api_key::{MAX_REASON_CHARACTERS, Reach, Revocation, RevokedKey};
 use iam_core::id::KeyId;
+use iam_core::keys::{MAX_REASON_CHARACTERS, Reach, Revocation, RevokedKey};
 use iam_core::permission::Scope;
 use iam_core::time::Timestamp;
 use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Query, Route, field};

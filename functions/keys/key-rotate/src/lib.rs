@@ -1,8 +1,8 @@
 //! `POST /api/v1/auth/keys/{key_id}/rotate`: a new key in place of an old one, both working during the overlap.
 
 use http::HeaderMap;
-use iam_core::api_key::{CarriedRights, KEY_CREATED, KEY_EXISTS, Reach, Rotation, RotationOutcome};
 use iam_core::id::KeyId;
+use iam_core::keys::{CarriedRights, KEY_CREATED, KEY_EXISTS, Reach, Rotation, RotationOutcome};
 use iam_core::permission::Scope;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{

@@ -1,7 +1,7 @@
 //! New keys that did not arrive yet: listed, asked for again.
 
-use iam_core::api_key::{DELIVERY_OPEN, ListedDelivery, OWN_DELIVERY_OPEN, Reach};
 use iam_core::id::KeyDeliveryId;
+use iam_core::keys::{DELIVERY_OPEN, ListedDelivery, OWN_DELIVERY_OPEN, Reach};
 use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Id, Json, Query};
 use schemars::JsonSchema;

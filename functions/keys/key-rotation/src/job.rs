@@ -7,13 +7,13 @@
 //! it from nothing.
 
 use futures_util::future::join_all;
-use iam_core::api_key::{
+use iam_core::id::{KeyDeliveryId, KeyId, LogId};
+use iam_core::keys::{
     DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery, SealedBefore,
     SealedKind, Turn, delivery_purpose, due_to_expire, expire, forget_windows,
 };
-use iam_core::audit::{Actor, AuditEvent, Outcome};
-use iam_core::id::{KeyDeliveryId, KeyId, LogId};
-use iam_core::idempotency::forget_old;
+use iam_core::record::audit::{Actor, AuditEvent, Outcome};
+use iam_core::record::idempotency::forget_old;
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Context};

@@ -8,7 +8,7 @@ mod schedules;
 mod send;
 mod target;
 
-use iam_core::api_key::Reach;
+use iam_core::keys::Reach;
 use iam_core::permission::Scope;
 use iam_service::{Access, Caller, Function, Route};
 
@@ -70,7 +70,7 @@ pub fn function() -> Function {
             Route::post("/api/v1/auth/keys/deliveries/{delivery_id}/retry", write(), deliveries::retry)
                 .summary("Asks for a delivery again")
                 .description("It is tried with the next run of the job, and has all its tries again.")
-                .gives::<iam_core::api_key::ListedDelivery>(200, "It is tried again")
+                .gives::<iam_core::keys::ListedDelivery>(200, "It is tried again")
                 .round_trips(2),
         )
         .schedule("key-rotation", "/internal/scheduled/key-rotation", "*/5 * * * *", job::run)

@@ -1,11 +1,11 @@
 //! Schedules: set, shown, ended.
 
 use http::StatusCode;
-use iam_core::api_key::{
+use iam_core::id::KeyId;
+use iam_core::keys::{
     CarriedRights, KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, Reach, SCHEDULE_EXISTS,
     Schedule, Target,
 };
-use iam_core::id::KeyId;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Id, Json, key_fields};
 use schemars::JsonSchema;

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::{Request, header};
-use iam_core::api_key::{DueDelivery, Target, delivery_purpose};
-use iam_core::jwe::ReceiverKey;
-use iam_core::webhook::standard;
+use iam_core::jose::jwe::ReceiverKey;
+use iam_core::keys::{DueDelivery, Target, delivery_purpose};
+use iam_core::webhooks::standard;
 use iam_edge::FetchLimits;
 use iam_service::Context;
 use iam_service::outbound::check_url;

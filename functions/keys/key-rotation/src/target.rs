@@ -1,8 +1,8 @@
 //! Where a new key may go.
 
-use iam_core::api_key::Target;
 use iam_core::config::Configuration;
 use iam_core::id::OrganizationId;
+use iam_core::keys::Target;
 use iam_service::outbound::check_url;
 use iam_service::{ApiError, Caller};
 

@@ -1,10 +1,10 @@
 //! `PATCH /api/v1/auth/keys/{key_id}`: an API key that goes on working, with other limits or another name.
 
-use iam_core::api_key::{
+use iam_core::id::KeyId;
+use iam_core::keys::{
     CarriedRights, KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE,
     OWN_SCHEDULE_STOPS, Reach, SCHEDULE_STOPS, Schedule, ranges_column,
 };
-use iam_core::id::KeyId;
 use iam_core::permission::{Permission, Scope};
 use iam_core::sql::Rows;
 use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route, field, key_fields};

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
-use iam_core::api_key::KeyRefusal;
-use iam_core::credential::Credential;
 use iam_core::id::{KeyId, OrganizationId, UserId};
+use iam_core::keys::KeyRefusal;
 use iam_core::permission::Permission;
+use iam_core::secret::credential::Credential;
 use iam_core::time::Timestamp;
 use iam_service::{
     Access, ApiError, Context, Function, Json, KeyVerification, Notable, RefusedKey, Route, verify_key,

@@ -1,16 +1,16 @@
 //! The OAuth clients of a service account.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::client::{
+use iam_core::directory::service_account::{GrantedAccount, ServiceAccount};
+use iam_core::id::{ClientId, ClientSecretId, UserId};
+use iam_core::oauth::client::{
     AuthMethod, CLIENT_CREATED, CLIENT_EXISTS, ClientRevocation, ListedClient, MAX_CLIENTS,
     MAX_NAME_CHARACTERS, NewClient, NewSecret,
 };
-use iam_core::client_assertion::JwkSet;
-use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
-use iam_core::id::{ClientId, ClientSecretId, UserId};
-use iam_core::oauth::parse_scope;
+use iam_core::oauth::client_assertion::JwkSet;
+use iam_core::oauth::token::parse_scope;
 use iam_core::permission::Grant;
-use iam_core::service_account::{GrantedAccount, ServiceAccount};
+use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json};

@@ -4,7 +4,7 @@ mod clients;
 mod path;
 mod secrets;
 
-use iam_core::client::ListedClient;
+use iam_core::oauth::client::ListedClient;
 use iam_core::permission::Scope;
 use iam_service::{Access, Area, Function, Route};
 

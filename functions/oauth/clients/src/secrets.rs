@@ -1,11 +1,11 @@
 //! The secrets of an OAuth client.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::client::{
+use iam_core::id::ClientSecretId;
+use iam_core::oauth::client::{
     AuthMethod, ClientRevocation, ListedClient, MAX_SECRETS, NewSecret, SECRET_CREATED, SECRET_EXISTS,
 };
-use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
-use iam_core::id::ClientSecretId;
+use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
 use iam_core::sql::Rows;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Json};

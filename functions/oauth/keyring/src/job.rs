@@ -4,10 +4,10 @@
 //! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may run twice
 //! at once, die anywhere and catch up later. What one run leaves over, the next one takes.
 
-use iam_core::audit::{Actor, Outcome};
-use iam_core::keyring::{
+use iam_core::oauth::keyring::{
     DueSuccessor, SIGNING_KEY_EXISTS, SealedElsewhere, Timing, delete_retired, destroy_private_halves,
 };
+use iam_core::record::audit::{Actor, Outcome};
 use iam_core::sql::{Rows, Statement};
 use iam_service::{ApiError, Context, new_key};
 

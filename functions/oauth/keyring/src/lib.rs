@@ -4,8 +4,8 @@
 mod job;
 
 use iam_core::id::SigningKeyId;
-use iam_core::jwt::Algorithm;
-use iam_core::keyring::{
+use iam_core::jose::jwt::Algorithm;
+use iam_core::oauth::keyring::{
     Phase, Place, RotationRefusal, SIGNING_KEY_EXISTS, StoredKey, Timing, is_master_key_needed,
 };
 use iam_core::permission::Scope;

@@ -1,13 +1,13 @@
 //! The service accounts themselves.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::id::UserId;
-use iam_core::service_account::{
+use iam_core::directory::account::{MAX_USERNAME_BYTES, UserStatus};
+use iam_core::directory::service_account::{
     ACCOUNT_CREATED, AccountChange, CheckedRole, MAX_DISPLAY_NAME_CHARACTERS, MAX_PAGE, MAX_ROLE_BYTES,
     MAX_ROLES, NewServiceAccount, RoleChange, ServiceAccount,
 };
+use iam_core::id::UserId;
 use iam_core::sql::Rows;
-use iam_core::user::{MAX_USERNAME_BYTES, UserStatus};
 use iam_service::page::page_limit;
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query};
 use schemars::JsonSchema;

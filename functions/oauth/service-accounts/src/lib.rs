@@ -2,8 +2,8 @@
 
 mod accounts;
 
+use iam_core::directory::service_account::ServiceAccount;
 use iam_core::permission::Scope;
-use iam_core::service_account::ServiceAccount;
 use iam_service::{Access, Area, Function, Route};
 
 iam_service::deploy!(function);

@@ -4,12 +4,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use iam_core::audit::Outcome;
-use iam_core::client_assertion::UnverifiedAssertion;
-use iam_core::credential::{CLIENT_SECRET_PREFIX, Credential};
 use iam_core::id::{ClientId, OrganizationId};
-use iam_core::jwt::TokenError;
-use iam_core::oauth::{ClientProof, PresentedClient};
+use iam_core::jose::jwt::TokenError;
+use iam_core::oauth::client_assertion::UnverifiedAssertion;
+use iam_core::oauth::token::{ClientProof, PresentedClient};
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
 use iam_core::sql::{Rows, Statement};
 use iam_service::{ApiError, Context, Form, verify_signature};
 use percent_encoding::percent_decode_str;

@@ -1,12 +1,12 @@
 //! `POST /api/v1/oauth/introspect`.
 
 use http::{HeaderMap, StatusCode, header};
-use iam_core::client_assertion::sweep;
-use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX};
 use iam_core::id::{OrganizationId, SessionId, TokenId, UserId};
-use iam_core::jwt::{Audience, UnverifiedToken};
-use iam_core::oauth::{ClientProof, PresentedRefreshToken};
+use iam_core::jose::jwt::{Audience, UnverifiedToken};
+use iam_core::oauth::client_assertion::sweep;
+use iam_core::oauth::token::{ClientProof, PresentedRefreshToken};
 use iam_core::permission::{Permission, Scope};
+use iam_core::secret::credential::{Credential, REFRESH_TOKEN_PREFIX};
 use iam_core::sql::Rows;
 use iam_service::{ApiError, Context, Form, Json, ValidToken};
 use schemars::JsonSchema;

@@ -3,11 +3,11 @@
 use axum::response::{IntoResponse, Response};
 use http::header::PRAGMA;
 use http::{HeaderMap, HeaderValue};
-use iam_core::audit::Outcome;
-use iam_core::client_assertion::sweep;
 use iam_core::id::SessionId;
-use iam_core::oauth::{ClientProof, ClientToken};
-use iam_core::session::SESSION_EXISTS;
+use iam_core::oauth::client_assertion::sweep;
+use iam_core::oauth::token::{ClientProof, ClientToken};
+use iam_core::record::audit::Outcome;
+use iam_core::sign_in::session::SESSION_EXISTS;
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Context, Form, Json, access_claims, exchange_refresh_token};

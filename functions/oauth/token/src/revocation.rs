@@ -1,12 +1,12 @@
 //! `POST /api/v1/oauth/revoke`.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::audit::Outcome;
-use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX};
 use iam_core::id::{OrganizationId, SessionId, UserId};
-use iam_core::jwt::UnverifiedToken;
-use iam_core::oauth::PresentedRefreshToken;
-use iam_core::session::end;
+use iam_core::jose::jwt::UnverifiedToken;
+use iam_core::oauth::token::PresentedRefreshToken;
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::{Credential, REFRESH_TOKEN_PREFIX};
+use iam_core::sign_in::session::end;
 use iam_service::{ApiError, Context, Form};
 
 use crate::authentication::invalid_client;

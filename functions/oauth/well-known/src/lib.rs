@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 use iam_core::id::OrganizationId;
-use iam_core::jwk::Jwk;
+use iam_core::jose::jwk::Jwk;
 use iam_core::time::Duration;
 use iam_service::{Access, ApiError, Area, Context, Function, Id, Route};
 use schemars::JsonSchema;
@@ -118,7 +118,8 @@ async fn server_metadata(context: Context, uri: Uri, headers: HeaderMap) -> Resu
 
 /// The document that `cargo xtask manifests` writes from what the functions declare.
 async fn openapi(headers: HeaderMap) -> Response {
-    static DOCUMENT: LazyLock<Document> =
-        LazyLock::new(|| Document::new(JSON, include_str!("../../../../docs/openapi.json"), DEPLOYMENT_MAX_AGE));
+    static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
+        Document::new(JSON, include_str!("../../../../docs/openapi.json"), DEPLOYMENT_MAX_AGE)
+    });
     DOCUMENT.answer(&headers)
 }

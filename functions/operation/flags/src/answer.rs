@@ -1,8 +1,8 @@
 //! The switches as callers see them.
 
 use iam_core::config::{Area, Configuration};
-use iam_core::flags::{FlagSettings, Flags, FlagsOnRecord};
 use iam_core::id::UserId;
+use iam_core::operation::flags::{FlagSettings, Flags, FlagsOnRecord};
 use iam_core::time::{Duration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -4,8 +4,8 @@
 mod answer;
 mod patch;
 
-use iam_core::flags::{FLAGS_CHANGED, FlagChange, FlagsOnRecord};
 use iam_core::id::OrganizationId;
+use iam_core::operation::flags::{FLAGS_CHANGED, FlagChange, FlagsOnRecord};
 use iam_core::permission::Scope;
 use iam_core::sql::Rows;
 use iam_service::{Access, ApiError, Caller, Context, Function, Json, Route};

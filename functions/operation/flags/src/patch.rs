@@ -1,6 +1,6 @@
 //! A change as callers ask for it.
 
-use iam_core::flags::FlagSettings;
+use iam_core::operation::flags::FlagSettings;
 use iam_core::time::Duration;
 use iam_service::{ApiError, field};
 use schemars::JsonSchema;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use iam_core::config::{SecretStore, VaultConfiguration};
 use iam_core::encoding::base64url;
-use iam_core::keyring::is_master_key_needed;
-use iam_core::seal::{MasterKey, MasterKeys};
+use iam_core::oauth::keyring::is_master_key_needed;
+use iam_core::secret::seal::{MasterKey, MasterKeys};
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
 use iam_vault::kv::{self, KvSecret};

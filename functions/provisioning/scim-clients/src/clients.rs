@@ -1,12 +1,12 @@
 //! SCIM clients.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::credential::{Credential, SCIM_TOKEN_PREFIX};
 use iam_core::id::{ScimClientId, ScimTokenId};
-use iam_core::scim_client::{
+use iam_core::provisioning::client::{
     ListedScimClient, MAX_CLIENTS, MAX_NAME_CHARACTERS, MAX_PAGE, MAX_RATE_LIMIT, NewScimClient,
     NewScimToken, SCIM_CLIENT_CREATED, SCIM_CLIENT_EXISTS, ScimClientChange, ScimClientRevocation,
 };
+use iam_core::secret::credential::{Credential, SCIM_TOKEN_PREFIX};
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
 use iam_service::page::{cut, page_limit};

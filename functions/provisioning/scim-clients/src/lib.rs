@@ -6,7 +6,7 @@ mod roles;
 mod tokens;
 
 use iam_core::permission::Scope;
-use iam_core::scim_client::ListedScimClient;
+use iam_core::provisioning::client::ListedScimClient;
 use iam_service::{Access, Area, Function, Route};
 
 iam_service::deploy!(function, scheduled);

@@ -1,8 +1,8 @@
 //! The scheduled job `scim-roles`: the roles that groups give, held against `scim.role_mappings`. Groups that are made or
 //! renamed get theirs at once; this is for a change of the configuration, and for roles that came later than the group.
 
+use iam_core::directory::role_mapping::{MappedGroup, RoleMapping};
 use iam_core::id::LogId;
-use iam_core::role_mapping::{MappedGroup, RoleMapping};
 use iam_core::sql::Statement;
 use iam_service::{ApiError, Context};
 

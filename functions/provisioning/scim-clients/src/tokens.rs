@@ -1,11 +1,11 @@
 //! The tokens of a SCIM client.
 
 use http::{HeaderMap, StatusCode};
-use iam_core::credential::{Credential, SCIM_TOKEN_PREFIX};
 use iam_core::id::{ScimClientId, ScimTokenId};
-use iam_core::scim_client::{
+use iam_core::provisioning::client::{
     ListedScimClient, MAX_TOKENS, NewScimToken, SCIM_TOKEN_CREATED, SCIM_TOKEN_EXISTS, ScimClientRevocation,
 };
+use iam_core::secret::credential::{Credential, SCIM_TOKEN_PREFIX};
 use iam_core::sql::Rows;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::page::Two;

@@ -2,8 +2,8 @@
 //! bulk request share. Members are read only where they are shown.
 
 use http::StatusCode;
-use iam_core::audit::AuditEvent;
 use iam_core::id::GroupId;
+use iam_core::record::audit::AuditEvent;
 use iam_core::sql::Rows;
 use iam_edge::DbError;
 use iam_provisioning::group::{

@@ -2,7 +2,7 @@
 //! the audit tells of it once. Only changes that change something count.
 
 use http::{HeaderValue, StatusCode, header};
-use iam_core::scim_loop::{Repeated, Repeats, change_hash};
+use iam_core::provisioning::repeated_change::{Repeated, Repeats, change_hash};
 use iam_core::sql::{Rows, Statement};
 use iam_provisioning::schema::ResourceKind;
 use iam_service::ApiError;

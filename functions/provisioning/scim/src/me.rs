@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
-use iam_core::credential::SCIM_TOKEN_PREFIX;
 use iam_core::permission::{Permission, Scope};
+use iam_core::secret::credential::SCIM_TOKEN_PREFIX;
 use iam_core::sql::Rows;
 use iam_provisioning::patch;
 use iam_provisioning::schema::ResourceKind;

@@ -3,9 +3,9 @@
 
 use http::StatusCode;
 use iam_core::id::UserId;
-use iam_core::password;
-use iam_core::password::change::PasswordOwner;
-use iam_core::password::policy::{self, Violation};
+use iam_core::secret::password;
+use iam_core::sign_in::password::change::PasswordOwner;
+use iam_core::sign_in::password::policy::{self, Violation};
 use iam_core::sql::Rows;
 use iam_edge::DbError;
 use iam_provisioning::patch::{self, Operation};

@@ -3,8 +3,8 @@
 mod seal;
 mod unseal;
 
-use iam_core::break_glass::ListedCredential;
 use iam_core::permission::Scope;
+use iam_core::sign_in::break_glass::ListedCredential;
 use iam_service::{Access, Area, Function, Route};
 use schemars::JsonSchema;
 use serde::Serialize;

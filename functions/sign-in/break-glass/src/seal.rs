@@ -1,12 +1,12 @@
 //! Making, listing and revoking emergency credentials.
 
 use http::StatusCode;
-use iam_core::break_glass::{
+use iam_core::id::{BreakGlassId, UserId};
+use iam_core::secret::credential::{BREAK_GLASS_PREFIX, Credential};
+use iam_core::sign_in::break_glass::{
     self, CAN_BE_REVOKED, ListedCredential, MAX_LABEL_CHARACTERS, MAX_PAGE, MAX_REASON_CHARACTERS,
     NewCredential,
 };
-use iam_core::credential::{BREAK_GLASS_PREFIX, Credential};
-use iam_core::id::{BreakGlassId, UserId};
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
 use iam_service::page::page_limit;

@@ -1,10 +1,10 @@
 //! `POST /api/v1/auth/break-glass`: the envelope is opened.
 
-use iam_core::audit::Outcome;
-use iam_core::break_glass::{MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS, UsableCredential, Use};
-use iam_core::credential::{BREAK_GLASS_PREFIX, Credential};
 use iam_core::id::{OrganizationId, SessionId};
-use iam_core::session::SESSION_EXISTS;
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::{BREAK_GLASS_PREFIX, Credential};
+use iam_core::sign_in::break_glass::{MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS, UsableCredential, Use};
+use iam_core::sign_in::session::SESSION_EXISTS;
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Context, Json, Notification, NotificationUser, Template, access_claims};

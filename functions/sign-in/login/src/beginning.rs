@@ -1,14 +1,14 @@
 //! The beginning of a session, once it is proved who signs in.
 
-use iam_core::audit::Outcome;
-use iam_core::credential::CredentialHash;
+use iam_core::directory::account::SignInUser;
 use iam_core::id::{OrganizationId, SessionId};
-use iam_core::password;
-use iam_core::session::{NewSession, SESSION_EXISTS, SessionKind};
-use iam_core::session_view::{Session, SessionQuery};
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::CredentialHash;
+use iam_core::secret::password;
+use iam_core::sign_in::session::listed::{Session, SessionQuery};
+use iam_core::sign_in::session::{NewSession, SESSION_EXISTS, SessionKind};
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
-use iam_core::user::SignInUser;
 use iam_service::{ApiError, Context};
 
 use crate::LoginRequest;

@@ -7,10 +7,10 @@ mod proof;
 use axum::response::{IntoResponse as _, Response};
 use http::header::SET_COOKIE;
 use http::{HeaderMap, Uri};
-use iam_core::credential::{Credential, REFRESH_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
+use iam_core::directory::account::SignInUser;
 use iam_core::id::{OrganizationId, SessionId, UserId};
-use iam_core::session_view::Session;
-use iam_core::user::SignInUser;
+use iam_core::secret::credential::{Credential, REFRESH_TOKEN_PREFIX, SESSION_TOKEN_PREFIX};
+use iam_core::sign_in::session::listed::Session;
 use iam_service::{
     Access, ApiError, Area, Context, Created, Function, Json, Route, access_claims, check_origin,
     session_cookie,

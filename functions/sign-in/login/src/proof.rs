@@ -3,17 +3,17 @@
 //! Whatever is wrong gets the same answer after the same work: one batch that reserves the try and reads the user, one
 //! password hash at the configured cost, one batch that records the failure.
 
-use iam_core::audit::Outcome;
 use iam_core::config::PasswordConfiguration;
-use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::directory::account::{MAX_USERNAME_BYTES, SignInUser, UserStatus};
+use iam_core::directory::managed::passwords_are_editable;
 use iam_core::id::OrganizationId;
-use iam_core::lockout::{Attempt, Reservation, Verdict};
-use iam_core::managed::passwords_are_editable;
-use iam_core::password;
-use iam_core::password::reset::{ResetSubject, ResetToken};
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::secret::password;
+use iam_core::sign_in::lockout::{Attempt, Reservation, Verdict};
+use iam_core::sign_in::password::reset::{ResetSubject, ResetToken};
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::{Duration, Timestamp};
-use iam_core::user::{MAX_USERNAME_BYTES, SignInUser, UserStatus};
 use iam_service::{ApiError, Context};
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::{AUTH_ATTEMPTS, AUTH_FAILURES};

@@ -2,12 +2,14 @@
 //! function `password-reset`'s.
 
 use http::StatusCode;
-use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::directory::ManagedBy;
+use iam_core::directory::managed::passwords_are_editable;
 use iam_core::id::UserId;
-use iam_core::managed::passwords_are_editable;
-use iam_core::password::reset::{RESET_TOKEN_EXISTS, Recipient, ResetSubject, ResetTarget, ResetToken};
 use iam_core::permission::Scope;
+use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::sign_in::password::reset::{
+    RESET_TOKEN_EXISTS, Recipient, ResetSubject, ResetTarget, ResetToken,
+};
 use iam_core::sql::Rows;
 use iam_core::time::Timestamp;
 use iam_service::managed::fields_are_managed;

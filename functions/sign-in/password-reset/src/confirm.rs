@@ -1,12 +1,13 @@
 //! `POST /api/v1/auth/password/reset/confirm`.
 
 use http::StatusCode;
-use iam_core::audit::Outcome;
-use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::directory::ManagedBy;
-use iam_core::managed::passwords_are_editable;
-use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
-use iam_core::password::{reset, verify};
+use iam_core::directory::managed::passwords_are_editable;
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::secret::password::verify;
+use iam_core::sign_in::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
+use iam_core::sign_in::password::reset;
 use iam_core::sql::Rows;
 use iam_service::{ApiError, Context, Json, password::hash_new_password};
 use iam_telemetry::Collector;

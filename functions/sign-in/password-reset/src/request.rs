@@ -2,15 +2,15 @@
 
 use axum::response::IntoResponse;
 use http::StatusCode;
-use iam_core::audit::Outcome;
-use iam_core::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::directory::account::MAX_USERNAME_BYTES;
+use iam_core::directory::managed::passwords_are_editable;
 use iam_core::id::OrganizationId;
-use iam_core::managed::passwords_are_editable;
-use iam_core::password::reset::{
+use iam_core::record::audit::Outcome;
+use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::sign_in::password::reset::{
     RESET_TOKEN_EXISTS, RESET_TOKEN_MISSING, Recipient, ResetSubject, ResetToken,
 };
 use iam_core::sql::Rows;
-use iam_core::user::MAX_USERNAME_BYTES;
 use iam_service::{ApiError, Context, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

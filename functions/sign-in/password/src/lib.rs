@@ -1,13 +1,13 @@
 //! `POST /api/v1/auth/password/change`: one's own password.
 
 use http::StatusCode;
-use iam_core::audit::Outcome;
 use iam_core::directory::ManagedBy;
-use iam_core::lockout::{Attempt, Reservation, Verdict};
-use iam_core::managed::passwords_are_editable;
-use iam_core::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
-use iam_core::password::verify_argon2;
+use iam_core::directory::managed::passwords_are_editable;
 use iam_core::permission::Scope;
+use iam_core::record::audit::Outcome;
+use iam_core::secret::password::verify_argon2;
+use iam_core::sign_in::lockout::{Attempt, Reservation, Verdict};
+use iam_core::sign_in::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
 use iam_core::sql::Rows;
 use iam_service::managed::fields_are_managed;
 use iam_service::password::hash_new_password;

@@ -1,7 +1,7 @@
 //! `GET /api/v1/auth/me`: the signed-in user.
 
+use iam_core::directory::account::User;
 use iam_core::permission::Scope;
-use iam_core::user::User;
 use iam_service::{Access, ApiError, Caller, Context, Function, Json, Route};
 
 iam_service::deploy!(function);

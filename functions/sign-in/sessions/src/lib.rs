@@ -5,7 +5,7 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use iam_core::id::{SessionId, UserId};
 use iam_core::permission::{Permission, Scope};
-use iam_core::session_view::{
+use iam_core::sign_in::session::listed::{
     self, MAX_PAGE, OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED, Session, SessionQuery, SessionStatus,
 };
 use iam_core::sql::Rows;
@@ -151,7 +151,7 @@ async fn end(
     let organization = &caller.organization;
     let batch = vec![
         event.record_if(condition, &session_id),
-        session_view::end_owned(organization, &session_id, owner, "terminated", context.now),
+        listed::end_owned(organization, &session_id, owner, "terminated", context.now),
         asked(&context, &caller).find(&session_id),
     ];
     let rows = context.db(organization).batch(batch).await?;
@@ -172,8 +172,8 @@ async fn end_all(
     let event = context.audit_by(&caller, "session.terminate_all", "user")?.on(user_id.as_str());
     let organization = &caller.organization;
     let batch = vec![
-        session_view::count_of(organization, user_id, except),
-        session_view::end_all_but(organization, user_id, except, "terminated", context.now),
+        listed::count_of(organization, user_id, except),
+        listed::end_all_but(organization, user_id, except, "terminated", context.now),
         event.record(),
     ];
     let rows = context.db(organization).batch(batch).await?;
@@ -189,7 +189,7 @@ async fn log_out(context: Context, caller: Caller) -> Result<Response, ApiError>
     let organization = &caller.organization;
     let batch = vec![
         event.record_if(OWN_SESSION_NOT_ENDED, session_id),
-        session_view::end_owned(organization, session_id, Some(&caller.user_id), "logout", context.now),
+        listed::end_owned(organization, session_id, Some(&caller.user_id), "logout", context.now),
     ];
     context.db(organization).batch(batch).await?;
     let cookie = clear_session_cookie(&context.configuration().session)?;

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use http::{Request, header};
-use iam_core::audit::{Actor, AuditEvent, Outcome};
 use iam_core::config::WebhookServiceConfiguration;
+use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
-use iam_core::webhook::{
+use iam_core::webhooks::{
     DueWebhook, KeptMessage, WEBHOOK_DIED_NOW, WEBHOOK_OPEN, WebhookSecrets, message_purpose, standard,
     wait_after,
 };

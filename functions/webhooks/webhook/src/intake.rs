@@ -6,10 +6,10 @@ use std::sync::Arc;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
-use iam_core::audit::Outcome;
 use iam_core::config::{Configuration, WebhookServiceConfiguration};
 use iam_core::id::WebhookDeliveryId;
-use iam_core::webhook::{
+use iam_core::record::audit::Outcome;
+use iam_core::webhooks::{
     CLAIM, DueWebhook, Intake, KeptMessage, KeyForm, Message, Proof, Receipt, Refusal, Scheme, SchemeName,
     TAKEN, Verified, WebhookSecrets, message_purpose, standard, verify,
 };

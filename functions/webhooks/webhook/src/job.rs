@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
-use iam_core::audit::{Actor, Outcome};
 use iam_core::id::{OrganizationId, WebhookDeliveryId};
+use iam_core::record::audit::{Actor, Outcome};
 use iam_core::sql::Rows;
 use iam_core::time::{Duration, Timestamp};
-use iam_core::webhook::{
+use iam_core::webhooks::{
     DueWebhook, NOBODY_FETCHED_IT, Receipt, SWEEP_BATCH, SealedMessage, UNRECORDED, Unrecorded,
     WEBHOOK_DIED_NOW, find_unfetched, give_up_unfetched, sweep_finished,
 };

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Uri};
 use iam_core::permission::Scope;
-use iam_core::webhook::ListedWebhook;
+use iam_core::webhooks::ListedWebhook;
 use iam_service::{Access, Area, Context, Function, Id, Route, WEBHOOK_SECRETS};
 
 use deliveries::{ListWebhooksQuery, ListWebhooksResponse, WebhookAnswer};

@@ -1,10 +1,10 @@
 //! Services without a target: their messages are fetched and acknowledged.
 
-use iam_core::audit::{Actor, Outcome};
 use iam_core::id::{OrganizationId, WebhookDeliveryId};
+use iam_core::record::audit::{Actor, Outcome};
 use iam_core::sql::Statement;
 use iam_core::time::Duration;
-use iam_core::webhook::{ListedWebhook, WEBHOOK_DIED_NOW, WEBHOOK_QUEUED, WebhookState};
+use iam_core::webhooks::{ListedWebhook, WEBHOOK_DIED_NOW, WEBHOOK_QUEUED, WebhookState};
 use iam_service::{ApiError, Caller, Context, Id, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use http::{HeaderValue, StatusCode, header};
-use iam_core::audit::Outcome;
 use iam_core::id::LogId;
+use iam_core::record::audit::Outcome;
 use iam_core::time::Timestamp;
-use iam_core::webhook::{RECORDED_A_MINUTE, Refusal, WORTH_A_RECORD, count_refusal};
+use iam_core::webhooks::{RECORDED_A_MINUTE, Refusal, WORTH_A_RECORD, count_refusal};
 use iam_service::{ApiError, Context};
 
 /// What an instance refused in the current minute, by service and reason: both come from the configuration and the code, so

@@ -1,6 +1,6 @@
 //! The secrets of services, read in this one place.
 
-use iam_core::webhook::WebhookSecrets;
+use iam_core::webhooks::WebhookSecrets;
 use iam_service::{Context, WEBHOOK_SECRETS};
 
 /// Reads them.

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 use super::{Area, ConfigurationError, Environment, LogLevel, SecretStore, VaultAuth};
 use crate::id::OrganizationId;
-use crate::jwt::Algorithm;
-use crate::password::PasswordCost;
+use crate::jose::jwt::Algorithm;
+use crate::secret::password::PasswordCost;
 use crate::time::Duration;
 
 /// Something that a field may hold.

@@ -1,8 +1,8 @@
 //! What the document may say, section by section, and what holds where it says nothing.
 
 use crate::id::OrganizationId;
-use crate::jwt::Algorithm;
-use crate::password::PasswordCost;
+use crate::jose::jwt::Algorithm;
+use crate::secret::password::PasswordCost;
 use crate::time::Duration;
 
 use super::reader::section;

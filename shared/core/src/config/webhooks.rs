@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::reader::{Field, parse, section, word};
 use super::{Configuration, ConfigurationError, require};
 use crate::time::Duration;
-use crate::webhook::{Encoding, HmacOptions, Scheme, SchemeName, named};
+use crate::webhooks::{Encoding, HmacOptions, Scheme, SchemeName, named};
 
 /// How many services there are at most.
 const MAX_SERVICES: usize = 64;

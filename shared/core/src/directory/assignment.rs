@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::FieldProblem;
+use crate::directory::managed::{LocalEdits, kept_by_scim};
 use crate::id::{GroupId, OrganizationId, UserId};
-use crate::managed::{LocalEdits, kept_by_scim};
 use crate::permission::{Grant, Grants};
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 

@@ -8,13 +8,13 @@ use serde_json::{Map, Value as Json, json};
 use super::ADMINISTRATOR;
 use super::assignment::{KnownGroup, KnownRole, hold_all};
 use super::user::{DirectoryStatus, DirectoryUser};
-use crate::audit::{AuditEvent, RecordCondition};
+use crate::directory::account::{MAX_GROUPS_SHOWN, username_key};
+use crate::directory::managed::{LocalEdits, kept_by_scim};
 use crate::id::{LogId, OrganizationId, UserId};
-use crate::managed::{LocalEdits, kept_by_scim};
 use crate::permission::Grants;
+use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 use crate::time::{Duration, Timestamp};
-use crate::user::{MAX_GROUPS_SHOWN, username_key};
 
 /// A user that somebody is about to change.
 #[derive(Debug)]

@@ -5,14 +5,14 @@ use sha2::{Digest, Sha256};
 
 use super::assignment::{KnownGroup, KnownRole};
 use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
-use crate::audit::{AuditEvent, RecordCondition};
+use crate::directory::account::username_key;
+use crate::directory::managed::{LocalEdits, kept_by_scim};
 use crate::id::{OrganizationId, UserId};
-use crate::idempotency::CreationCondition;
-use crate::managed::{LocalEdits, kept_by_scim};
-use crate::password::SALT_BYTES;
+use crate::record::audit::{AuditEvent, RecordCondition};
+use crate::record::idempotency::CreationCondition;
+use crate::secret::password::SALT_BYTES;
 use crate::sql::Statement;
 use crate::time::Timestamp;
-use crate::user::username_key;
 use crate::{creation_condition, record_condition};
 
 /// The audit condition "the user `?14` exists".

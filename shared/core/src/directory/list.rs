@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::email_key;
 use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
+use crate::directory::account::{MAX_GROUPS_SHOWN, username_key};
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, OrganizationId};
 use crate::sql::{FromRow, RowError, Rows, Statement, Value};
 use crate::time::Timestamp;
-use crate::user::{MAX_GROUPS_SHOWN, username_key};
 
 /// How many users a page looks at, at most, where more than one filter is given.
 const SCAN: u32 = 1000;

@@ -35,12 +35,19 @@ macro_rules! directory_columns {
     };
 }
 
+pub mod account;
 mod assignment;
 mod change;
 mod create;
+pub mod group;
 pub mod import;
 mod list;
+pub mod managed;
+pub mod organization;
 pub mod purge;
+pub mod role;
+pub mod role_mapping;
+pub mod service_account;
 pub mod transfer;
 mod user;
 
@@ -52,7 +59,7 @@ pub use create::{NewUser, USER_CREATED, USER_EXISTS, repeatable_salt};
 pub use list::{ListQuery, Page, UserFilter};
 pub use user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 
-use crate::user::MAX_USERNAME_BYTES;
+use crate::directory::account::MAX_USERNAME_BYTES;
 
 /// The role whose last active holder stays.
 pub const ADMINISTRATOR: &str = "admin";

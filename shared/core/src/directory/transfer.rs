@@ -5,13 +5,13 @@ use serde_json::json;
 
 use super::assignment::KnownRoles;
 use super::import::{ImportLine, ImportStatus};
-use crate::audit::AuditEvent;
+use crate::directory::account::{MAX_GROUPS_SHOWN, username_key};
+use crate::directory::managed::{LocalEdits, kept_by_scim};
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, LogId, OrganizationId, UserId};
-use crate::managed::{LocalEdits, kept_by_scim};
+use crate::record::audit::AuditEvent;
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 use crate::time::Timestamp;
-use crate::user::{MAX_GROUPS_SHOWN, username_key};
 
 /// How many users an export's page has at most.
 pub const MAX_EXPORT_PAGE: u32 = 1000;

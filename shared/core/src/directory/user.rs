@@ -5,10 +5,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::directory::account::MAX_GROUPS_SHOWN;
 use crate::id::{OrganizationId, UserId};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
-use crate::user::MAX_GROUPS_SHOWN;
 
 macro_rules! words {
     ($(#[$documentation:meta])* $name:ident, $column:literal { $($(#[$variant_documentation:meta])* $variant:ident = $word:literal,)+ }) => {

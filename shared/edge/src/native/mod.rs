@@ -4,6 +4,7 @@ mod database;
 mod fetch;
 mod host;
 mod kv;
+mod schema;
 mod socket;
 pub mod testing;
 

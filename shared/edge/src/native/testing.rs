@@ -12,6 +12,7 @@ use http::{Request, Response};
 use rusqlite::Connection;
 
 use super::host::{Host, Shared};
+pub use super::schema::SCHEMA;
 use super::{database, lock};
 
 /// Everything that the requests of one test share.

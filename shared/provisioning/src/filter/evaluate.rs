@@ -3,9 +3,9 @@
 
 use std::cmp::Ordering;
 
-use iam_core::group::display_name_key;
+use iam_core::directory::account::username_key;
+use iam_core::directory::group::display_name_key;
 use iam_core::time::Timestamp;
-use iam_core::user::username_key;
 use serde_json::Value as Json;
 
 use super::{Comparison, Filter, Operator, ValueFilter};

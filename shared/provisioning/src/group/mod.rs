@@ -5,7 +5,7 @@
 
 mod store;
 
-use iam_core::group::MAX_NAME_CHARACTERS;
+use iam_core::directory::group::MAX_NAME_CHARACTERS;
 use iam_core::id::GroupId;
 use iam_core::sql::{FromRow, Row, RowError};
 use iam_core::time::Timestamp;

@@ -4,11 +4,11 @@
 //! The audit record is the gate: one statement writes it under every condition that a change has, and what follows in the
 //! transaction asks for the record and for nothing else.
 
-use iam_core::audit::{AuditEvent, RecordCondition};
-use iam_core::group::display_name_key;
+use iam_core::directory::group::display_name_key;
+use iam_core::directory::role_mapping::{RoleMapping, set_group_roles};
 use iam_core::id::{GroupId, LogId, OrganizationId};
+use iam_core::record::audit::{AuditEvent, RecordCondition};
 use iam_core::record_condition;
-use iam_core::role_mapping::{RoleMapping, set_group_roles};
 use iam_core::sql::{Row, RowError, Statement};
 use iam_core::time::Timestamp;
 use serde_json::{Value as Json, json};

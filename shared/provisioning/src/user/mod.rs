@@ -5,12 +5,12 @@
 
 mod store;
 
+use iam_core::directory::account::{MAX_USERNAME_BYTES, UserStatus, username_key};
 use iam_core::id::UserId;
-use iam_core::password::MAX_PASSWORD_BYTES;
-use iam_core::password::policy::Names;
+use iam_core::secret::password::MAX_PASSWORD_BYTES;
+use iam_core::sign_in::password::policy::Names;
 use iam_core::sql::{FromRow, Row, RowError, Statement};
 use iam_core::time::Timestamp;
-use iam_core::user::{MAX_USERNAME_BYTES, UserStatus, username_key};
 use serde_json::{Value as Json, json};
 use zeroize::Zeroizing;
 

@@ -3,13 +3,13 @@
 //! The audit record is the gate: one statement writes it under every condition that a change has, and what follows in the
 //! transaction asks for the record and for nothing else.
 
-use iam_core::audit::{AuditEvent, RecordCondition};
+use iam_core::directory::account::MAX_GROUPS_SHOWN;
 use iam_core::id::{LogId, OrganizationId, UserId};
-use iam_core::password::change::forget;
+use iam_core::record::audit::{AuditEvent, RecordCondition};
 use iam_core::record_condition;
+use iam_core::sign_in::password::change::forget;
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
-use iam_core::user::MAX_GROUPS_SHOWN;
 use serde_json::json;
 
 use super::{Attributes, ScimUser};

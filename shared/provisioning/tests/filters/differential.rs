@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use iam_core::user::username_key;
+use iam_core::directory::account::username_key;
 use iam_provisioning::filter::evaluate::matches;
 use iam_provisioning::filter::parse::parse;
 use iam_provisioning::filter::sql;

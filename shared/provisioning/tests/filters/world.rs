@@ -1,9 +1,9 @@
 //! Users and groups in a database, and the JSON that SCIM would answer for each.
 
-use iam_core::group::display_name_key;
+use iam_core::directory::account::username_key;
+use iam_core::directory::group::display_name_key;
 use iam_core::sql::{Rows, Statement};
 use iam_core::time::Timestamp;
-use iam_core::user::username_key;
 use iam_edge::native::TestHost;
 use iam_provisioning::filter::sql::Compiled;
 use iam_provisioning::schema::{

@@ -5,8 +5,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SCHEMA: &str = include_str!("../../../../kv-schema/migrations/0001_initial.sql");
-
 /// Several instances and their database. Time is the test's.
 struct Instances {
     database: iam_edge::Db,
@@ -20,7 +18,7 @@ struct Instances {
 impl Instances {
     fn new(count: usize, limit: u32) -> Self {
         let host = TestHost::new_in_memory().unwrap();
-        host.apply(SCHEMA).unwrap();
+        host.apply(iam_edge::native::SCHEMA).unwrap();
         Self {
             database: host.request().db(""),
             organization: "org_000000001".parse().unwrap(),

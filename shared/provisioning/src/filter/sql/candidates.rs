@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use iam_core::group::display_name_key;
+use iam_core::directory::group::display_name_key;
 use serde_json::Value as Json;
 
 use super::place::{self, Members, Place, SUSPENDED};

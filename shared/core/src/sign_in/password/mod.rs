@@ -1,0 +1,6 @@
+//! What a password must be, how it is changed and how it is reset.
+
+pub mod breached;
+pub mod change;
+pub mod policy;
+pub mod reset;

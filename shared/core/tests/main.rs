@@ -1,0 +1,5 @@
+//! The domain against vectors of others, in one program.
+
+mod jws_vectors;
+mod password_hashes;
+mod webhook_vectors;

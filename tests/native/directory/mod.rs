@@ -1,0 +1,4 @@
+//! The directory.
+
+mod roles;
+mod users;

@@ -1,0 +1,5 @@
+//! API keys.
+
+mod api_keys;
+mod key_leaks;
+mod key_rotation;

@@ -1,0 +1,4 @@
+//! OAuth for machines, and the keys that sign.
+
+mod client_secrets;
+mod keyring;

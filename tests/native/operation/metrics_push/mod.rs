@@ -1,0 +1,6 @@
+//! What goes to a collector, and how.
+
+mod conversion;
+mod delivery;
+mod rotel;
+mod support;

@@ -1,0 +1,5 @@
+//! Running the product.
+
+mod flags;
+mod metrics_push;
+mod secrets;

@@ -1,0 +1,6 @@
+//! SCIM.
+
+mod ledger;
+mod scim;
+mod scim_clients;
+mod tester;

@@ -1,0 +1,112 @@
+use iam_core::id::{LogId, UserId};
+use iam_core::record::audit::{Actor, AuditEvent, Outcome};
+use iam_provisioning::patch;
+use iam_provisioning::schema::{Registry, ResourceKind};
+use iam_provisioning::user::{ScimUser, Update, by_id};
+use serde_json::json;
+
+use super::support::{Installation, USERS, user};
+
+/// Of two changes of what both read, the second changes, ends and records nothing.
+#[tokio::test]
+async fn a_change_of_a_stale_user_does_nothing() {
+    let installation = Installation::new().await;
+    let id = installation.create("ada").await;
+    installation.begin_session(&id).await;
+    let user_id: UserId = id.parse().unwrap();
+    let db = installation.host.request().db(installation.organization.as_str());
+    let read = db.run(by_id(&installation.organization, &user_id)).await.unwrap();
+    let before: ScimUser = read.decode_first().unwrap().unwrap();
+    let first = installation.patch(&id, json!([{"op": "replace", "path": "title", "value": "first"}])).await;
+
+    let operations = json!({
+        "schemas": [patch::PATCH_URN], "Operations": [{"op": "replace", "path": "active", "value": false}],
+    });
+    let registry = Registry::default();
+    let schema = registry.of(ResourceKind::User);
+    let operations = patch::parse(schema, operations).unwrap();
+    let (after, _) = before.attributes.patched(schema, operations).unwrap();
+    let now = iam_edge::now();
+    let update = Update {
+        organization: &installation.organization,
+        before: &before,
+        after: &after,
+        password_hash: None,
+        history_size: 12,
+        now,
+    };
+    let event = AuditEvent {
+        organization: installation.organization.clone(),
+        log_id: LogId::new(now, [9; 10]),
+        timestamp: now,
+        actor: Actor::Scim,
+        user_id: Some(user_id.clone()),
+        action: "scim.user.deactivate",
+        resource: "user",
+        resource_id: Some(id.clone()),
+        ip_address: None,
+        user_agent: None,
+        outcome: Outcome::Success,
+        request_id: None,
+        details: serde_json::Map::new(),
+    };
+    let statements = update.statements(event);
+    for statement in &statements {
+        // Nor does it read more than this user and its sessions.
+        let plan = installation.plan(statement).await;
+        assert!(!plan.contains("SCAN") && !plan.contains("(org_id=?)"), "{plan}");
+    }
+    let rows = db.batch(statements).await.unwrap();
+    assert!(rows.last().unwrap().is_empty());
+    assert_eq!(installation.get(&format!("{USERS}/{id}")).await.body, first.body);
+    assert_eq!(installation.sessions(&id).await, [None]);
+    assert_eq!(installation.audit(&id).await.len(), 2);
+}
+
+#[tokio::test]
+async fn every_change_is_recorded_with_what_differs() {
+    let installation = Installation::new().await;
+    let mut ada = user("ada");
+    ada["password"] = json!("hunter2-Plume-anvil");
+    ada["title"] = json!("Countess");
+    let id = installation.post(ada).await.id();
+    installation.begin_session(&id).await;
+    installation.patch(&id, json!([{"op": "replace", "value": {"title": "Lady", "active": false}}])).await;
+    installation.delete(&id).await;
+    installation.delete(&id).await;
+    let records = installation.audit(&id).await;
+    let actions: Vec<&str> = records.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["scim.user.create", "scim.user.deactivate", "scim.user.delete"]);
+    let made = json!({
+        "userName": [null, "ada"], "title": [null, "Countess"], "active": [null, true], "password": null,
+    });
+    assert_eq!(records[0].1["changes"], made);
+    assert_eq!(records[1].1["changes"], json!({"title": ["Countess", "Lady"], "active": [true, false]}));
+    for (_, details) in &records {
+        assert_eq!(details["client"], "first client");
+        assert!(!details.to_string().contains("hunter2-Plume-anvil"), "{details}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_out_at_once() {
+    let installation = Installation::new().await;
+    let id = installation.create("ada").await;
+    installation.begin_session(&id).await;
+    assert_eq!(installation.delete(&id).await.round_trips.used, 2);
+    assert_eq!(installation.sessions(&id).await, [Some("deleted".to_owned())]);
+}
+
+#[tokio::test]
+async fn an_organization_sees_its_own_users_alone() {
+    let installation = Installation::new().await;
+    let foreign = "user_01fwhe4ydgfk1shh6w1g60eecf";
+    let sql = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
+               SELECT 'org_0000other', ?2, 'ada', 'ada', 'active', 'scim', 0, 0 WHERE ?1 <> ''";
+    installation.query(sql, &[foreign]).await;
+    assert_eq!(installation.get(&format!("{USERS}/{foreign}")).await.refusal(), (404, ""));
+    assert_eq!(installation.delete(foreign).await.refusal(), (404, ""));
+    assert_eq!(installation.find("userName eq \"ada\"").await.body["totalResults"], 0);
+    assert_eq!(installation.get(USERS).await.body["totalResults"], 1);
+    installation.create("ada").await;
+}

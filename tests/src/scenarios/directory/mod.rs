@@ -1,0 +1,6 @@
+//! People, roles, groups, organizations.
+
+pub mod groups;
+pub mod organizations;
+pub mod roles;
+pub mod users;

@@ -1,0 +1,8 @@
+//! Running the product.
+
+pub mod flags;
+pub mod health;
+pub mod hostile;
+pub mod secrets;
+pub mod telemetry;
+pub mod vault;

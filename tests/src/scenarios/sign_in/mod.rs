@@ -1,0 +1,8 @@
+//! Signing in, and what lasts of it.
+
+pub mod break_glass;
+pub mod lockout;
+pub mod passwords;
+pub mod refresh;
+pub mod sessions;
+pub mod sign_in;

@@ -1,0 +1,4 @@
+//! Webhooks that are taken in.
+
+pub mod forwarding;
+pub mod intake;
