@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use iam_core::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
 use iam_core::keys::{
     CarriedRights, DueDelivery, DueKey, DueRotation, KeyMetadata, ListedDelivery, NewKey, NewSchedule,
-    OpenDelivery, Reach, Revocation, Rotation, Target, Turn, due_to_expire, expire,
+    OpenDelivery, Revocation, Rotation, Target, Turn, due_to_expire, expire,
 };
+use iam_core::permission::Reach;
 use iam_core::secret::credential::Credential;
 use iam_core::sql::Statement;
 use iam_core::time::{Duration, Timestamp};

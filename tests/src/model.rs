@@ -1,8 +1,15 @@
 //! A database for models: the schema in SQLite, statements of the domain run as every host runs them, a batch as one
 //! transaction.
 
+use iam_core::record::{Act, PersonalData, Severity};
 use iam_core::sql::{Rows, Statement, Value};
 use rusqlite::types::{Value as Stored, ValueRef};
+
+/// An act that only a test knows.
+#[must_use]
+pub fn act(name: &'static str, resource: &'static str) -> Act {
+    Act { name, resource, severity: Severity::Routine, personal_data: PersonalData::None }
+}
 
 /// An empty database with the schema.
 pub struct Database(rusqlite::Connection);

@@ -4,11 +4,15 @@
 //! what a role gives and may have wildcards: `*`, `security.*`, `read.*`, `protocols.read.all`,
 //! `users.*.organization`.
 
+mod reach;
+
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use reach::Reach;
 
 /// The actions. A two-part grant whose first part is one of these (`read.*`) means that action on every
 /// resource; any other first part is a resource (`security.*`).

@@ -92,7 +92,8 @@ pub async fn verify_key(
             let (found, leases) = if questions.is_empty() {
                 (db.run(find).await?, Vec::new())
             } else {
-                let mut rows = db.batch(std::iter::once(find).chain(questions).collect()).await?.into_iter();
+                let mut rows =
+                    db.batch_of(std::iter::once(find).chain(questions).collect()).await?.into_iter();
                 (rows.next().unwrap_or_default(), rows.collect())
             };
             (found.decode_first::<PresentedKey>()?.map(Arc::new), context.now, leases)

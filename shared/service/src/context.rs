@@ -7,8 +7,9 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use iam_core::config::{Area, Configuration};
 use iam_core::id::{ENTROPY_BYTES, LogId, OrganizationId};
+use iam_core::record::Act;
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
-use iam_core::sql::Statement;
+use iam_core::sql::{Batch, Statement};
 use iam_core::time::Timestamp;
 use iam_edge::Host;
 
@@ -111,15 +112,14 @@ impl Context {
         Ok(make(self.now, self.entropy()?))
     }
 
-    /// Begins an audit record of this request.
+    /// Begins the record of an act of this request.
     ///
     /// # Errors
     /// When the host has no randomness to give.
     pub fn audit(
         &self,
         organization: &OrganizationId,
-        action: &'static str,
-        resource: &'static str,
+        act: Act,
         outcome: Outcome,
     ) -> Result<AuditEvent, ApiError> {
         Ok(AuditEvent {
@@ -128,8 +128,7 @@ impl Context {
             timestamp: self.now,
             actor: Actor::Manual,
             user_id: None,
-            action,
-            resource,
+            act,
             resource_id: None,
             ip_address: self.client_address.map(|address| address.to_string()),
             user_agent: self.user_agent.as_deref().map(str::to_owned),
@@ -139,17 +138,30 @@ impl Context {
         })
     }
 
+    /// To be replaced.
+    pub fn audit_text(
+        &self,
+        organization: &OrganizationId,
+        name: &'static str,
+        resource: &'static str,
+        outcome: Outcome,
+    ) -> Result<AuditEvent, ApiError> {
+        let (severity, personal_data) =
+            (iam_core::record::Severity::Routine, iam_core::record::PersonalData::None);
+        self.audit(organization, Act { name, resource, severity, personal_data }, outcome)
+    }
+
     /// Runs one statement after the answer. A failure is logged; nobody waits for it.
     pub fn defer_statement(&self, organization: &OrganizationId, statement: Statement) {
         self.defer_batch(organization, vec![statement]);
     }
 
     /// The same with statements in one transaction.
-    pub fn defer_batch(&self, organization: &OrganizationId, statements: Vec<Statement>) {
+    pub fn defer_batch(&self, organization: &OrganizationId, batch: impl Into<Batch>) {
         let context = self.clone();
-        let db = self.db(organization);
+        let (db, batch) = (self.db(organization), batch.into());
         self.host.defer(async move {
-            if let Err(error) = db.batch(statements).await {
+            if let Err(error) = db.batch(batch).await {
                 context.instance.log_failure(&context, "deferred statement failed", &error.to_string());
             }
         });

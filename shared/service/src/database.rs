@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use iam_core::operation::flags::StoredFlags;
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::{Answers, Batch, FromRow, Query, Rows, Statement};
 use iam_core::time::Timestamp;
 use iam_edge::DbError;
 
+use crate::error::ApiError;
 use crate::instance::Instance;
 
 /// The database of one organization. Where the flags were read too long ago, the next question brings them along, so
@@ -19,26 +20,60 @@ pub struct Db {
 }
 
 impl Db {
-    /// Runs one statement in one round trip.
+    /// Runs the batch in one round trip and one transaction: all of it or nothing.
+    ///
+    /// # Errors
+    /// The first statement's that fails; then nothing has changed.
+    pub async fn batch(&self, batch: impl Into<Batch>) -> Result<Answers, DbError> {
+        Ok(Answers::new(self.run_all(batch.into().into_statements()).await?))
+    }
+
+    /// The first row of a query, where there is one.
+    ///
+    /// # Errors
+    /// When the database fails, or the row does not decode.
+    pub async fn one<T: FromRow>(&self, query: Query<T>) -> Result<Option<T>, ApiError> {
+        Ok(self.run_one(query.into_statement()).await?.decode_first()?)
+    }
+
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// When the database fails, or a row does not decode.
+    pub async fn all<T: FromRow>(&self, query: Query<T>) -> Result<Vec<T>, ApiError> {
+        Ok(self.run_one(query.into_statement()).await?.decode()?)
+    }
+
+    /// Runs one statement; whether it returned a row: of one that changes something and has a `RETURNING`, whether it did.
     ///
     /// # Errors
     /// When a constraint refuses it, the database is busy, or it fails otherwise.
+    pub async fn execute(&self, statement: Statement) -> Result<bool, DbError> {
+        Ok(!self.run_one(statement).await?.is_empty())
+    }
+
+    /// To be replaced.
     pub async fn run(&self, statement: Statement) -> Result<Rows, DbError> {
+        self.run_one(statement).await
+    }
+
+    /// To be replaced.
+    pub async fn batch_of(&self, statements: Vec<Statement>) -> Result<Vec<Rows>, DbError> {
+        self.run_all(statements).await
+    }
+
+    async fn run_one(&self, statement: Statement) -> Result<Rows, DbError> {
         match self.question() {
             None => self.database.run(statement).await,
             Some(question) => {
                 let mut rows = self.database.batch(vec![statement, question]).await?;
                 self.learn(rows.pop());
-                Ok(rows.pop().unwrap_or_default())
+                rows.pop().ok_or_else(unanswered)
             }
         }
     }
 
-    /// Runs the statements in one round trip and one transaction: all of them or none.
-    ///
-    /// # Errors
-    /// The first statement's that fails; then nothing has changed.
-    pub async fn batch(&self, mut statements: Vec<Statement>) -> Result<Vec<Rows>, DbError> {
+    async fn run_all(&self, mut statements: Vec<Statement>) -> Result<Vec<Rows>, DbError> {
         let question = self.question();
         let asks = question.is_some();
         statements.extend(question);
@@ -74,4 +109,8 @@ impl Db {
             Err(error) => self.instance.log_problem("the flags can't be read", &error.to_string()),
         }
     }
+}
+
+fn unanswered() -> DbError {
+    DbError::Other("a statement was not answered".to_owned())
 }

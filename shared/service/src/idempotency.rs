@@ -4,7 +4,7 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::id::OrganizationId;
 use iam_core::record::idempotency::{CreationCondition, IdempotentRequest, KeptAnswer, MAX_KEY_BYTES};
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::{Answers, Batch, Rows, Statement};
 use iam_edge::DbError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,9 +19,9 @@ pub struct Creation(Option<IdempotentRequest>);
 
 /// What a creation came to.
 #[derive(Debug)]
-pub enum CreationResult<T> {
-    /// The batch ran; its rows.
-    Ran(Vec<Rows>),
+pub enum CreationResult<T, A = Answers> {
+    /// The batch ran; what it answered.
+    Ran(A),
     /// The key was used before for the same body; the answer it got then.
     Replayed(T),
 }
@@ -57,15 +57,35 @@ impl Creation {
         &self,
         context: &Context,
         organization: &OrganizationId,
-        statements: Vec<Statement>,
+        batch: Batch,
         created: (CreationCondition, &str),
         answer: &T,
     ) -> Result<CreationResult<T>, ApiError> {
         let answer = if self.0.is_some() { serde_json::to_vec(answer)? } else { Vec::new() };
-        match self.run_encoded(context, organization, statements, created, &answer).await? {
-            CreationResult::Ran(rows) => Ok(CreationResult::Ran(rows)),
+        match self.run_encoded(context, organization, batch, created, &answer).await? {
+            CreationResult::Ran(answers) => Ok(CreationResult::Ran(answers)),
             CreationResult::Replayed(first) => Ok(CreationResult::Replayed(serde_json::from_slice(&first)?)),
         }
+    }
+
+    /// To be replaced.
+    pub async fn run_of<T: Serialize + DeserializeOwned>(
+        &self,
+        context: &Context,
+        organization: &OrganizationId,
+        statements: Vec<Statement>,
+        created: (CreationCondition, &str),
+        answer: &T,
+    ) -> Result<CreationResult<T, Vec<Rows>>, ApiError> {
+        let length = statements.len();
+        Ok(match self.run(context, organization, statements.into(), created, answer).await? {
+            CreationResult::Ran(answers) => {
+                let mut rows = answers.into_rows();
+                rows.truncate(length);
+                CreationResult::Ran(rows)
+            }
+            CreationResult::Replayed(first) => CreationResult::Replayed(first),
+        })
     }
 
     /// The same with the answer's bytes: in a module once, however many kinds of answers it keeps.
@@ -73,23 +93,19 @@ impl Creation {
         &self,
         context: &Context,
         organization: &OrganizationId,
-        statements: Vec<Statement>,
+        mut batch: Batch,
         (created, id): (CreationCondition, &str),
         answer: &[u8],
     ) -> Result<CreationResult<Zeroizing<Vec<u8>>>, ApiError> {
         let db = context.db(organization);
-        let Some(request) = &self.0 else { return Ok(CreationResult::Ran(db.batch(statements).await?)) };
+        let Some(request) = &self.0 else { return Ok(CreationResult::Ran(db.batch(batch).await?)) };
         let master = context.instance.master_key()?;
         let sealed = master.seal(&request.purpose(), answer, context.entropy()?)?;
-        let mut batch = vec![request.keep(&sealed, context.now)];
-        batch.extend(statements);
-        batch.push(request.forget_unless(created, id));
+        // A key that was used before violates the primary key, and nothing of the batch stays done.
+        batch.then(request.keep(&sealed, context.now));
+        batch.then(request.forget_unless(created, id));
         match db.batch(batch).await {
-            Ok(mut rows) => {
-                // The first answers to keeping the answer, the last to forgetting it, the others to what the caller gave.
-                let rest = rows.split_off(rows.len().min(1));
-                Ok(CreationResult::Ran(rest))
-            }
+            Ok(answers) => Ok(CreationResult::Ran(answers)),
             Err(DbError::Constraint(cause)) => {
                 let kept: Option<KeptAnswer> = db.run(request.find()).await?.decode_first()?;
                 let kept = kept.ok_or_else(|| ApiError::internal(cause))?;

@@ -16,7 +16,7 @@ use iam_core::jose::jwt::{
     self, AccessClaims, Algorithm, Audience, Jws, PublicKey, TokenError, UnverifiedToken,
 };
 use iam_core::oauth::keyring::{KEYS_LIFE, Place, StoredKey, signing_key};
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::{Batch, Rows, Statement, Ticket};
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::web_crypto::{self, Scheme, WebCryptoError};
 use sha2::{Digest, Sha256};
@@ -78,7 +78,7 @@ impl Keyring {
             LookUp::Unknown => return Err(refused(TokenError::UnknownKey)),
             LookUp::Unread => {
                 questions.push(StoredKey::all(organization, context.now));
-                let mut answers = db.batch(std::mem::take(&mut questions)).await?;
+                let mut answers = db.batch_of(std::mem::take(&mut questions)).await?;
                 let keys = answers.pop().unwrap_or_default().decode()?;
                 let key = public_key(&self.hold(organization, keys, context.now), token, context.now);
                 (key.ok_or_else(|| refused(TokenError::UnknownKey))?, Some(answers))
@@ -91,12 +91,22 @@ impl Keyring {
         }
         match answers {
             Some(answers) => Ok(answers),
-            None => Ok(db.batch(questions).await?),
+            None => Ok(db.batch_of(questions).await?),
         }
     }
 
-    /// The statement that reads an organization's keys, to run with others of the request, or none where they
-    /// are at hand. Give its rows to [`Keyring::sign`].
+    /// Asks for an organization's keys with the other questions of a request, where they are not at hand. Give what was
+    /// answered to [`Keyring::sign`].
+    pub fn ask(
+        &self,
+        organization: &OrganizationId,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Option<Ticket<StoredKey>> {
+        self.question(organization, now).map(|question| batch.ask(question.into()))
+    }
+
+    /// To be replaced.
     #[must_use]
     pub fn question(&self, organization: &OrganizationId, now: Timestamp) -> Option<Statement> {
         self.held(organization, now).is_none().then(|| StoredKey::all(organization, now))
@@ -110,11 +120,11 @@ impl Keyring {
         &self,
         context: &Context,
         organization: &OrganizationId,
-        read: Option<&Rows>,
+        read: Option<Vec<StoredKey>>,
         claims: &AccessClaims,
     ) -> Result<String, ApiError> {
         let mut keys = match read {
-            Some(rows) => self.hold(organization, rows.decode()?, context.now),
+            Some(keys) => self.hold(organization, keys, context.now),
             None => self.held(organization, context.now).unwrap_or_default(),
         };
         if keys.is_empty() {
@@ -152,16 +162,13 @@ impl Keyring {
     }
 
     /// Takes over keys that were just read.
-    ///
-    /// # Errors
-    /// 500 when they can't be decoded.
     pub fn take(
         &self,
         context: &Context,
         organization: &OrganizationId,
-        rows: &Rows,
-    ) -> Result<Vec<StoredKey>, ApiError> {
-        Ok(self.hold(organization, rows.decode()?, context.now))
+        keys: Vec<StoredKey>,
+    ) -> Vec<StoredKey> {
+        self.hold(organization, keys, context.now)
     }
 
     /// Makes the first key and reads back which it is: this one, or that of a request that was quicker.
@@ -171,9 +178,11 @@ impl Keyring {
         organization: &OrganizationId,
     ) -> Result<Vec<StoredKey>, ApiError> {
         let key = new_key(context, organization, Place::first(context.now)).await?;
-        let statements = vec![key.store(organization), StoredKey::all(organization, context.now)];
-        let [_, rows] = two(context.db(organization).batch(statements).await?)?;
-        self.take(context, organization, &rows)
+        let mut batch = Batch::new();
+        batch.then(key.store(organization));
+        let keys = batch.ask(StoredKey::all(organization, context.now).into());
+        let answers = context.db(organization).batch(batch).await?;
+        Ok(self.take(context, organization, answers.all(keys)?))
     }
 
     fn look_up(&self, organization: &OrganizationId, token: &UnverifiedToken<'_>, now: Timestamp) -> LookUp {
@@ -312,9 +321,4 @@ fn by_host(error: WebCryptoError) -> ApiError {
 
 fn internal(error: TokenError) -> ApiError {
     ApiError::internal(error.to_string())
-}
-
-/// The answers to a batch of two.
-fn two(rows: Vec<Rows>) -> Result<[Rows; 2], ApiError> {
-    rows.try_into().map_err(|_| ApiError::internal("the database answered another number of statements"))
 }

@@ -45,7 +45,7 @@ impl Context {
         if let Some(telemetry) = Collector::current() {
             telemetry.count(&SECURITY_EVENTS, 1, [action.into(), "medium".into()]);
         }
-        let mut event = self.audit(attempt.organization, action, resource, Outcome::Success)?;
+        let mut event = self.audit_text(attempt.organization, action, resource, Outcome::Success)?;
         event.resource_id = thing;
         event.user_id = user_id.cloned();
         Ok(event.detail("until", attempt.now.after(attempt.limits.lockout_duration).to_string()))

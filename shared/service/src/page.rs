@@ -67,7 +67,14 @@ pub struct ListMembersResponse {
 }
 
 impl ListMembersResponse {
-    /// A page from the rows that were asked for.
+    /// A page of the members that were asked for, one more than `limit` of them.
+    #[must_use]
+    pub fn of(mut members: Vec<Member>, limit: u32) -> Self {
+        let next_cursor = cut(&mut members, limit, |member| member.user_id.clone());
+        Self { members, next_cursor }
+    }
+
+    /// To be replaced.
     ///
     /// # Errors
     /// When a row does not decode.

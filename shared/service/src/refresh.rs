@@ -5,12 +5,13 @@
 //! as they come within the tolerance and nobody has used the successor. After the tolerance a spent token means that two
 //! parties hold it, and ends the session. Spending, storing and recording are one transaction.
 
+use iam_core::oauth::keyring::StoredKey;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{Credential, CredentialHash, REFRESH_TOKEN_PREFIX};
 use iam_core::sign_in::session::{
     InspectedRefreshToken, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict, SESSION_NOT_ENDED, end,
 };
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::{AUTH_ATTEMPTS, AUTH_FAILURES, SECURITY_EVENTS};
 
@@ -88,7 +89,7 @@ async fn exchange(context: &Context, presented: &str) -> Result<Result<Refreshed
     }
     let hashes: Vec<CredentialHash> = successors.iter().map(Credential::hash).collect();
     let successor = hashes.first().ok_or_else(|| ApiError::internal("no master key"))?;
-    let event = context.audit(organization, "token.refresh", "session", Outcome::Success)?;
+    let event = context.audit_text(organization, "token.refresh", "session", Outcome::Success)?;
     let (record, presented) = (event.log_id.clone(), presented.hash());
     let refresh =
         Refresh { organization, presented: &presented, successor, record: &record, now: context.now };
@@ -107,7 +108,7 @@ async fn exchange(context: &Context, presented: &str) -> Result<Result<Refreshed
     };
     let mut claims = access_claims(context, organization, token.user_id, token.session_id)?;
     (claims.client_id, claims.scope) = (token.client_id, token.scope.clone());
-    let access_token = context.instance.keyring.sign(context, organization, keys.as_ref(), &claims).await?;
+    let access_token = context.instance.keyring.sign(context, organization, keys, &claims).await?;
     let refresh_token = successors.into_iter().nth(position);
     let refresh_token = refresh_token.ok_or_else(|| ApiError::internal("no such successor"))?;
     Ok(Ok(Refreshed { access_token, refresh_token, scope: token.scope }))
@@ -118,19 +119,17 @@ async fn attempt(
     context: &Context,
     refresh: &Refresh<'_>,
     record: iam_core::sql::Statement,
-) -> Result<(Option<InspectedRefreshToken>, Option<Rows>), ApiError> {
+) -> Result<(Option<InspectedRefreshToken>, Option<Vec<StoredKey>>), ApiError> {
     let configuration = context.configuration();
-    let mut batch = vec![
-        refresh.spend(&configuration.session),
-        refresh.store_successor(context.now.after(configuration.jwt.refresh_token_expiry)),
-        refresh.note_activity(),
-        record,
-        refresh.inspect(&configuration.session),
-    ];
-    batch.extend(context.instance.keyring.question(refresh.organization, context.now));
-    let mut rows = context.db(refresh.organization).batch(batch).await?.into_iter().skip(4);
-    let token = rows.next().unwrap_or_default().decode_first()?;
-    Ok((token, rows.next()))
+    let mut batch = Batch::new();
+    batch.then(refresh.spend(&configuration.session));
+    batch.then(refresh.store_successor(context.now.after(configuration.jwt.refresh_token_expiry)));
+    batch.then(refresh.note_activity());
+    batch.then(record);
+    let token = batch.ask(refresh.inspect(&configuration.session).into());
+    let keys = context.instance.keyring.ask(refresh.organization, context.now, &mut batch);
+    let answers = context.db(refresh.organization).batch(batch).await?;
+    Ok((answers.one(token)?, keys.map(|keys| answers.all(keys)).transpose()?))
 }
 
 /// Somebody holds a copy of a token that was spent: nobody may go on with this session.
@@ -140,7 +139,7 @@ async fn end_session(
     token: &InspectedRefreshToken,
 ) -> Result<(), ApiError> {
     let event = context
-        .audit(refresh.organization, "token.reuse", "session", Outcome::Failure)?
+        .audit_text(refresh.organization, "token.reuse", "session", Outcome::Failure)?
         .of_user(&token.user_id)
         .on(token.session_id.as_str());
     let batch = vec![

@@ -24,7 +24,7 @@ async fn run(context: Context) -> Result<(), ApiError> {
     purge_users(&context).await?;
     let db = context.db(&context.configuration().organization);
     for _ in 0..MAX_BATCHES {
-        let rows = db.batch(forget(context.now)).await?;
+        let rows = db.batch_of(forget(context.now)).await?;
         let is_full =
             |deleted: usize| u32::try_from(deleted).is_ok_and(|deleted| deleted >= ROWS_PER_STATEMENT);
         if !rows.iter().any(|rows| is_full(rows.len())) {
@@ -46,7 +46,7 @@ async fn purge_users(context: &Context) -> Result<(), ApiError> {
         if due.is_empty() {
             break;
         }
-        db.batch(purge(&due, grace, context.now)).await?;
+        db.batch_of(purge(&due, grace, context.now)).await?;
     }
     Ok(())
 }

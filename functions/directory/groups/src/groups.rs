@@ -169,7 +169,7 @@ async fn create(
         version: 1,
     };
     let event = context
-        .audit_by(&caller, "group.create", "group")?
+        .audit_by_text(&caller, "group.create", "group")?
         .on(group.group_id.as_str())
         .detail("display_name", display_name);
     let batch = vec![
@@ -177,7 +177,7 @@ async fn create(
         event.record_if(GROUP_EXISTS, &group.group_id),
     ];
     let created = (GROUP_CREATED, group.group_id.as_str());
-    let group = match creation.run(&context, organization, batch, created, &group).await? {
+    let group = match creation.run_of(&context, organization, batch, created, &group).await? {
         CreationResult::Replayed(first) => first,
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => group,
         CreationResult::Ran(_) => return Err(group_exists()),
@@ -224,12 +224,12 @@ async fn change(
         edits: &edits,
         now: context.now,
     };
-    let event = context.audit_by(&caller, "group.update", "group")?.on(group_id.as_str());
+    let event = context.audit_by_text(&caller, "group.update", "group")?.on(group_id.as_str());
     let event = match display_name {
         Some(name) => event.detail("display_name", name),
         None => event,
     };
-    let rows = context.db(organization).batch(change.statements(event).into()).await?;
+    let rows = context.db(organization).batch_of(change.statements(event).into()).await?;
     let [_, changed, outcome] = rows.as_slice() else {
         return Err(ApiError::internal("a batch answered too little"));
     };
@@ -262,9 +262,9 @@ fn wanted_version(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
 
 async fn delete(context: Context, caller: Caller, Id(group_id): Id<GroupId>) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
-    let event = context.audit_by(&caller, "group.delete", "group")?.on(group_id.as_str());
+    let event = context.audit_by_text(&caller, "group.delete", "group")?.on(group_id.as_str());
     let batch = group::delete(organization, &group_id, &context.local_edits()?, event);
-    let rows = context.db(organization).batch(batch.into()).await?;
+    let rows = context.db(organization).batch_of(batch.into()).await?;
     if rows.get(1).is_some_and(|deleted: &Rows| !deleted.is_empty()) {
         return Ok(StatusCode::NO_CONTENT);
     }

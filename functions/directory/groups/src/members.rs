@@ -66,7 +66,7 @@ async fn list(
         Group::find(organization, &group_id, seen_by(&caller)),
         members(organization, &group_id, query.cursor.as_ref(), limit),
     ];
-    match context.db(organization).batch(batch).await?.as_slice() {
+    match context.db(organization).batch_of(batch).await?.as_slice() {
         [group, members] if !group.is_empty() => ListMembersResponse::read(members, limit).map(Json),
         _ => Err(not_found()),
     }
@@ -136,9 +136,9 @@ async fn put_in(
         .into_iter()
         .map(|user_id| Ok((user_id, context.new_id(LogId::new)?)))
         .collect::<Result<Vec<_>, ApiError>>()?;
-    let event = context.audit_by(caller, "group.member.add", "group")?.on(group_id.as_str());
+    let event = context.audit_by_text(caller, "group.member.add", "group")?.on(group_id.as_str());
     let batch = add_members(&caller.organization, group_id, &users, &context.local_edits()?, event);
-    let rows = context.db(&caller.organization).batch(batch.into()).await?;
+    let rows = context.db(&caller.organization).batch_of(batch.into()).await?;
     check_open(&rows)?;
     Ok(read_standings(rows.get(1).ok_or_else(too_little)?)?)
 }
@@ -172,11 +172,11 @@ async fn remove(
     Two(group_id, user_id): Two<GroupId, UserId>,
 ) -> Result<StatusCode, ApiError> {
     let event = context
-        .audit_by(&caller, "group.member.remove", "group")?
+        .audit_by_text(&caller, "group.member.remove", "group")?
         .on(group_id.as_str())
         .detail("member", user_id.as_str());
     let batch = remove_member(&caller.organization, &group_id, &user_id, &context.local_edits()?, event);
-    let rows = context.db(&caller.organization).batch(batch.into()).await?;
+    let rows = context.db(&caller.organization).batch_of(batch.into()).await?;
     check_open(&rows)?;
     let row = rows.last().and_then(Rows::first).ok_or_else(too_little)?;
     if row.integer("known")? == 0 { Err(no_user()) } else { Ok(StatusCode::NO_CONTENT) }

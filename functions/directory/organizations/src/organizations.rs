@@ -190,7 +190,7 @@ async fn create(
     };
     let made = new.make(&entropy)?;
     let event = context
-        .audit_by(&caller, "organization.create", "organization")?
+        .audit_by_text(&caller, "organization.create", "organization")?
         .on(organization.as_str())
         .detail("name", name);
     let mut batch = made.statements;
@@ -207,7 +207,7 @@ async fn create(
         },
     };
     let created = (ORGANIZATION_CREATED, organization.as_str());
-    match creation.run(&context, &caller.organization, batch, created, &answer).await? {
+    match creation.run_of(&context, &caller.organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(_) => Ok(Created(answer)),
     }
@@ -252,12 +252,12 @@ async fn rename(
     context.check_operator(&caller, "organizations", "write")?;
     let name = field::name("/name", &request.name, MAX_NAME_CHARACTERS)?;
     let event = context
-        .audit_by(&caller, "organization.update", "organization")?
+        .audit_by_text(&caller, "organization.update", "organization")?
         .on(organization.as_str())
         .detail("name", name);
     let batch =
         vec![Organization::rename(&organization, name), event.record_if(ORGANIZATION_EXISTS, &organization)];
-    let rows = context.db(&organization).batch(batch).await?;
+    let rows = context.db(&organization).batch_of(batch).await?;
     let renamed = rows.first().map(|rows| rows.decode_first::<Organization>()).transpose()?.flatten();
     renamed.map(Json).ok_or_else(not_found)
 }

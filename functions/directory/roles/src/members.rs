@@ -49,7 +49,7 @@ async fn list(
     let organization = &caller.organization;
     let batch =
         vec![Role::find(organization, &role), page(organization, &role, query.cursor.as_ref(), limit)];
-    match context.db(organization).batch(batch).await?.as_slice() {
+    match context.db(organization).batch_of(batch).await?.as_slice() {
         [role, members] if !role.is_empty() => ListMembersResponse::read(members, limit).map(Json),
         _ => Err(not_found()),
     }
@@ -63,11 +63,11 @@ async fn add(
     let role = find(&context, &caller, &role).await?;
     role.check_held(&caller.grants).map_err(refused)?;
     let event = context
-        .audit_by(&caller, "role.member.add", "role")?
+        .audit_by_text(&caller, "role.member.add", "role")?
         .on(role.role.as_str())
         .detail("member", user_id.as_str());
     let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
-    let rows = context.db(&caller.organization).batch(membership.add(event)).await?;
+    let rows = context.db(&caller.organization).batch_of(membership.add(event)).await?;
     match MembershipOutcome::read(&rows)? {
         outcome if outcome.is_given => Ok(StatusCode::NO_CONTENT),
         outcome if !outcome.is_unchanged => Err(changed_meanwhile()),
@@ -88,11 +88,11 @@ async fn remove(
     let role = find(&context, &caller, &role).await?;
     role.check_held(&caller.grants).map_err(refused)?;
     let event = context
-        .audit_by(&caller, "role.member.remove", "role")?
+        .audit_by_text(&caller, "role.member.remove", "role")?
         .on(role.role.as_str())
         .detail("member", user_id.as_str());
     let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
-    let rows = context.db(&caller.organization).batch(membership.remove(event)).await?;
+    let rows = context.db(&caller.organization).batch_of(membership.remove(event)).await?;
     match MembershipOutcome::read(&rows)? {
         outcome if outcome.is_by_group => Err(ApiError::conflict(
             "given_by_group",

@@ -148,7 +148,7 @@ async fn create(
     let involved = Role::involved(organization, &request.role, &draft.inherits);
     let involved: Vec<Role> = context.db(organization).run(involved).await?.decode()?;
     let parents = draft.parents(&involved).map_err(no_parent)?;
-    let event = context.audit_by(&caller, "role.create", "role")?.on(request.role.as_str());
+    let event = context.audit_by_text(&caller, "role.create", "role")?.on(request.role.as_str());
     let revision = event.log_id.to_string();
     let role = &request.role;
     let new = RoleChange {
@@ -173,7 +173,7 @@ async fn create(
     batch.push(new.record(with_draft(event, &draft)));
     batch.extend([new.outcome(), is_full(organization)]);
     let created = json!([role, revision]).to_string();
-    match creation.run(&context, organization, batch, (ROLE_CREATED, &created), &answer).await? {
+    match creation.run_of(&context, organization, batch, (ROLE_CREATED, &created), &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) => created_role(&new, &rows).map(Created),
     }
@@ -228,7 +228,7 @@ async fn change(
         inherits: request.inherits.unwrap_or_else(|| before.inherits.clone()),
     })?;
     let parents = draft.parents(&involved).map_err(no_parent)?;
-    let event = context.audit_by(&caller, "role.update", "role")?.on(role.as_str());
+    let event = context.audit_by_text(&caller, "role.update", "role")?.on(role.as_str());
     let revision = event.log_id.to_string();
     let change = RoleChange {
         organization,
@@ -242,7 +242,7 @@ async fn change(
     let mut batch = change.statements();
     batch.push(change.record(with_draft(event, &draft)));
     batch.push(change.outcome());
-    let rows = context.db(organization).batch(batch).await.map_err(too_large)?;
+    let rows = context.db(organization).batch_of(batch).await.map_err(too_large)?;
     let [first, .., outcome] = rows.as_slice() else {
         return Err(ApiError::internal("a batch answered too little"));
     };
@@ -287,8 +287,8 @@ async fn delete(
     let role = find(&context, &caller, &role).await?;
     let deletion = RoleDeletion { organization, role: &role, by_force: query.force };
     deletion.check(&caller.grants).map_err(refused)?;
-    let event = context.audit_by(&caller, "role.delete", "role")?.on(role.role.as_str());
-    let rows = context.db(organization).batch(deletion.statements(event)).await?;
+    let event = context.audit_by_text(&caller, "role.delete", "role")?.on(role.role.as_str());
+    let rows = context.db(organization).batch_of(deletion.statements(event)).await?;
     match deletion.verdict(&rows)? {
         DeletionVerdict::Done => Ok(StatusCode::NO_CONTENT),
         DeletionVerdict::Gone => Err(not_found()),

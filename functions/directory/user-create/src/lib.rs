@@ -92,7 +92,7 @@ async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "user.create", "user")?
+        .audit_by_text(&caller, "user.create", "user")?
         .on(user_id.as_str())
         .detail("roles", request.roles.clone())
         .detail("with_password", request.password.is_some());
@@ -100,7 +100,7 @@ async fn create(
     batch.push(user.inspect());
     // As JSON: a kept answer is given again as it is.
     let answer = serde_json::to_value(user.created())?;
-    match creation.run(&context, organization, batch, (USER_CREATED, user_id.as_str()), &answer).await? {
+    match creation.run_of(&context, organization, batch, (USER_CREATED, user_id.as_str()), &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(rows) => {
@@ -169,7 +169,7 @@ async fn assignment(
         RoleLookUp::find(organization, request.roles.iter().map(String::as_str)),
         GroupLookUp::find(organization, request.groups.iter().map(String::as_str), edits),
     ];
-    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
     let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
     let groups = KnownGroups::read(&rows.next().unwrap_or_default())?;
     let roles = roles.assignable(&request.roles, &caller.grants).map_err(not_assignable)?;

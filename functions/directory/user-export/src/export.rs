@@ -52,8 +52,9 @@ pub(crate) async fn export(
     let is_cut = query.cursor.as_ref().is_some_and(|cursor| cursor.len() > MAX_CURSOR_BYTES);
     let page = transfer::export(&caller.organization, query.cursor.as_deref(), limit).filter(|_| !is_cut);
     let page = page.ok_or_else(|| invalid("`cursor` is not one of ours".to_owned()))?;
-    let event = context.audit_by(&caller, "user.export", "user")?.detail("with_password_hashes", with_hashes);
-    let rows = context.db(&caller.organization).batch(vec![page, event.record()]).await?;
+    let event =
+        context.audit_by_text(&caller, "user.export", "user")?.detail("with_password_hashes", with_hashes);
+    let rows = context.db(&caller.organization).batch_of(vec![page, event.record()]).await?;
     let (lines, next) = transfer::read_export(&rows.into_iter().next().unwrap_or_default(), limit)?;
     let mut body = Vec::new();
     for mut line in lines {

@@ -138,7 +138,7 @@ async fn look_up(
     }
     let organization = &caller.organization;
     let batch = vec![RoleLookUp::find(organization, roles), GroupLookUp::find(organization, groups, edits)];
-    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
     let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
     Ok((roles, KnownGroups::read(&rows.next().unwrap_or_default())?))
 }
@@ -175,10 +175,10 @@ async fn store(
         .collect();
     let batch =
         ImportBatch { organization: &caller.organization, users: &users, roles, edits, now: context.now };
-    let event = context.audit_by(caller, "user.import", "user")?;
+    let event = context.audit_by_text(caller, "user.import", "user")?;
     let too_much = || ApiError::bad_request("too_many_lines", "too much for one request: send fewer lines");
     let statements = batch.statements(event).ok_or_else(too_much)?;
-    let rows = context.db(&caller.organization).batch(statements).await?;
+    let rows = context.db(&caller.organization).batch_of(statements).await?;
     let unchanged =
         rows.last().and_then(|rows| rows.first()).map(|row| row.integer("unchanged")).transpose()?;
     if unchanged != Some(1) {

@@ -67,7 +67,7 @@ pub(crate) async fn patch(
         batch.push(GroupLookUp::find(organization, groups.iter().map(String::as_str), &edits));
         batch.push(GroupLookUp::kept(organization, &user_id, &edits));
     }
-    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
     let target = rows.next().unwrap_or_default().decode_first::<Target>()?;
     let target = changeable(target.filter(|target| target.user.deleted_at.is_none()), &caller, &headers)?;
     let known_roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
@@ -245,7 +245,7 @@ async fn run(
         deletion_grace: context.configuration().directory.deletion_grace,
         now: context.now,
     };
-    let mut event = context.audit_by(caller, act.as_str(), "user")?.on(target.user.user_id.as_str());
+    let mut event = context.audit_by_text(caller, act.as_str(), "user")?.on(target.user.user_id.as_str());
     if !differences.is_empty() {
         event = event.detail("attributes", differences);
     }
@@ -257,7 +257,8 @@ async fn run(
         // What a SCIM client keeps it may change back.
         event = event.detail("managed_by", ManagedBy::Scim.as_str());
     }
-    let rows = context.db(&caller.organization).batch(change.statements(event)).await.map_err(not_stored)?;
+    let rows =
+        context.db(&caller.organization).batch_of(change.statements(event)).await.map_err(not_stored)?;
     change.outcome(&rows)?.map_err(|refusal| not_changed(refusal, headers))
 }
 

@@ -74,7 +74,7 @@ pub(crate) async fn list(
     let is_cut = cursor.is_some() && question.cursor.is_none();
     let statements = question.statements().filter(|_| !is_cut);
     let statements = statements.ok_or_else(|| invalid("`cursor` is not one of ours".to_owned()))?;
-    let mut rows = context.db(&caller.organization).batch(statements).await?.into_iter();
+    let mut rows = context.db(&caller.organization).batch_of(statements).await?.into_iter();
     let page = question.read(&rows.next().unwrap_or_default(), &rows.next().unwrap_or_default())?;
     Ok(Json(ListUsersResponse { users: page.users, next_cursor: page.next_cursor }))
 }

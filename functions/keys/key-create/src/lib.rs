@@ -111,8 +111,10 @@ async fn create(
         life,
         now: context.now,
     };
-    let event =
-        context.audit_by(&caller, "api_key.create", "api_key")?.on(key_id.as_str()).detail("name", key.name);
+    let event = context
+        .audit_by_text(&caller, "api_key.create", "api_key")?
+        .on(key_id.as_str())
+        .detail("name", key.name);
     let max = configuration.api_keys.max_per_user;
     let batch = vec![key.create(max), event.record_if(KEY_EXISTS, &key_id)];
     let answer = CreateKeyResponse {
@@ -126,7 +128,7 @@ async fn create(
         created_at: key.now,
         key_id: key_id.clone(),
     };
-    match creation.run(&context, organization, batch, (KEY_CREATED, key_id.as_str()), &answer).await? {
+    match creation.run_of(&context, organization, batch, (KEY_CREATED, key_id.as_str()), &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(_) => Err(ApiError::conflict(

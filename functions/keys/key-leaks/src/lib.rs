@@ -153,7 +153,7 @@ async fn check_signature(context: &Context, headers: &HeaderMap, body: &[u8]) ->
 /// Revokes keys and tells their owners; what was found, by hash.
 async fn revoke(context: &Context, leaks: &[Leak]) -> Result<BTreeMap<String, LeakedKey>, ApiError> {
     let db = context.db(&context.configuration().organization);
-    let rows = db.batch(Leak::revoke(leaks, context.now).into()).await?.pop().unwrap_or_default();
+    let rows = db.batch_of(Leak::revoke(leaks, context.now).into()).await?.pop().unwrap_or_default();
     let mut found = BTreeMap::new();
     for key in rows.decode::<LeakedKey>()? {
         if key.is_revoked_now {

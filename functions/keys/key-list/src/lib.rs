@@ -3,7 +3,8 @@
 mod usage;
 
 use iam_core::id::{KeyId, UserId};
-use iam_core::keys::{KeyFilter, KeyStatus, ListedKey, MAX_NAME_CHARACTERS, MAX_PAGE, Reach};
+use iam_core::keys::{KeyFilter, KeyStatus, ListedKey, MAX_NAME_CHARACTERS, MAX_PAGE};
+use iam_core::permission::Reach;
 use iam_core::permission::{Permission, Scope};
 use iam_core::time::Timestamp;
 use iam_service::page::page_limit;
@@ -108,7 +109,7 @@ async fn list(
         now: context.now,
     };
     let batch = filter.page(query.cursor.as_ref(), limit);
-    let mut rows = context.db(&caller.organization).batch(batch.into()).await?.into_iter();
+    let mut rows = context.db(&caller.organization).batch_of(batch.into()).await?.into_iter();
     let (found, end) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let keys = found

@@ -42,7 +42,7 @@ pub(crate) async fn usage(
         ListedKey::find(organization, &key_id, reach(&caller)),
         KeyUsage::of_key(organization, &key_id, days, context.now),
     ];
-    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
     rows.next().unwrap_or_default().first().ok_or_else(no_such_key)?;
     let usage = rows.next().unwrap_or_default().decode()?;
     Ok(Json(UsageResponse { key_id, usage }))

@@ -2,7 +2,8 @@
 
 use http::HeaderMap;
 use iam_core::id::KeyId;
-use iam_core::keys::{CarriedRights, KEY_CREATED, KEY_EXISTS, Reach, Rotation, RotationOutcome};
+use iam_core::keys::{CarriedRights, KEY_CREATED, KEY_EXISTS, Rotation, RotationOutcome};
+use iam_core::permission::Reach;
 use iam_core::permission::Scope;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{
@@ -95,7 +96,7 @@ async fn rotate(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "api_key.rotate", "api_key")?
+        .audit_by_text(&caller, "api_key.rotate", "api_key")?
         .on(old_key_id.as_str())
         .detail("new_key_id", new_key_id.as_str())
         .detail("overlap", overlap.to_string());
@@ -117,7 +118,7 @@ async fn rotate(
         new_key_expires_at: rotation.new_expires_at(),
     };
     let created = (KEY_CREATED, new_key_id.as_str());
-    let rows = match creation.run(&context, organization, batch, created, &answer).await? {
+    let rows = match creation.run_of(&context, organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => return Ok(Json(first)),
         CreationResult::Ran(rows) => rows,
     };

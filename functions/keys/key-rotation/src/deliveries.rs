@@ -1,7 +1,8 @@
 //! New keys that did not arrive yet: listed, asked for again.
 
 use iam_core::id::KeyDeliveryId;
-use iam_core::keys::{DELIVERY_OPEN, ListedDelivery, OWN_DELIVERY_OPEN, Reach};
+use iam_core::keys::{DELIVERY_OPEN, ListedDelivery, OWN_DELIVERY_OPEN};
+use iam_core::permission::Reach;
 use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Id, Json, Query};
 use schemars::JsonSchema;
@@ -55,11 +56,11 @@ pub(crate) async fn retry(
     let reach = reach(&caller, "write");
     let condition = if matches!(reach, Reach::Own(_)) { OWN_DELIVERY_OPEN } else { DELIVERY_OPEN };
     let event = context
-        .audit_by(&caller, "api_key.delivery_retry", "api_key_delivery")?
+        .audit_by_text(&caller, "api_key.delivery_retry", "api_key_delivery")?
         .on(delivery_id.as_str())
         .record_if(condition, &delivery_id);
     let retry = ListedDelivery::retry(&caller.organization, reach, &delivery_id, context.now);
-    let rows = context.db(&caller.organization).batch(vec![retry, event]).await?;
+    let rows = context.db(&caller.organization).batch_of(vec![retry, event]).await?;
     let delivery = rows.first().map(|rows| rows.decode_first()).transpose()?.flatten();
     delivery.map(Json).ok_or_else(|| ApiError::not_found("there is no such delivery that is open"))
 }

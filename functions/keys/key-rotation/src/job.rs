@@ -60,7 +60,7 @@ async fn keep(context: &Context) -> Result<(), ApiError> {
         if open.is_empty() {
             break;
         }
-        db.batch(OpenDelivery::keep(&open, context.now)).await?;
+        db.batch_of(OpenDelivery::keep(&open, context.now)).await?;
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ async fn expire_keys(context: &Context) -> Result<(), ApiError> {
             forget_windows(context.now),
             KeyUsage::forget_old(context.now),
         ];
-        let mut rows = db.batch(batch).await?.into_iter();
+        let mut rows = db.batch_of(batch).await?.into_iter();
         let mut due = Vec::new();
         for row in &rows.next().unwrap_or_default() {
             due.push(DueKey::read(row, context.new_id(LogId::new)?)?);
@@ -82,7 +82,7 @@ async fn expire_keys(context: &Context) -> Result<(), ApiError> {
         if due.is_empty() {
             break;
         }
-        db.batch(expire(&due, context.now).into()).await?;
+        db.batch_of(expire(&due, context.now).into()).await?;
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ async fn turn(context: &Context) -> Result<(), ApiError> {
             break;
         }
         let turns = due.into_iter().map(|due| successor(context, due)).collect::<Result<Vec<_>, _>>()?;
-        db.batch(Turn::batch(&turns, context.now)).await?;
+        db.batch_of(Turn::batch(&turns, context.now)).await?;
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ async fn deliver(context: &Context) -> Result<(), ApiError> {
             }
         }
         if !batch.is_empty() {
-            db.batch(batch).await?;
+            db.batch_of(batch).await?;
         }
     }
     first
@@ -174,7 +174,7 @@ fn event(
     now: Timestamp,
 ) -> Result<AuditEvent, ApiError> {
     let mut event = context
-        .audit(&due.organization, action, "api_key", outcome)?
+        .audit_text(&due.organization, action, "api_key", outcome)?
         .on(due.key_id.as_str())
         .of_user(&due.owner_id)
         .detail("delivery_id", due.delivery_id.as_str())
@@ -205,7 +205,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
                 last = Some(sealed);
             }
             if !batch.is_empty() {
-                db.batch(batch).await?;
+                db.batch_of(batch).await?;
             }
             if rows.is_empty() {
                 break;

@@ -8,7 +8,7 @@ mod schedules;
 mod send;
 mod target;
 
-use iam_core::keys::Reach;
+use iam_core::permission::Reach;
 use iam_core::permission::Scope;
 use iam_service::{Access, Caller, Function, Route};
 

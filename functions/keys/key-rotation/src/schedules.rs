@@ -3,9 +3,10 @@
 use http::StatusCode;
 use iam_core::id::KeyId;
 use iam_core::keys::{
-    CarriedRights, KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, Reach, SCHEDULE_EXISTS,
+    CarriedRights, KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, SCHEDULE_EXISTS,
     Schedule, Target,
 };
+use iam_core::permission::Reach;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Id, Json, key_fields};
 use schemars::JsonSchema;
@@ -108,14 +109,14 @@ pub(crate) async fn set(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "api_key.rotation_set", "api_key")?
+        .audit_by_text(&caller, "api_key.rotation_set", "api_key")?
         .on(key_id.as_str())
         .detail("period", schedule.period.to_string())
         .detail("overlap", schedule.overlap.to_string())
         .detail("delivery", describe(&target));
     let condition = if is_own { OWN_KEY_CAN_TURN } else { KEY_CAN_TURN };
     let batch = vec![schedule.set(), event.record_if(condition, carried.as_stored.as_str())];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     let Some(stored) = rows.first().map(|rows| rows.decode_first::<Schedule>()).transpose()?.flatten() else {
         return Err(no_working_key());
     };
@@ -158,10 +159,10 @@ pub(crate) async fn end(
 ) -> Result<StatusCode, ApiError> {
     let reach = reach(&caller, "write");
     let condition = if matches!(reach, Reach::Own(_)) { OWN_SCHEDULE_EXISTS } else { SCHEDULE_EXISTS };
-    let event = context.audit_by(&caller, "api_key.rotation_end", "api_key")?.on(key_id.as_str());
+    let event = context.audit_by_text(&caller, "api_key.rotation_end", "api_key")?.on(key_id.as_str());
     let [stop, delete] = Schedule::end(&caller.organization, &key_id, reach);
     let batch = vec![event.record_if(condition, &key_id), stop, delete];
-    let rows = context.db(&caller.organization).batch(batch).await?;
+    let rows = context.db(&caller.organization).batch_of(batch).await?;
     if rows.get(1).is_some_and(|rows| !rows.is_empty()) {
         Ok(StatusCode::NO_CONTENT)
     } else {

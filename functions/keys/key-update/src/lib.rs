@@ -3,8 +3,9 @@
 use iam_core::id::KeyId;
 use iam_core::keys::{
     CarriedRights, KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE,
-    OWN_SCHEDULE_STOPS, Reach, SCHEDULE_STOPS, Schedule, ranges_column,
+    OWN_SCHEDULE_STOPS, SCHEDULE_STOPS, Schedule, ranges_column,
 };
+use iam_core::permission::Reach;
 use iam_core::permission::{Permission, Scope};
 use iam_core::sql::Rows;
 use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route, field, key_fields};
@@ -84,7 +85,7 @@ async fn change(
         key_fields::carried(&caller, &carried.permissions)?;
     }
     let event = context
-        .audit_by(&caller, "api_key.update", "api_key")?
+        .audit_by_text(&caller, "api_key.update", "api_key")?
         .on(key_id.as_str())
         .detail("attributes", attributes(&request));
     let permissions = request.permissions.as_ref().map(|list| serde_json::json!(list).to_string());
@@ -107,7 +108,7 @@ async fn change(
         && carried.is_exceeded_by(wanted)
     {
         let event = context
-            .audit_by(&caller, "api_key.rotation_end", "api_key")?
+            .audit_by_text(&caller, "api_key.rotation_end", "api_key")?
             .on(key_id.as_str())
             .detail("reason", "permissions_widened");
         let stops = if matches!(reach, Reach::Own(_)) { OWN_SCHEDULE_STOPS } else { SCHEDULE_STOPS };
@@ -116,7 +117,7 @@ async fn change(
     }
     // Last, so that it shows a schedule that stops.
     batch.push(ListedKey::find(organization, &key_id, reach));
-    let mut rows = context.db(organization).batch(batch).await?;
+    let mut rows = context.db(organization).batch_of(batch).await?;
     let found = rows.pop().unwrap_or_default();
     let key = ListedKey::read(found.first().ok_or_else(no_such_key)?, context.now)?;
     if key.status == KeyStatus::Revoked {

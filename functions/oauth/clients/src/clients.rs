@@ -95,7 +95,7 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "client.create", "client")?
+        .audit_by_text(&caller, "client.create", "client")?
         .on(client_id.as_str())
         .detail("service_account", user_id.as_str())
         .detail("name", client.name)
@@ -128,7 +128,10 @@ pub(crate) async fn create(
         answer.secret_id = Some(secret_id.clone());
         answer.client_secret = Some(secret.reveal().to_owned());
     }
-    match creation.run(&context, organization, batch, (CLIENT_CREATED, client_id.as_str()), &answer).await? {
+    match creation
+        .run_of(&context, organization, batch, (CLIENT_CREATED, client_id.as_str()), &answer)
+        .await?
+    {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(_) => Err(ApiError::conflict(
@@ -184,7 +187,7 @@ pub(crate) async fn list(
     let organization = &caller.organization;
     let questions =
         vec![ServiceAccount::by_id(organization, &user_id), ListedClient::all(organization, &user_id)];
-    let mut rows = context.db(organization).batch(questions).await?;
+    let mut rows = context.db(organization).batch_of(questions).await?;
     let clients = rows.pop().unwrap_or_default().decode()?;
     if rows.first().is_none_or(Rows::is_empty) {
         Err(not_found())
@@ -212,7 +215,7 @@ pub(crate) async fn revoke(
     let ClientPath { user_id, client_id } = &path;
     let revocation = ClientRevocation { organization, user_id, client_id, now: context.now };
     let event = context
-        .audit_by(&caller, "client.revoke", "client")?
+        .audit_by_text(&caller, "client.revoke", "client")?
         .on(client_id.as_str())
         .detail("service_account", user_id.as_str());
     let batch = vec![
@@ -221,6 +224,6 @@ pub(crate) async fn revoke(
         revocation.revoke_secrets(),
         revocation.end_sessions(),
     ];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
 }

@@ -69,7 +69,7 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "client.secret.create", "client")?
+        .audit_by_text(&caller, "client.secret.create", "client")?
         .on(client_id.as_str())
         .detail("secret_id", secret_id.as_str());
     let batch = vec![
@@ -84,7 +84,10 @@ pub(crate) async fn create(
         expires_at: new.expires_at,
         secret_id: secret_id.clone(),
     };
-    match creation.run(&context, organization, batch, (SECRET_CREATED, secret_id.as_str()), &answer).await? {
+    match creation
+        .run_of(&context, organization, batch, (SECRET_CREATED, secret_id.as_str()), &answer)
+        .await?
+    {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(rows) => Err(refusal(rows.get(3))?),
@@ -115,7 +118,7 @@ pub(crate) async fn revoke(
     let SecretPath { client: ClientPath { user_id, client_id }, secret_id } = &path;
     let revocation = ClientRevocation { organization, user_id, client_id, now: context.now };
     let event = context
-        .audit_by(&caller, "client.secret.revoke", "client")?
+        .audit_by_text(&caller, "client.secret.revoke", "client")?
         .on(client_id.as_str())
         .detail("secret_id", secret_id.as_str());
     let batch = vec![
@@ -123,7 +126,7 @@ pub(crate) async fn revoke(
         event.record_if_changed(),
         revocation.inspect_secret(secret_id),
     ];
-    let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
+    let rows = context.db(organization).batch_of(batch).await?.pop().unwrap_or_default();
     let row = rows.first().ok_or_else(not_found)?;
     if row.optional_integer("revoked_at")?.is_none() {
         let detail = "this is the client's last valid secret: create another first, or revoke the client";

@@ -31,7 +31,7 @@ async fn announce(context: &Context, timing: &Timing) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
     let algorithm = context.configuration().jwt.algorithm;
     for _ in 0..MAX_ANNOUNCEMENTS {
-        let found = db.batch(DueSuccessor::find(algorithm, timing, context.now).into()).await?;
+        let found = db.batch_of(DueSuccessor::find(algorithm, timing, context.now).into()).await?;
         let mut batch = Vec::new();
         for rows in &found {
             for due in rows.decode::<DueSuccessor>()? {
@@ -41,7 +41,7 @@ async fn announce(context: &Context, timing: &Timing) -> Result<(), ApiError> {
         if batch.is_empty() {
             break;
         }
-        db.batch(batch).await?;
+        db.batch_of(batch).await?;
     }
     Ok(())
 }
@@ -54,7 +54,7 @@ async fn announcement(
     let organization = &due.organization;
     let key = new_key(context, organization, due.place(timing, context.now)).await?;
     let mut event = context
-        .audit(organization, "signing_key.rotate", "signing_key", Outcome::Success)?
+        .audit_text(organization, "signing_key.rotate", "signing_key", Outcome::Success)?
         .on(key.key_id.as_str())
         .detail("algorithm", key.public.algorithm.as_str())
         .detail("signs_from", key.signs_from.to_string());
@@ -70,7 +70,7 @@ async fn clear(context: &Context, timing: &Timing) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
     for _ in 0..MAX_CLEARINGS {
         let batch = vec![destroy_private_halves(timing, context.now), delete_retired(context.now)];
-        if db.batch(batch).await?.iter().all(Rows::is_empty) {
+        if db.batch_of(batch).await?.iter().all(Rows::is_empty) {
             break;
         }
     }
@@ -97,7 +97,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
             }
         }
         if !batch.is_empty() {
-            db.batch(batch).await?;
+            db.batch_of(batch).await?;
         }
         last = found.pop();
         if last.is_none() {

@@ -121,7 +121,7 @@ async fn show(context: Context, caller: Caller) -> Result<Json<KeyringAnswer>, A
     let master = context.instance.master_key()?;
     let mut batch = vec![StoredKey::all(organization, context.now)];
     batch.extend(master.previous_id().map(is_master_key_needed));
-    let mut rows = context.db(organization).batch(batch).await?.into_iter();
+    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
     let keys: Vec<StoredKey> = rows.next().unwrap_or_default().decode()?;
     let previous_master_key = match rows.next() {
         None => PreviousMasterKey::Absent,
@@ -163,7 +163,7 @@ async fn rotate(
     let key = new_key(&context, organization, place(&keys, request.emergency, &timing, context.now)?).await?;
     let action = if request.emergency { "signing_key.emergency_rotate" } else { "signing_key.rotate" };
     let event = context
-        .audit_by(&caller, action, "signing_key")?
+        .audit_by_text(&caller, action, "signing_key")?
         .on(key.key_id.as_str())
         .detail("algorithm", key.public.algorithm.as_str())
         .detail("signs_from", key.signs_from.to_string())
@@ -176,8 +176,8 @@ async fn rotate(
         event.record_if(SIGNING_KEY_EXISTS, &key.key_id),
         StoredKey::all(organization, context.now),
     ];
-    let rows = db.batch(batch).await?.pop().unwrap_or_default();
-    let keys = context.instance.keyring.take(&context, organization, &rows)?;
+    let rows = db.batch_of(batch).await?.pop().unwrap_or_default();
+    let keys = context.instance.keyring.take(&context, organization, rows.decode()?);
     if !keys.iter().any(|stored| stored.key_id == key.key_id) {
         // Another rotation took the place. Where its key waits now, that is the answer.
         place(&keys, request.emergency, &timing, context.now)?;

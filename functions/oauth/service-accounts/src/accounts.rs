@@ -88,7 +88,7 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "service_account.create", "user")?
+        .audit_by_text(&caller, "service_account.create", "user")?
         .on(user_id.as_str())
         .detail("username", username)
         .detail("roles", names.clone());
@@ -107,7 +107,8 @@ pub(crate) async fn create(
         created_at: context.now,
         updated_at: context.now,
     };
-    match creation.run(&context, organization, batch, (ACCOUNT_CREATED, user_id.as_str()), &answer).await? {
+    match creation.run_of(&context, organization, batch, (ACCOUNT_CREATED, user_id.as_str()), &answer).await?
+    {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(rows) if rows.get(3).is_some_and(|rows| !rows.is_empty()) => {
@@ -159,7 +160,7 @@ pub(crate) async fn change(
     let names = wanted.as_deref().unwrap_or_default();
     let questions =
         vec![ServiceAccount::by_id(organization, &user_id), CheckedRole::find(organization, names)];
-    let rows = context.db(organization).batch(questions).await?;
+    let rows = context.db(organization).batch_of(questions).await?;
     let found = |index: usize| rows.get(index).cloned().unwrap_or_default();
     let account: ServiceAccount = found(0).decode_first()?.ok_or_else(not_found)?;
     // What it has already is not given away by this caller.
@@ -170,7 +171,7 @@ pub(crate) async fn change(
 
     let change = AccountChange { organization, user_id: &user_id, now: context.now };
     let none = RoleChange::default();
-    let event = context.audit_by(&caller, "service_account.update", "user")?.on(user_id.as_str());
+    let event = context.audit_by_text(&caller, "service_account.update", "user")?.on(user_id.as_str());
     let event = match &roles {
         Some(roles) => event.detail("roles", roles.wanted.clone()).detail("roles_before", account.roles),
         None => event,
@@ -179,7 +180,7 @@ pub(crate) async fn change(
     let mut batch = vec![change.update(display_name, added), event.record_if_changed()];
     batch.extend(roles.iter().flat_map(|roles| [change.remove_roles(roles), change.add_roles(roles)]));
     batch.push(ServiceAccount::by_id(organization, &user_id));
-    let mut rows = context.db(organization).batch(batch).await?;
+    let mut rows = context.db(organization).batch_of(batch).await?;
     let now = rows.pop().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
     if rows.first().is_none_or(Rows::is_empty) {
         return Err(roles_changed());
@@ -194,10 +195,10 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
     let change = AccountChange { organization, user_id: &user_id, now: context.now };
-    let event = context.audit_by(&caller, "service_account.delete", "user")?.on(user_id.as_str());
+    let event = context.audit_by_text(&caller, "service_account.delete", "user")?.on(user_id.as_str());
     let batch =
         vec![change.delete(), event.record_if_changed(), change.revoke_clients(), change.end_sessions()];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
 }
 
@@ -226,14 +227,14 @@ async fn set_status(
 ) -> Result<Json<ServiceAccount>, ApiError> {
     let organization = &caller.organization;
     let change = AccountChange { organization, user_id, now: context.now };
-    let event = context.audit_by(caller, action, "user")?.on(user_id.as_str());
+    let event = context.audit_by_text(caller, action, "user")?.on(user_id.as_str());
     let batch = vec![
         change.set_status(status),
         event.record_if_changed(),
         change.end_sessions(),
         ServiceAccount::by_id(organization, user_id),
     ];
-    let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
+    let rows = context.db(organization).batch_of(batch).await?.pop().unwrap_or_default();
     rows.decode_first()?.map(Json).ok_or_else(not_found)
 }
 

@@ -191,7 +191,7 @@ pub(crate) async fn refuse(
     reason: &'static str,
 ) -> Result<ApiError, ApiError> {
     let event = context
-        .audit(organization, "client.authenticate", "client", Outcome::Failure)?
+        .audit_text(organization, "client.authenticate", "client", Outcome::Failure)?
         .of_user(&client.user_id)
         .on(client.client_id.as_str())
         .detail("reason", reason);

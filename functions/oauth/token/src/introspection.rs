@@ -131,7 +131,7 @@ pub(crate) async fn authenticate_client(
     if let ClientProof::Assertion(used) = proof {
         let use_id = context.new_id(TokenId::new)?;
         let batch = vec![used.store(organization, &use_id), sweep(organization, context.now)];
-        if db.batch(batch).await?.first().is_none_or(Rows::is_empty) {
+        if db.batch_of(batch).await?.first().is_none_or(Rows::is_empty) {
             return Err(refuse(context, organization, client, "assertion_replayed").await?);
         }
     }

@@ -103,7 +103,7 @@ async fn by_client(context: &Context, headers: &HeaderMap, form: &Form) -> Resul
     let organization = shown.organization()?;
     let mut statements = vec![shown.find(&organization)];
     statements.extend(context.instance.keyring.question(&organization, context.now));
-    let mut rows = context.db(&organization).batch(statements).await?.into_iter();
+    let mut rows = context.db(&organization).batch_of(statements).await?.into_iter();
     let authenticated = shown.check(context, organization, &rows.next().unwrap_or_default()).await?;
     let refused = |detail| ApiError::bad_request("invalid_scope", detail);
     let scope = authenticated.client.narrow(form.get("scope")).map_err(refused)?;
@@ -121,7 +121,11 @@ async fn token(
     let mut claims = access_claims(context, organization, client.user_id.clone(), session_id.clone())?;
     claims.client_id = Some(client.client_id.to_string());
     claims.scope.clone_from(&scope);
-    let access_token = context.instance.keyring.sign(context, organization, keys.as_ref(), &claims).await?;
+    let access_token = context
+        .instance
+        .keyring
+        .sign(context, organization, keys.as_ref().map(iam_core::sql::Rows::decode).transpose()?, &claims)
+        .await?;
 
     let address = context.client_address.map(|address| address.to_string());
     let token = ClientToken {
@@ -137,7 +141,7 @@ async fn token(
         now: context.now,
     };
     let mut event = context
-        .audit(organization, "token.issue", "session", Outcome::Success)?
+        .audit_text(organization, "token.issue", "session", Outcome::Success)?
         .of_user(&client.user_id)
         .on(session_id.as_str())
         .detail("client_id", client.client_id.as_str());
@@ -149,7 +153,7 @@ async fn token(
         batch.insert(0, used.store(organization, &claims.jti));
         batch.push(sweep(organization, context.now));
     }
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     let begun = usize::from(matches!(proof, ClientProof::Assertion(_)));
     if rows.get(begun).is_none_or(Rows::is_empty) {
         let is_replay = begun == 1 && rows.first().is_none_or(Rows::is_empty);

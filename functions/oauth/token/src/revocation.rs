@@ -37,7 +37,7 @@ pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> 
         }
     }
     let mut event = context
-        .audit(&token.organization, "token.revoke", "session", Outcome::Success)?
+        .audit_text(&token.organization, "token.revoke", "session", Outcome::Success)?
         .of_user(&token.user_id)
         .on(token.session_id.as_str());
     if let Some(client_id) = shown {
@@ -45,7 +45,7 @@ pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> 
     }
     let batch =
         vec![end(&token.organization, &token.session_id, "revoked", context.now), event.record_if_changed()];
-    context.db(&token.organization).batch(batch).await?;
+    context.db(&token.organization).batch_of(batch).await?;
     Ok(StatusCode::OK)
 }
 

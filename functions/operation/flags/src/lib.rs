@@ -75,7 +75,7 @@ async fn change(
         if changes.is_empty() {
             return Ok(Json(FlagsAnswer::new(context.configuration(), &found)));
         }
-        let event = context.audit_by(&caller, "flags.change", "flags")?.on(deployment.as_str());
+        let event = context.audit_by_text(&caller, "flags.change", "flags")?.on(deployment.as_str());
         let (log_id, names) = (event.log_id.clone(), changes.keys().map(String::as_str).collect::<Vec<_>>());
         let change = FlagChange {
             deployment,
@@ -104,7 +104,7 @@ async fn try_once(
     mut batch: Vec<iam_core::sql::Statement>,
 ) -> Result<FlagsOnRecord, ApiError> {
     batch.push(FlagsOnRecord::find(deployment));
-    let rows = context.db(deployment).batch(batch).await?.pop().unwrap_or_default();
+    let rows = context.db(deployment).batch_of(batch).await?.pop().unwrap_or_default();
     on_record(&rows)
 }
 

@@ -139,7 +139,7 @@ pub(crate) async fn list(
     caller: Caller,
 ) -> Result<Json<SecretsAnswer>, ApiError> {
     check_operator(&context, &caller, "read")?;
-    let event = context.audit_by(&caller, "secrets.list", "secret")?;
+    let event = context.audit_by_text(&caller, "secrets.list", "secret")?;
     context.db(&caller.organization).run(event.record()).await?;
     let mut kept: Option<KvSecret> = None;
     let mut shelves = Vec::new();
@@ -280,7 +280,7 @@ pub(crate) async fn rewrap(
     let sealed = vault.answer(&context, iam_vault::rewrap(&place.transit_mount, key, &sealed)).await?;
     // Recorded before it is done: better a record without an act than the other way round.
     let event = context
-        .audit_by(&caller, "secrets.rewrap", "secret")?
+        .audit_by_text(&caller, "secrets.rewrap", "secret")?
         .on(name.as_str())
         .detail("key_version", sealed.key_version());
     context.db(&caller.organization).run(event.record()).await?;

@@ -71,7 +71,7 @@ pub(crate) async fn issue(
     let issued = vault.answer(&context, question).await?;
     // Before anybody has the key; with a record that fails nobody ever does.
     let event = context
-        .audit_by(&caller, "secrets.certificate", "certificate")?
+        .audit_by_text(&caller, "secrets.certificate", "certificate")?
         .on(issued.serial_number.as_str())
         .detail("common_name", name)
         .detail("alternative_names", others)

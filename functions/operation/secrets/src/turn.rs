@@ -118,7 +118,7 @@ pub(crate) async fn turn(
     }
     // Recorded before it is done: better a record without an act than the other way round.
     let event = context
-        .audit_by(&caller, "secrets.master_key_turn", "secret")?
+        .audit_by_text(&caller, "secrets.master_key_turn", "secret")?
         .on(MASTER_KEY)
         .detail("step", request.step.as_str())
         .detail("from_version", request.version);

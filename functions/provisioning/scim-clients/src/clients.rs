@@ -74,7 +74,7 @@ pub(crate) async fn create(
         now,
     };
     let event = context
-        .audit_by(&caller, "scim_client.create", "scim_client")?
+        .audit_by_text(&caller, "scim_client.create", "scim_client")?
         .on(client_id.as_str())
         .detail("name", name)
         .detail("rate_limit", rate_limit)
@@ -95,7 +95,7 @@ pub(crate) async fn create(
         token_id: token_id.clone(),
     };
     let created = (SCIM_CLIENT_CREATED, client_id.as_str());
-    match creation.run(&context, organization, batch, created, &answer).await? {
+    match creation.run_of(&context, organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(_) => Err(ApiError::conflict(
@@ -184,14 +184,15 @@ pub(crate) async fn change(
     let organization = &caller.organization;
     let change =
         ScimClientChange { organization, client_id: &client_id, name, rate_limit: request.rate_limit };
-    let mut event = context.audit_by(&caller, "scim_client.update", "scim_client")?.on(client_id.as_str());
+    let mut event =
+        context.audit_by_text(&caller, "scim_client.update", "scim_client")?.on(client_id.as_str());
     if let Some(name) = name {
         event = event.detail("name", name);
     }
     if let Some(rate_limit) = request.rate_limit {
         event = event.detail("rate_limit", rate_limit);
     }
-    let rows = context.db(organization).batch(change.statements(event).into()).await?.pop();
+    let rows = context.db(organization).batch_of(change.statements(event).into()).await?.pop();
     rows.unwrap_or_default().decode_first()?.map(Json).ok_or_else(not_found)
 }
 
@@ -202,8 +203,8 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
     let revocation = ScimClientRevocation { organization, client_id: &client_id, now: context.now };
-    let event = context.audit_by(&caller, "scim_client.revoke", "scim_client")?.on(client_id.as_str());
+    let event = context.audit_by_text(&caller, "scim_client.revoke", "scim_client")?.on(client_id.as_str());
     let batch = vec![revocation.revoke(), event.record_if_changed(), revocation.revoke_tokens()];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
 }

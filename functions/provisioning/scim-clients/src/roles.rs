@@ -31,7 +31,7 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
                 return Err(unfinished());
             }
             left -= 1;
-            db.batch(changes).await?;
+            db.batch_of(changes).await?;
         }
         if is_last {
             return Ok(());

@@ -72,7 +72,7 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "scim_client.token.create", "scim_client")?
+        .audit_by_text(&caller, "scim_client.token.create", "scim_client")?
         .on(client_id.as_str())
         .detail("token_id", token_id.as_str());
     let batch = vec![
@@ -88,7 +88,7 @@ pub(crate) async fn create(
         token_id: token_id.clone(),
     };
     let created = (SCIM_TOKEN_CREATED, token_id.as_str());
-    match creation.run(&context, organization, batch, created, &answer).await? {
+    match creation.run_of(&context, organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
         CreationResult::Ran(rows) if rows.get(3).is_none_or(Rows::is_empty) => Err(not_found()),
@@ -107,7 +107,7 @@ pub(crate) async fn revoke(
     let organization = &caller.organization;
     let revocation = ScimClientRevocation { organization, client_id: &client_id, now: context.now };
     let event = context
-        .audit_by(&caller, "scim_client.token.revoke", "scim_client")?
+        .audit_by_text(&caller, "scim_client.token.revoke", "scim_client")?
         .on(client_id.as_str())
         .detail("token_id", token_id.as_str());
     let batch = vec![
@@ -115,7 +115,7 @@ pub(crate) async fn revoke(
         event.record_if_changed(),
         revocation.inspect_token(&token_id),
     ];
-    let rows = context.db(organization).batch(batch).await?.pop().unwrap_or_default();
+    let rows = context.db(organization).batch_of(batch).await?.pop().unwrap_or_default();
     let row = rows.first().ok_or_else(|| ApiError::not_found("there is no such token"))?;
     if row.optional_integer("revoked_at")?.is_none() {
         let detail = "this is the client's last valid token: create another first, or revoke the client";

@@ -46,7 +46,7 @@ pub(crate) async fn create(
         .detail("changes", attributes.as_changes(schema));
     let event = with_roles(with_members(event, &joining), &roles);
     let batch = creation.statements(event);
-    let rows = work.db().batch(batch).await.map_err(|error| not_stored(error, &attributes))?;
+    let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, &attributes))?;
     match Outcome::read(last(&rows)?, None)? {
         Outcome::Done => {}
         outcome => return Err(not_changed(outcome, &attributes)),
@@ -64,7 +64,7 @@ pub(crate) async fn get(
     if projection.wants("members") {
         batch.push(members(work.organization(), group_id));
     }
-    let mut rows = work.db().batch(batch).await?.into_iter();
+    let mut rows = work.db().batch_of(batch).await?.into_iter();
     let group: ScimGroup = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
     conditions.check(&group.entity_tag())?;
     let status =
@@ -123,7 +123,7 @@ async fn write(work: &Work, update: &Update<'_>, guard: Option<&Guard>) -> Resul
     };
     let mut batch = guard.map(|guard| guard.count(work)).into_iter().collect::<Vec<_>>();
     batch.extend(update.statements(event));
-    let rows = work.db().batch(batch).await.map_err(|error| not_stored(error, update.after))?;
+    let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, update.after))?;
     Ok(Outcome::read(last(&rows)?, Some(update))?)
 }
 
@@ -172,7 +172,7 @@ pub(crate) async fn delete(
         Some(tags) => Some(tags.first().and_then(|tag| read_tag(tag)).unwrap_or((-1, -1))),
     };
     let deletion = Deletion { organization: work.organization(), group_id, version };
-    let rows = work.db().batch(deletion.statements(event)).await?;
+    let rows = work.db().batch_of(deletion.statements(event)).await?;
     let outcome = last(&rows)?;
     match (outcome.integer("done")?, outcome.integer("there")?) {
         (0, 0) => Err(not_found()),
@@ -189,7 +189,7 @@ fn read_tag(tag: &str) -> Option<(i64, i64)> {
 async fn read(work: &Work, group_id: &GroupId, guard: Option<&Guard>) -> Result<ScimGroup, ApiError> {
     let mut batch = vec![by_id(work.organization(), group_id)];
     batch.extend(guard.map(|guard| guard.look(work)));
-    let mut rows = work.db().batch(batch).await?.into_iter();
+    let mut rows = work.db().batch_of(batch).await?.into_iter();
     let group = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
     if let Some(guard) = guard {
         guard.check(work, &rows.next().unwrap_or_default())?;

@@ -52,7 +52,7 @@ impl Guard {
         if !repeated.is_reported {
             let event = work.event("scim.loop", "scim_client", work.client.client_id.as_str())?;
             let report = self.repeats(work).report(scim.loop_bound, event);
-            work.context.defer_batch(&work.client.organization, report.into());
+            work.context.defer_batch(&work.client.organization, Vec::from(report));
         }
         let detail = "this very change was made too often lately: somebody else undoes it each time";
         let retry_after = HeaderValue::from(scim.loop_window.as_seconds());

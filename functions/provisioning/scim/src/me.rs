@@ -86,9 +86,9 @@ impl Me {
             history_size: 0,
             now: self.context.now,
         };
-        let event = self.context.audit_by(&self.caller, "scim.me.update", "user")?;
+        let event = self.context.audit_by_text(&self.caller, "scim.me.update", "user")?;
         let event = event.on(before.user_id.as_str()).detail("changes", changes);
-        let rows = self.context.db(&self.caller.organization).batch(update.statements(event)).await?;
+        let rows = self.context.db(&self.caller.organization).batch_of(update.statements(event)).await?;
         Ok(rows.last().is_some_and(|rows: &Rows| !rows.is_empty()).then(|| update.changed()))
     }
 }

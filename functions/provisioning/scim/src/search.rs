@@ -167,7 +167,7 @@ impl Asked {
 
     /// One round trip.
     async fn find(&self, work: &Work) -> Result<Found, ApiError> {
-        let rows = work.db().batch(self.page.statements(work.organization())).await?;
+        let rows = work.db().batch_of(self.page.statements(work.organization())).await?;
         let (total, rows, members) = self.page.read(rows).map_err(|error| match error {
             PageError::Refused(error) => refused(error),
             PageError::Row(error) => error.into(),

@@ -45,7 +45,7 @@ pub(crate) async fn create(
     let events = [created, restored].map(|event| event.detail("changes", changes.clone()));
     let [created, restored] = events;
     let batch = creation.statements(created, restored);
-    let rows = work.db().batch(batch).await.map_err(|error| not_stored(error, &attributes))?;
+    let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, &attributes))?;
     let user: Option<ScimUser> = rows.last().and_then(|rows| rows.decode_first().transpose()).transpose()?;
     let user = user.ok_or_else(|| ApiError::internal("a user was created and is not there"))?;
     Ok(shown(work, StatusCode::CREATED, &user, projection))
@@ -98,7 +98,7 @@ pub(crate) async fn change(
         let event = work.event(action, "user", user_id.as_str())?.of_user(user_id).detail("changes", changes);
         let mut batch = guard.as_ref().map(|guard| guard.count(work)).into_iter().collect::<Vec<_>>();
         batch.extend(update.statements(event));
-        let rows = work.db().batch(batch).await.map_err(|error| not_stored(error, &after))?;
+        let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, &after))?;
         if rows.last().is_some_and(|rows| !rows.is_empty()) {
             return Ok(shown(work, StatusCode::OK, &update.changed(), projection));
         }
@@ -145,7 +145,7 @@ pub(crate) async fn delete(work: &Work, user_id: &UserId, conditions: &Condition
         Some(tags) => Some(tags.first().and_then(|tag| tag.parse().ok()).unwrap_or(-1)),
     };
     let deletion = Deletion { organization: work.organization(), user_id, version, now: work.context.now };
-    let rows = work.db().batch(deletion.statements(event)).await?;
+    let rows = work.db().batch_of(deletion.statements(event)).await?;
     let outcome = rows.last().and_then(Rows::first);
     let outcome = outcome.ok_or_else(|| ApiError::internal("a batch answered too little"))?;
     match (outcome.integer("done")?, outcome.optional_integer("version")?) {
@@ -173,7 +173,7 @@ async fn read(
     let mut batch =
         vec![by_id(organization, user_id), PasswordOwner::by_id(organization, user_id, history_size)];
     batch.extend(guard.map(|guard| guard.look(work)));
-    let mut rows = work.db().batch(batch).await?.into_iter();
+    let mut rows = work.db().batch_of(batch).await?.into_iter();
     let user = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
     let owner = rows.next().unwrap_or_default().decode_first()?;
     if let Some(guard) = guard {

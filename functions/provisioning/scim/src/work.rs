@@ -79,7 +79,7 @@ impl Work {
     ) -> Result<AuditEvent, ApiError> {
         let event = self
             .context
-            .audit(&self.client.organization, action, resource, Outcome::Success)?
+            .audit_text(&self.client.organization, action, resource, Outcome::Success)?
             .on(id)
             .detail("client_id", self.client.client_id.as_str())
             .detail("client", self.client.name.as_str())

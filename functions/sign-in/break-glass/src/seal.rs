@@ -72,12 +72,12 @@ pub(crate) async fn seal(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "break_glass.create", "break_glass_credential")?
+        .audit_by_text(&caller, "break_glass.create", "break_glass_credential")?
         .on(credential_id.as_str())
         .detail("reason", reason);
     let mut batch = Vec::from(credential.seal());
     batch.push(event.record());
-    context.db(organization).batch(batch).await?;
+    context.db(organization).batch_of(batch).await?;
     count("break_glass_created", "high");
     Ok(Created(SealResponse {
         credential: secret.reveal().to_owned(),
@@ -127,13 +127,14 @@ pub(crate) async fn revoke(
     Id(credential_id): Id<BreakGlassId>,
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
-    let event =
-        context.audit_by(&caller, "break_glass.revoke", "break_glass_credential")?.on(credential_id.as_str());
+    let event = context
+        .audit_by_text(&caller, "break_glass.revoke", "break_glass_credential")?
+        .on(credential_id.as_str());
     let batch = vec![
         event.record_if(CAN_BE_REVOKED, &credential_id),
         break_glass::revoke(organization, &credential_id, context.now),
     ];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     if rows.last().is_none_or(Rows::is_empty) {
         return Err(ApiError::not_found("there is no such credential that could still be used"));
     }

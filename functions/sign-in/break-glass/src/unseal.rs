@@ -61,7 +61,11 @@ pub(crate) async fn unseal(
     let session_id = context.new_id(SessionId::new)?;
     let mut claims = access_claims(&context, organization, credential.user_id.clone(), session_id.clone())?;
     claims.exp = context.now.after(life).as_seconds();
-    let access_token = context.instance.keyring.sign(&context, organization, keys.as_ref(), &claims).await?;
+    let access_token = context
+        .instance
+        .keyring
+        .sign(&context, organization, keys.as_ref().map(iam_core::sql::Rows::decode).transpose()?, &claims)
+        .await?;
 
     let address = context.client_address.map(|address| address.to_string());
     let using = Use {
@@ -75,14 +79,14 @@ pub(crate) async fn unseal(
         now: context.now,
     };
     let event = context
-        .audit(organization, "break_glass.use", "break_glass_credential", Outcome::Success)?
+        .audit_text(organization, "break_glass.use", "break_glass_credential", Outcome::Success)?
         .of_user(&credential.user_id)
         .on(credential.credential_id.as_str())
         .detail("reason", reason)
         .detail("session_id", session_id.as_str());
     let mut batch = Vec::from(using.statements());
     batch.push(event.record_if(SESSION_EXISTS, &session_id));
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) {
         return Err(refuse(&context, organization).await?);
     }
@@ -103,7 +107,7 @@ async fn read(
     let organization = secret.organization();
     let mut statements = vec![UsableCredential::find(organization, &secret.hash(), context.now)];
     statements.extend(context.instance.keyring.question(organization, context.now));
-    let mut rows = context.db(organization).batch(statements).await?.into_iter();
+    let mut rows = context.db(organization).batch_of(statements).await?.into_iter();
     let credential = rows.next().unwrap_or_default().decode_first()?;
     Ok((credential, rows.next()))
 }
@@ -141,7 +145,8 @@ fn raise_alarm(
 
 /// Records that a credential came which was never made, or is used, revoked or past its time, and gives the answer.
 async fn refuse(context: &Context, organization: &OrganizationId) -> Result<ApiError, ApiError> {
-    let event = context.audit(organization, "break_glass.use", "break_glass_credential", Outcome::Failure)?;
+    let event =
+        context.audit_text(organization, "break_glass.use", "break_glass_credential", Outcome::Failure)?;
     context.db(organization).run(event.record()).await?;
     if let Some(telemetry) = Collector::current() {
         telemetry.count(&SECURITY_EVENTS, 1, ["break_glass_refused".into(), "high".into()]);

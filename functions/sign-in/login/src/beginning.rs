@@ -51,7 +51,7 @@ pub(crate) async fn begin(
         now: context.now,
     };
     let event = context
-        .audit(&organization, "login", "session", Outcome::Success)?
+        .audit_text(&organization, "login", "session", Outcome::Success)?
         .of_user(&user.user_id)
         .on(session_id.as_str());
     let mut batch = vec![
@@ -70,7 +70,7 @@ pub(crate) async fn begin(
         }
         .find(session_id),
     });
-    let rows = context.db(&organization).batch(batch).await?;
+    let rows = context.db(&organization).batch_of(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) {
         // Suspended or deleted between the two round trips.
         return Err(refused(Refusal::Inactive));

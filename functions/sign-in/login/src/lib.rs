@@ -145,7 +145,14 @@ async fn login(context: Context, Json(request): Json<LoginRequest>) -> Result<Js
     let claims =
         access_claims(&context, &proof.organization, proof.user.user_id.clone(), session_id.clone())?;
     let keyring = &context.instance.keyring;
-    let access_token = keyring.sign(&context, &proof.organization, proof.keys.as_ref(), &claims).await?;
+    let access_token = keyring
+        .sign(
+            &context,
+            &proof.organization,
+            proof.keys.as_ref().map(iam_core::sql::Rows::decode).transpose()?,
+            &claims,
+        )
+        .await?;
     let configuration = context.configuration();
     let refresh_life = configuration.jwt.refresh_token_expiry.min(configuration.session.timeout);
     let with = Use::Tokens(&refresh_token.hash(), context.now.after(refresh_life));

@@ -107,7 +107,7 @@ async fn read(
     if asks_for_keys {
         statements.extend(context.instance.keyring.question(organization, context.now));
     }
-    let mut rows = context.db(organization).batch(statements).await?.into_iter();
+    let mut rows = context.db(organization).batch_of(statements).await?.into_iter();
     let (reserved, inspected) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
     let user = rows.next().unwrap_or_default().decode_first()?;
     Ok((attempt.verdict(&reserved, &inspected)?, user, rows.next()))
@@ -156,13 +156,13 @@ async fn refuse(
     refusal: Refusal,
 ) -> Result<ApiError, ApiError> {
     let mut event = context
-        .audit(attempt.organization, "login", "session", Outcome::Failure)?
+        .audit_text(attempt.organization, "login", "session", Outcome::Failure)?
         .detail("reason", refusal.as_str());
     // The name of an unknown user is not recorded: people type their password there.
     event.user_id = user.map(|user| user.user_id.clone());
     let user_id = user.map(|user| &user.user_id);
     let batch = context.record_failed_attempt(attempt, reservation, user_id, event)?;
-    context.db(attempt.organization).batch(batch).await?;
+    context.db(attempt.organization).batch_of(batch).await?;
     Ok(refused(refusal))
 }
 
@@ -187,7 +187,7 @@ async fn expired(
 ) -> Result<ApiError, ApiError> {
     let refusal = Refusal::PasswordExpired;
     let event = context
-        .audit(organization, "login", "session", Outcome::Failure)?
+        .audit_text(organization, "login", "session", Outcome::Failure)?
         .of_user(&user.user_id)
         .detail("reason", refusal.as_str());
     batch.push(event.record());
@@ -201,7 +201,7 @@ async fn expired(
         now: context.now,
     };
     batch.extend(reset.issue());
-    context.db(organization).batch(batch).await?;
+    context.db(organization).batch_of(batch).await?;
     count(Some(refusal));
     let detail = "the password is right, but too old: set a new one with the reset token";
     let error = ApiError::new(http::StatusCode::FORBIDDEN, "password_expired", detail);

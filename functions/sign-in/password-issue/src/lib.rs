@@ -88,13 +88,13 @@ async fn issue(
         now: context.now,
     };
     let event = context
-        .audit_by(&caller, "password.reset_issue", "user")?
+        .audit_by_text(&caller, "password.reset_issue", "user")?
         .on(user_id.as_str())
         .detail("sent", query.notify);
     let mut batch = Vec::from(reset.issue());
     batch.push(event.record_if(RESET_TOKEN_EXISTS, &hash));
     batch.push(Recipient::of(organization, &hash));
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     let recipient = rows.last().map(Rows::decode_first::<Recipient>).transpose()?.flatten();
     let recipient = recipient.ok_or_else(not_found)?;
     if query.notify {

@@ -51,7 +51,7 @@ pub(crate) async fn confirm(
         now: context.now,
     };
     let event = context
-        .audit(organization, "password.reset", "user", Outcome::Success)?
+        .audit_text(organization, "password.reset", "user", Outcome::Success)?
         .of_user(&owner.user_id)
         .on(owner.user_id.as_str());
     let mut batch = vec![reset::spend(organization, &hash, owner.password_hash.as_deref(), context.now)];
@@ -60,7 +60,7 @@ pub(crate) async fn confirm(
     batch.push(change.unlock());
     batch.extend(context.client_address.map(|address| change.know_address(address)));
     batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     if rows.first().is_none_or(Rows::is_empty) || rows.get(2).is_none_or(Rows::is_empty) {
         return Err(refused("another request was quicker"));
     }

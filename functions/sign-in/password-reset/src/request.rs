@@ -52,12 +52,12 @@ pub(crate) async fn request(
         life: context.configuration().password.reset_expiry,
         now: context.now,
     };
-    let event = |outcome| context.audit(organization, "password.reset_request", "user", outcome);
+    let event = |outcome| context.audit_text(organization, "password.reset_request", "user", outcome);
     let mut batch = Vec::from(reset.issue());
     batch.push(event(Outcome::Success)?.record_if(RESET_TOKEN_EXISTS, &hash));
     batch.push(event(Outcome::Failure)?.record_if(RESET_TOKEN_MISSING, &hash));
     batch.push(Recipient::of(organization, &hash));
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     let recipient = rows.last().map(Rows::decode_first::<Recipient>).transpose()?.flatten();
     if let Some(recipient) = recipient {
         context.send_reset_token(organization, &recipient, &token, reset.expires_at());

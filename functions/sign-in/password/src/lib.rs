@@ -69,7 +69,7 @@ async fn change(
         Ok(new_hash) => new_hash,
         Err(refusal) => {
             // The current password was right: what is wrong with the new one is no guess.
-            context.db(organization).batch(forgiveness).await?;
+            context.db(organization).batch_of(forgiveness).await?;
             return Err(refusal);
         }
     };
@@ -85,12 +85,12 @@ async fn change(
         CallerCredential::Session(session_id) => Some(session_id),
         CallerCredential::ApiKey(_) => None,
     };
-    let event = context.audit_by(&caller, "password.change", "user")?.on(caller.user_id.as_str());
+    let event = context.audit_by_text(&caller, "password.change", "user")?.on(caller.user_id.as_str());
     let mut batch = Vec::from(change.replace());
     batch.extend(forgiveness);
     batch.push(change.end_sessions(kept, "password_changed"));
     batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     if rows.get(1).is_none_or(Rows::is_empty) {
         let detail = "the password was changed meanwhile by another request";
         return Err(ApiError::conflict("password_changed_meanwhile", detail));
@@ -118,7 +118,7 @@ async fn reserve(
     let history_size = context.configuration().password.history_size;
     let find = PasswordOwner::by_id(&caller.organization, &caller.user_id, history_size);
     let batch = vec![attempt.reserve(), attempt.inspect(), find];
-    let mut rows = context.db(&caller.organization).batch(batch).await?.into_iter();
+    let mut rows = context.db(&caller.organization).batch_of(batch).await?.into_iter();
     let (reserved, inspected) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
     let owner = rows.next().unwrap_or_default().decode_first()?;
     match attempt.verdict(&reserved, &inspected)? {
@@ -148,11 +148,11 @@ async fn check_current(
     if is_right {
         return Ok(());
     }
-    let mut event = context.audit_by(caller, "password.change", "user")?;
+    let mut event = context.audit_by_text(caller, "password.change", "user")?;
     event.outcome = Outcome::Failure;
     let event = event.on(caller.user_id.as_str()).detail("reason", "wrong_password");
     let batch = context.record_failed_attempt(attempt, reservation, Some(&caller.user_id), event)?;
-    context.db(&caller.organization).batch(batch).await?;
+    context.db(&caller.organization).batch_of(batch).await?;
     Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", "the current password is wrong")
         .and_field("/current_password", "the password as it is"))
 }

@@ -147,14 +147,14 @@ async fn end(
     let others = caller.may("sessions", "delete", Scope::Organization);
     let (owner, condition) =
         if others { (None, SESSION_NOT_ENDED) } else { (Some(&caller.user_id), OWN_SESSION_NOT_ENDED) };
-    let event = context.audit_by(&caller, "session.terminate", "session")?.on(session_id.as_str());
+    let event = context.audit_by_text(&caller, "session.terminate", "session")?.on(session_id.as_str());
     let organization = &caller.organization;
     let batch = vec![
         event.record_if(condition, &session_id),
         listed::end_owned(organization, &session_id, owner, "terminated", context.now),
         asked(&context, &caller).find(&session_id),
     ];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     visible(&caller, rows.last().unwrap_or(&Rows::default()), "delete")?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -169,14 +169,14 @@ async fn end_all(
         CallerCredential::Session(session_id) if query.except_current => Some(session_id),
         CallerCredential::Session(_) | CallerCredential::ApiKey(_) => None,
     };
-    let event = context.audit_by(&caller, "session.terminate_all", "user")?.on(user_id.as_str());
+    let event = context.audit_by_text(&caller, "session.terminate_all", "user")?.on(user_id.as_str());
     let organization = &caller.organization;
     let batch = vec![
         listed::count_of(organization, user_id, except),
         listed::end_all_but(organization, user_id, except, "terminated", context.now),
         event.record(),
     ];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     let counted = rows.first().and_then(Rows::first).map(|row| row.integer("count")).transpose()?;
     Ok(Json(EndSessionsResponse { terminated: counted.unwrap_or_default() }))
 }
@@ -185,13 +185,13 @@ async fn log_out(context: Context, caller: Caller) -> Result<Response, ApiError>
     let CallerCredential::Session(session_id) = &caller.credential else {
         return Err(ApiError::bad_request("no_session", "an API key has no session to end"));
     };
-    let event = context.audit_by(&caller, "logout", "session")?.on(session_id.as_str());
+    let event = context.audit_by_text(&caller, "logout", "session")?.on(session_id.as_str());
     let organization = &caller.organization;
     let batch = vec![
         event.record_if(OWN_SESSION_NOT_ENDED, session_id),
         listed::end_owned(organization, session_id, Some(&caller.user_id), "logout", context.now),
     ];
-    context.db(organization).batch(batch).await?;
+    context.db(organization).batch_of(batch).await?;
     let cookie = clear_session_cookie(&context.configuration().session)?;
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }

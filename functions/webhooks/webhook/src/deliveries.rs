@@ -106,8 +106,8 @@ pub(crate) async fn list(
         return Err(ApiError::bad_request("invalid_query", "`service` is at most 64 characters long"));
     }
     let page = ListedWebhook::page(&caller.organization, service, query.state, query.cursor.as_ref(), limit);
-    let event = context.audit_by(&caller, "webhook.list", "webhook")?;
-    let rows = context.db(&caller.organization).batch(vec![page, event.record()]).await?;
+    let event = context.audit_by_text(&caller, "webhook.list", "webhook")?;
+    let rows = context.db(&caller.organization).batch_of(vec![page, event.record()]).await?;
     let mut deliveries: Vec<ListedWebhook> =
         rows.first().map(|rows| rows.decode()).transpose()?.unwrap_or_default();
     let next_cursor = cut(&mut deliveries, limit, |delivery| delivery.delivery_id.clone());
@@ -121,8 +121,8 @@ pub(crate) async fn show(
     Id(delivery_id): Id<WebhookDeliveryId>,
 ) -> Result<Json<WebhookAnswer>, ApiError> {
     let find = ListedWebhook::find(&caller.organization, &delivery_id);
-    let event = context.audit_by(&caller, "webhook.read", "webhook")?.on(delivery_id.as_str());
-    let rows = context.db(&caller.organization).batch(vec![find, event.record()]).await?;
+    let event = context.audit_by_text(&caller, "webhook.read", "webhook")?.on(delivery_id.as_str());
+    let rows = context.db(&caller.organization).batch_of(vec![find, event.record()]).await?;
     let delivery = rows.first().map(|rows| rows.decode_first()).transpose()?.flatten();
     let delivery = delivery.ok_or_else(not_found)?;
     let master = context.instance.master_key()?;
@@ -148,10 +148,10 @@ pub(crate) async fn retry(
         context.now,
     );
     let event = context
-        .audit_by(&caller, "webhook.retry", "webhook")?
+        .audit_by_text(&caller, "webhook.retry", "webhook")?
         .on(delivery_id.as_str())
         .record_if(WEBHOOK_DEAD, &delivery_id);
-    let rows = context.db(&caller.organization).batch(vec![event, retry]).await?;
+    let rows = context.db(&caller.organization).batch_of(vec![event, retry]).await?;
     let delivery = rows.get(1).map(|rows| rows.decode_first()).transpose()?.flatten();
     delivery.map(Json).ok_or_else(|| ApiError::not_found("there is no such delivery that was given up"))
 }

@@ -27,7 +27,7 @@ pub(crate) fn after_answer(context: &Context, due: DueWebhook) {
     host.defer(async move {
         let done = async {
             let batch = attempt(&context, &due).await?;
-            context.db(&due.organization).batch(batch).await?;
+            context.db(&due.organization).batch_of(batch).await?;
             Ok::<_, ApiError>(())
         };
         if let Err(error) = done.await {
@@ -71,7 +71,7 @@ fn event(
     now: Timestamp,
 ) -> Result<AuditEvent, ApiError> {
     let mut event = context
-        .audit(&due.organization, action, "webhook", outcome)?
+        .audit_text(&due.organization, action, "webhook", outcome)?
         .on(due.delivery_id.as_str())
         .detail("service", due.service.as_str())
         .detail("attempts", due.attempts.saturating_add(1));

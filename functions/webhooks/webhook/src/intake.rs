@@ -231,7 +231,7 @@ fn challenge(scheme: SchemeName, body: &[u8]) -> Option<Challenge> {
 async fn note_challenge(context: &Context, name: &str, challenge: Challenge) -> Result<Decision, ApiError> {
     let organization = &context.configuration().organization;
     let event = context
-        .audit(organization, "webhook.url_verification", "webhook", Outcome::Success)?
+        .audit_text(organization, "webhook.url_verification", "webhook", Outcome::Success)?
         .detail("service", name);
     context.db(organization).run(event.record()).await?;
     Ok(Decision::Challenge(challenge))
@@ -254,7 +254,7 @@ async fn store(
     let sealed = context.instance.master_key()?.seal(&purpose, &kept.encode()?, context.entropy()?)?;
     let claimed_until = service.target.is_some().then(|| context.now.after(CLAIM));
     let event = context
-        .audit(organization, "webhook.accepted", "webhook", Outcome::Success)?
+        .audit_text(organization, "webhook.accepted", "webhook", Outcome::Success)?
         .on(delivery_id.as_str())
         .detail("service", name)
         .detail("scheme", service.scheme.as_str());
@@ -267,7 +267,7 @@ async fn store(
         event.record_if(TAKEN, &delivery_id),
         intake.find(),
     ];
-    let rows = context.db(organization).batch(batch).await?;
+    let rows = context.db(organization).batch_of(batch).await?;
     let receipt: Option<Receipt> = rows.get(3).map(|rows| rows.decode_first()).transpose()?.flatten();
     match receipt {
         // Only maintenance leaves a message without a receipt.

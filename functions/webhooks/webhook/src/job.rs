@@ -131,7 +131,7 @@ async fn deliver_some(context: &Context, service: &str, share: u32) -> Result<u3
         }
     }
     if !batch.is_empty() {
-        db.batch(batch).await?;
+        db.batch_of(batch).await?;
     }
     first.map(|()| u32::try_from(due.len()).unwrap_or(share))
 }
@@ -146,7 +146,7 @@ async fn give_up(context: &Context) -> Result<(), ApiError> {
             let organization = OrganizationId::from_column(row, "org_id")?;
             let delivery_id = WebhookDeliveryId::from_column(row, "delivery_id")?;
             let mut event = context
-                .audit(&organization, "webhook.dead", "webhook", Outcome::Failure)?
+                .audit_text(&organization, "webhook.dead", "webhook", Outcome::Failure)?
                 .on(delivery_id.as_str())
                 .detail("service", row.text("service")?)
                 .detail("reason", NOBODY_FETCHED_IT);
@@ -157,7 +157,7 @@ async fn give_up(context: &Context) -> Result<(), ApiError> {
         if batch.is_empty() {
             break;
         }
-        db.batch(batch).await?;
+        db.batch_of(batch).await?;
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ async fn record_refusals(context: &Context) -> Result<(), ApiError> {
     let mut batch = Vec::new();
     for refusals in &unrecorded {
         let mut event = context
-            .audit(&refusals.organization, "webhook.refused", "webhook", Outcome::Failure)?
+            .audit_text(&refusals.organization, "webhook.refused", "webhook", Outcome::Failure)?
             .detail("service", refusals.service.as_str())
             .detail("reason", refusals.reason.as_str())
             .detail("count", refusals.count);
@@ -177,7 +177,7 @@ async fn record_refusals(context: &Context) -> Result<(), ApiError> {
         batch.push(refusals.recorded());
     }
     if !batch.is_empty() {
-        db.batch(batch).await?;
+        db.batch_of(batch).await?;
     }
     Ok(())
 }
@@ -186,7 +186,7 @@ async fn sweep(context: &Context) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
     let before = context.now.before(context.configuration().webhooks.retention);
     for _ in 0..MAX_SWEEPS {
-        let swept = db.batch(vec![Receipt::sweep(context.now), sweep_finished(before)]).await?;
+        let swept = db.batch_of(vec![Receipt::sweep(context.now), sweep_finished(before)]).await?;
         let is_full = |rows: &Rows| u32::try_from(rows.len()).is_ok_and(|count| count >= SWEEP_BATCH);
         if !swept.iter().any(is_full) {
             break;
@@ -218,7 +218,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
             }
         }
         if !batch.is_empty() {
-            db.batch(batch).await?;
+            db.batch_of(batch).await?;
         }
         // On from there: those that don't open hide none of the others.
         last = sealed.pop();

@@ -83,14 +83,14 @@ pub(crate) async fn fetch(
             batch.push(opened.delivery.hand_back(organization, context.now));
             continue;
         }
-        let event = context.audit_by(&caller, "webhook.fetch", "webhook")?;
+        let event = context.audit_by_text(&caller, "webhook.fetch", "webhook")?;
         let event = event.on(opened.delivery.delivery_id.as_str()).detail("service", service.as_str());
         batch.push(event.record());
         deliveries.push(opened);
     }
     if !batch.is_empty() {
         // Before anybody sees them.
-        db.batch(batch).await?;
+        db.batch_of(batch).await?;
     }
     Ok(Json(FetchResponse { deliveries }))
 }
@@ -102,7 +102,7 @@ fn give_up(
     reason: &'static str,
 ) -> Result<[Statement; 2], ApiError> {
     let mut event = context
-        .audit(organization, "webhook.dead", "webhook", Outcome::Failure)?
+        .audit_text(organization, "webhook.dead", "webhook", Outcome::Failure)?
         .on(delivery.delivery_id.as_str())
         .detail("service", delivery.service.as_str())
         .detail("reason", reason);
@@ -127,12 +127,12 @@ pub(crate) async fn acknowledge(
 ) -> Result<http::StatusCode, ApiError> {
     let organization = &caller.organization;
     let event = context
-        .audit_by(&caller, "webhook.acknowledge", "webhook")?
+        .audit_by_text(&caller, "webhook.acknowledge", "webhook")?
         .on(delivery_id.as_str())
         .record_if(WEBHOOK_QUEUED, &delivery_id);
     let acknowledge = ListedWebhook::acknowledge(organization, &delivery_id, context.now);
     let find = ListedWebhook::find(organization, &delivery_id);
-    let rows = context.db(organization).batch(vec![event, acknowledge, find]).await?;
+    let rows = context.db(organization).batch_of(vec![event, acknowledge, find]).await?;
     let delivery: Option<ListedWebhook> = rows.get(2).map(|rows| rows.decode_first()).transpose()?.flatten();
     match delivery.ok_or_else(not_found)?.state {
         WebhookState::Delivered => Ok(http::StatusCode::NO_CONTENT),

@@ -54,12 +54,12 @@ pub(crate) async fn record(
     let Some(more) = refusals.count(service, reason, context.now) else { return Ok(()) };
     let organization = &context.configuration().organization;
     let event = context
-        .audit(organization, "webhook.refused", "webhook", Outcome::Failure)?
+        .audit_text(organization, "webhook.refused", "webhook", Outcome::Failure)?
         .detail("service", service)
         .detail("reason", reason.as_str());
     let log_id: LogId = event.log_id.clone();
     let count = count_refusal(organization, service, reason, &log_id, more, context.now);
-    context.db(organization).batch(vec![count, event.record_if(WORTH_A_RECORD, service)]).await?;
+    context.db(organization).batch_of(vec![count, event.record_if(WORTH_A_RECORD, service)]).await?;
     Ok(())
 }
 

@@ -216,37 +216,34 @@ pub enum ChangeRefusal {
 
 /// "The user is in the version that was read and holds nothing that it did not hold then; the roles that it gets grant
 /// what they did; the groups are there, and it neither comes into one that SCIM keeps nor leaves one; and an administrator
-/// who may act remains." `?14` is the JSON object of [`Change::premise`].
+/// who may act remains." `?2` is the JSON object of [`Change::premise`].
 macro_rules! change_condition {
     ($rest:literal) => {
-        RecordCondition(concat!(
-            "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
-             ip_address, user_agent, result, request_id, details) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 WHERE EXISTS (SELECT 1 FROM users WHERE \
-             users.org_id = ?1 AND users.user_id = ?14 ->> 'user_id' AND users.version = ?14 ->> 'version' AND ",
+        crate::record_condition!("EXISTS (SELECT 1 FROM users WHERE \
+             users.org_id = ?1 AND users.user_id = ?2 ->> 'user_id' AND users.version = ?2 ->> 'version' AND ",
             $rest,
             ") AND NOT EXISTS (SELECT 1 FROM user_roles CROSS JOIN roles ON roles.org_id = user_roles.org_id AND \
-             roles.role = user_roles.role WHERE user_roles.org_id = ?1 AND user_roles.user_id = ?14 ->> 'user_id' AND NOT \
-             EXISTS (SELECT 1 FROM json_each(?14, '$.held') AS held WHERE held.value ->> 0 = roles.role AND held.value \
-             ->> 1 = roles.effective_grants)) AND NOT EXISTS (SELECT 1 FROM json_each(?14, '$.roles') AS wanted \
+             roles.role = user_roles.role WHERE user_roles.org_id = ?1 AND user_roles.user_id = ?2 ->> 'user_id' AND NOT \
+             EXISTS (SELECT 1 FROM json_each(?2, '$.held') AS held WHERE held.value ->> 0 = roles.role AND held.value \
+             ->> 1 = roles.effective_grants)) AND NOT EXISTS (SELECT 1 FROM json_each(?2, '$.roles') AS wanted \
              LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = wanted.value ->> 0 WHERE roles.effective_grants IS \
-             NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM json_each(?14, '$.groups') AS wanted WHERE NOT \
+             NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM json_each(?2, '$.groups') AS wanted WHERE NOT \
              EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND groups.group_id = wanted.value)) AND NOT EXISTS \
-             (SELECT 1 FROM json_each(?14, '$.groups') AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id \
+             (SELECT 1 FROM json_each(?2, '$.groups') AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id \
              = wanted.value WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE group_members.org_id = ?1 AND \
-             group_members.user_id = ?14 ->> 'user_id' AND group_members.group_id = wanted.value) AND ",
-            kept_by_scim!("groups", "?14 -> 'edits'"),
-            ") AND (?14 ->> 'regroups' = 0 OR NOT EXISTS (SELECT 1 FROM group_members CROSS JOIN groups ON groups.org_id = \
+             group_members.user_id = ?2 ->> 'user_id' AND group_members.group_id = wanted.value) AND ",
+            kept_by_scim!("groups", "?2 -> 'edits'"),
+            ") AND (?2 ->> 'regroups' = 0 OR NOT EXISTS (SELECT 1 FROM group_members CROSS JOIN groups ON groups.org_id = \
              group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = ?1 AND \
-             group_members.user_id = ?14 ->> 'user_id' AND group_members.group_id NOT IN (SELECT value FROM json_each(?14, \
+             group_members.user_id = ?2 ->> 'user_id' AND group_members.group_id NOT IN (SELECT value FROM json_each(?2, \
              '$.groups')) AND ",
-            kept_by_scim!("groups", "?14 -> 'edits'"),
-            ")) AND (?14 ->> 'guarded' = 0 OR NOT EXISTS (SELECT 1 FROM user_roles WHERE org_id = ?1 AND user_id = ?14 ->> \
-             'user_id' AND role = 'admin') OR (?14 ->> 'by_group_stays' AND EXISTS (SELECT 1 FROM user_roles WHERE org_id = \
-             ?1 AND user_id = ?14 ->> 'user_id' AND role = 'admin' AND via_group <> '')) OR EXISTS (SELECT 1 FROM user_roles JOIN users ON users.org_id = user_roles.org_id \
+            kept_by_scim!("groups", "?2 -> 'edits'"),
+            ")) AND (?2 ->> 'guarded' = 0 OR NOT EXISTS (SELECT 1 FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> \
+             'user_id' AND role = 'admin') OR (?2 ->> 'by_group_stays' AND EXISTS (SELECT 1 FROM user_roles WHERE org_id = \
+             ?1 AND user_id = ?2 ->> 'user_id' AND role = 'admin' AND via_group <> '')) OR EXISTS (SELECT 1 FROM user_roles JOIN users ON users.org_id = user_roles.org_id \
              AND users.user_id = user_roles.user_id WHERE user_roles.org_id = ?1 AND user_roles.role = 'admin' AND \
-             user_roles.user_id <> ?14 ->> 'user_id' AND users.status = 'active' AND users.deleted_at IS NULL))"
-        ))
+             user_roles.user_id <> ?2 ->> 'user_id' AND users.status = 'active' AND users.deleted_at IS NULL))"
+        )
     };
 }
 
@@ -254,7 +251,7 @@ const IS_THERE: RecordCondition = change_condition!("users.deleted_at IS NULL");
 
 /// It can be restored while it is not due to be purged and its name is free.
 const IS_RESTORABLE: RecordCondition = change_condition!(
-    "users.deleted_at >= ?14 ->> 'deleted_since' AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.org_id = ?1 \
+    "users.deleted_at >= ?2 ->> 'deleted_since' AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.org_id = ?1 \
      AND other.username_key = users.username_key AND other.deleted_at IS NULL)"
 );
 

@@ -15,9 +15,9 @@ use crate::sql::Statement;
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
 
-/// The audit condition "the user `?14` exists".
+/// The audit condition "the user `?2` exists".
 pub const USER_EXISTS: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?14 AND deleted_at IS NULL)"
+    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND deleted_at IS NULL)"
 );
 
 /// The idempotency condition "the user `?4` exists".

@@ -160,9 +160,9 @@ impl NewGroup<'_> {
     }
 }
 
-/// The audit condition "the group `?14` exists".
+/// The audit condition "the group `?2` exists".
 pub const GROUP_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2)");
 
 /// The idempotency condition "the group `?4` exists".
 pub const GROUP_CREATED: CreationCondition =
@@ -218,11 +218,7 @@ macro_rules! changeable {
     };
 }
 
-const GROUP_CHANGEABLE: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 WHERE ",
-    changeable!("?14")
-));
+const GROUP_CHANGEABLE: RecordCondition = record_condition!(changeable!("?2"));
 
 /// A change of a group. What is `None` stays.
 #[derive(Debug)]
@@ -280,12 +276,10 @@ impl GroupChange<'_> {
 }
 
 /// The group may be deleted: it is there and SCIM does not keep it.
-const GROUP_DELETABLE: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM groups \
-     WHERE groups.org_id = ?1 AND groups.group_id = ?14 ->> 0 AND NOT ",
-    kept_by_scim!("groups", "?14 -> 1")
-));
+const GROUP_DELETABLE: RecordCondition = crate::record_rows!(from: " FROM groups \
+     WHERE groups.org_id = ?1 AND groups.group_id = ?2 ->> 0 AND NOT ",
+    kept_by_scim!("groups", "?2 -> 1")
+);
 
 /// Deletes a group and who was in it, recorded if it was there and SCIM does not keep it: the second answers with a row if
 /// so, the last with the group's `display_name` where it stays.
@@ -349,23 +343,21 @@ macro_rules! group_open {
     };
 }
 
-/// Records each of `?14 ->> 1` (pairs of user and record id) who is about to come into the group `?14 ->> 0`.
-const EACH_ADDED: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, COALESCE(added.value ->> 1, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
-     ?10, ?11, ?12, json_set(?13, '$.member', added.value ->> 0) FROM json_each(?14 -> 1) AS added WHERE ",
-    group_open!("?14"),
+/// Records each of `?2 ->> 1` (pairs of user and record id) who is about to come into the group `?2 ->> 0`.
+const EACH_ADDED: RecordCondition = crate::record_rows!(
+    log_id: "COALESCE(added.value ->> 1, ?12)",
+    details: "json_set(?13, '$.member', added.value ->> 0)",
+    from: " FROM json_each(?2 -> 1) AS added WHERE ",
+    group_open!("?2"),
     " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) AND NOT \
-     EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?14 ->> 0)",
-));
+     EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0)",
+);
 
-/// Records that the user `?14 ->> 1` is about to leave the group `?14 ->> 0`.
-const IS_MEMBER: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM \
-     group_members WHERE org_id = ?1 AND user_id = ?14 ->> 1 AND group_id = ?14 ->> 0 AND ",
-    group_open!("?14")
-));
+/// Records that the user `?2 ->> 1` is about to leave the group `?2 ->> 0`.
+const IS_MEMBER: RecordCondition = crate::record_rows!(from: " FROM \
+     group_members WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND group_id = ?2 ->> 0 AND ",
+    group_open!("?2")
+);
 
 /// The group `?2 ->> 0` as who is put in or taken out sees it: its `display_name`, and whether it is `kept` by SCIM.
 const INSPECT_GROUP: &str = concat!(

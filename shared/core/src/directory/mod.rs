@@ -36,6 +36,7 @@ macro_rules! directory_columns {
 }
 
 pub mod account;
+pub mod acts;
 mod assignment;
 mod change;
 mod create;

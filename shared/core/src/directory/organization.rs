@@ -1,5 +1,6 @@
 //! Organizations: tenants, made with their built-in roles and a first administrator.
 
+use super::acts;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -11,7 +12,7 @@ use crate::directory::account::username_key;
 use crate::directory::role::ADMINISTRATOR;
 use crate::encoding::base62;
 use crate::id::{ENTROPY_BYTES, LogId, OrganizationId, UserId};
-use crate::record::audit::{Actor, AuditEvent, Outcome, RecordCondition};
+use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
 use crate::secret::password::{self, PasswordCost, PasswordError, SALT_BYTES};
 use crate::sql::{FromRow, Row, RowError, Statement};
@@ -85,9 +86,9 @@ impl Organization {
     }
 }
 
-/// The audit condition "the organization `?14` exists".
+/// The audit condition "the organization `?2` exists".
 pub const ORGANIZATION_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM organizations WHERE org_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM organizations WHERE org_id = ?2)");
 
 /// The idempotency condition "the organization `?4` exists".
 pub const ORGANIZATION_CREATED: CreationCondition =
@@ -195,21 +196,9 @@ impl NewOrganization<'_> {
 
     /// In the new organization's own log.
     fn record(&self, user_id: &UserId, log_id: LogId) -> Statement {
-        let event = AuditEvent {
-            organization: self.organization.clone(),
-            log_id,
-            timestamp: self.now,
-            actor: Actor::System,
-            user_id: Some(user_id.clone()),
-            action: "organization.create",
-            resource: "organization",
-            resource_id: Some(self.organization.to_string()),
-            ip_address: None,
-            user_agent: None,
-            outcome: Outcome::Success,
-            request_id: None,
-            details: serde_json::Map::new(),
-        };
-        event.record()
+        AuditEvent::by_system(self.organization, log_id, acts::ORGANIZATION_CREATE, self.now)
+            .of_user(user_id)
+            .on(self.organization.as_str())
+            .record()
     }
 }

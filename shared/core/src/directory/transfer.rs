@@ -9,7 +9,8 @@ use crate::directory::account::{MAX_GROUPS_SHOWN, username_key};
 use crate::directory::managed::{LocalEdits, kept_by_scim};
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, LogId, OrganizationId, UserId};
-use crate::record::audit::AuditEvent;
+use crate::record::audit::{AuditEvent, RecordCondition};
+use crate::record_rows;
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 use crate::time::Timestamp;
 
@@ -95,14 +96,7 @@ impl ImportBatch<'_> {
             with_users(CREATE).bind(self.now).bind(roles.as_str()),
             with_users(GIVE_ROLES),
             with_users(JOIN_GROUPS).bind(self.edits.condition().to_string()),
-            with_users(RECORD)
-                .bind(self.now)
-                .bind(event.user_id.as_ref())
-                .bind(event.action)
-                .bind(event.ip_address)
-                .bind(event.user_agent)
-                .bind(event.request_id)
-                .bind(serde_json::Value::Object(event.details).to_string()),
+            event.record_if(EACH_IMPORTED, users.as_str()),
             Statement::new(
                 "SELECT NOT EXISTS (SELECT 1 FROM json_each(?2) AS known LEFT JOIN roles ON roles.org_id = ?1 AND \
                  roles.role = known.value ->> 0 WHERE roles.effective_grants IS NOT known.value ->> 1) AS unchanged",
@@ -133,10 +127,12 @@ const JOIN_GROUPS: &str = concat!(
     kept_by_scim!("groups", "?3")
 );
 
-const RECORD: &str = "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
-     ip_address, user_agent, result, request_id, details) SELECT ?1, line.value ->> 'log_id', ?3, 'manual', ?4, ?5, 'user', \
-     users.user_id, ?6, ?7, 'success', ?8, ?9 FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND \
-     users.user_id = line.value ->> 'user_id'";
+/// Records each who was stored of the lines `?2`.
+const EACH_IMPORTED: RecordCondition = record_rows!(
+    log_id: "line.value ->> 'log_id'",
+    resource_id: "users.user_id",
+    from: " FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id'",
+);
 
 /// A page of the whole directory, oldest first, with the roles that somebody gave to each: those that a group gives come
 /// with the group. `None` where the cursor is none of ours.

@@ -1,7 +1,7 @@
 //! What a key carries, read before somebody may get its successor or loosen what limits it.
 
-use super::Reach;
 use crate::id::{KeyId, OrganizationId};
+use crate::permission::Reach;
 use crate::permission::{Grants, Permission};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};

@@ -1,7 +1,8 @@
 //! Changing a key that goes on working.
 
-use super::{CarriedRights, Reach};
+use super::CarriedRights;
 use crate::id::{KeyId, OrganizationId};
+use crate::permission::Reach;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::sql::Statement;
@@ -52,15 +53,15 @@ impl KeyChange<'_> {
     }
 }
 
-/// The audit condition "the record's key was not revoked, may do `?14` (where that is not null), and is the actor's own".
+/// The audit condition "the record's key was not revoked, may do `?2` (where that is not null), and is the actor's own".
 /// Before the change.
 pub const OWN_KEY_CAN_CHANGE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?14 IS NULL OR \
-     permissions = ?14) AND owner_id = ?5)"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?2 IS NULL OR \
+     permissions = ?2) AND owner_id = ?5)"
 );
 
-/// The audit condition "the record's key was not revoked, and may do `?14` (where that is not null)". Before the change.
+/// The audit condition "the record's key was not revoked, and may do `?2` (where that is not null)". Before the change.
 pub const KEY_CAN_CHANGE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?14 IS NULL OR \
-     permissions = ?14))"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?2 IS NULL OR \
+     permissions = ?2))"
 );

@@ -7,8 +7,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Reach, Target};
+use super::Target;
 use crate::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
+use crate::permission::Reach;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::sql::{FromRow, Row, RowError, Statement};
@@ -168,20 +169,20 @@ impl DueDelivery {
     }
 }
 
-/// The audit condition "the delivery `?14` is open".
+/// The audit condition "the delivery `?2` is open".
 pub const DELIVERY_OPEN: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?14 AND state IN ('pending', 'dead'))"
+    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead'))"
 );
 
-/// The audit condition "the delivery `?14` is open, and of the actor's own key".
+/// The audit condition "the delivery `?2` is open, and of the actor's own key".
 pub const OWN_DELIVERY_OPEN: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?14 AND state IN ('pending', 'dead') AND \
+    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead') AND \
      owner_id = ?5)"
 );
 
-/// The audit condition "the delivery `?14` was given up at this record's moment".
+/// The audit condition "the delivery `?2` was given up at this record's moment".
 pub const DELIVERY_DIED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?14 AND state = 'dead' AND \
+    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' AND \
      finished_at = ?3)"
 );
 

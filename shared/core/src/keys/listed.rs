@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{KeyMetadata, KeyStatus, Reach, rate_limit};
+use super::{KeyMetadata, KeyStatus, rate_limit};
 use crate::id::{KeyId, OrganizationId, UserId};
 use crate::permission::Permission;
+use crate::permission::Reach;
 use crate::sql::{Row, RowError, Statement};
 use crate::time::Timestamp;
 

@@ -150,9 +150,9 @@ pub fn ranges_column(ranges: &[IpNet]) -> Option<String> {
     (!texts.is_empty()).then(|| serde_json::json!(texts).to_string())
 }
 
-/// The audit condition "the key `?14` exists".
+/// The audit condition "the key `?2` exists".
 pub const KEY_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?2)");
 
 /// The idempotency condition "the key `?4` exists".
 pub const KEY_CREATED: CreationCondition =
@@ -160,22 +160,4 @@ pub const KEY_CREATED: CreationCondition =
 
 fn rate_limit(row: &Row) -> Result<u32, RowError> {
     u32::try_from(row.integer("rate_limit")?).map_err(|_| RowError::unreadable("rate_limit"))
-}
-
-/// Whose keys a caller may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach<'a> {
-    /// Its own.
-    Own(&'a UserId),
-    /// Everybody's in the organization.
-    Organization,
-}
-
-impl Reach<'_> {
-    fn owner(&self) -> Option<&UserId> {
-        match self {
-            Self::Own(user_id) => Some(user_id),
-            Self::Organization => None,
-        }
-    }
 }

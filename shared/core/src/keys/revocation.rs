@@ -1,7 +1,7 @@
 //! Ending a key at once.
 
-use super::Reach;
 use crate::id::{KeyId, OrganizationId};
+use crate::permission::Reach;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 

@@ -1,7 +1,8 @@
 //! Replacing a key, by call.
 
-use super::{CarriedRights, KeyStatus, Reach};
+use super::{CarriedRights, KeyStatus};
 use crate::id::{KeyId, OrganizationId};
+use crate::permission::Reach;
 use crate::secret::credential::CredentialHash;
 use crate::sql::{Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};

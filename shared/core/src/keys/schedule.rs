@@ -7,9 +7,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CarriedRights, HOLD, Reach};
+use super::{CarriedRights, HOLD};
 use crate::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
 use crate::jose::jwe::ReceiverKey;
+use crate::permission::Reach;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
@@ -106,16 +107,16 @@ impl NewSchedule<'_> {
     }
 }
 
-/// The audit condition "the record's key can have a schedule now, may do `?14`, and is the actor's own".
+/// The audit condition "the record's key can have a schedule now, may do `?2`, and is the actor's own".
 pub const OWN_KEY_CAN_TURN: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > ?3 AND \
-     replaced_by IS NULL AND permissions = ?14 AND owner_id = ?5)"
+     replaced_by IS NULL AND permissions = ?2 AND owner_id = ?5)"
 );
 
-/// The audit condition "the record's key can have a schedule now, and may do `?14`".
+/// The audit condition "the record's key can have a schedule now, and may do `?2`".
 pub const KEY_CAN_TURN: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > ?3 AND \
-     replaced_by IS NULL AND permissions = ?14)"
+     replaced_by IS NULL AND permissions = ?2)"
 );
 
 /// A schedule.
@@ -187,30 +188,30 @@ impl Schedule {
     }
 }
 
-/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?14` now and is the actor's
+/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?2` now and is the actor's
 /// own". Before it stops.
 pub const OWN_SCHEDULE_STOPS: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id IN (SELECT ?8 UNION ALL SELECT replaced_by FROM \
      api_keys WHERE org_id = ?1 AND key_id = ?8) AND due_at IS NOT NULL) AND EXISTS (SELECT 1 FROM api_keys WHERE org_id = \
-     ?1 AND key_id = ?8 AND status <> 'revoked' AND permissions = ?14 AND owner_id = ?5)"
+     ?1 AND key_id = ?8 AND status <> 'revoked' AND permissions = ?2 AND owner_id = ?5)"
 );
 
-/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?14` now". Before it stops.
+/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?2` now". Before it stops.
 pub const SCHEDULE_STOPS: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id IN (SELECT ?8 UNION ALL SELECT replaced_by FROM \
      api_keys WHERE org_id = ?1 AND key_id = ?8) AND due_at IS NOT NULL) AND EXISTS (SELECT 1 FROM api_keys WHERE org_id = \
-     ?1 AND key_id = ?8 AND status <> 'revoked' AND permissions = ?14)"
+     ?1 AND key_id = ?8 AND status <> 'revoked' AND permissions = ?2)"
 );
 
-/// The audit condition "the key `?14` has a schedule, and is the actor's own".
+/// The audit condition "the key `?2` has a schedule, and is the actor's own".
 pub const OWN_SCHEDULE_EXISTS: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?14) AND EXISTS (SELECT 1 FROM api_keys \
-     WHERE org_id = ?1 AND key_id = ?14 AND owner_id = ?5)"
+    "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?2) AND EXISTS (SELECT 1 FROM api_keys \
+     WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?5)"
 );
 
-/// The audit condition "the key `?14` has a schedule".
+/// The audit condition "the key `?2` has a schedule".
 pub const SCHEDULE_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?2)");
 
 impl FromRow for Schedule {
     fn from_row(row: &Row) -> Result<Self, RowError> {

@@ -101,9 +101,9 @@ impl NewClient<'_> {
     }
 }
 
-/// The audit condition "the client `?14` exists".
+/// The audit condition "the client `?2` exists".
 pub const CLIENT_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND client_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND client_id = ?2)");
 
 /// The idempotency condition "the client `?4` exists".
 pub const CLIENT_CREATED: CreationCondition =
@@ -163,10 +163,10 @@ impl NewSecret<'_> {
     }
 }
 
-/// The audit condition "the secret `?14` of the client that the record is about exists".
+/// The audit condition "the secret `?2` of the client that the record is about exists".
 pub const SECRET_EXISTS: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM client_secrets INDEXED BY client_secrets_by_id WHERE org_id = ?1 AND client_id = ?8 AND \
-     secret_id = ?14)"
+     secret_id = ?2)"
 );
 
 /// The idempotency condition "the secret `?4` exists".

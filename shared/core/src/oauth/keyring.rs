@@ -298,9 +298,9 @@ impl FromRow for StoredKey {
     }
 }
 
-/// The audit condition "the signing key `?14` exists".
+/// The audit condition "the signing key `?2` exists".
 pub const SIGNING_KEY_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM signing_keys WHERE org_id = ?1 AND key_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM signing_keys WHERE org_id = ?1 AND key_id = ?2)");
 
 /// An organization whose youngest key needs a successor.
 #[derive(Debug)]

@@ -81,9 +81,9 @@ impl NewScimClient<'_> {
     }
 }
 
-/// The audit condition "the SCIM client `?14` exists".
+/// The audit condition "the SCIM client `?2` exists".
 pub const SCIM_CLIENT_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND client_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND client_id = ?2)");
 
 /// The idempotency condition "the SCIM client `?4` exists".
 pub const SCIM_CLIENT_CREATED: CreationCondition =
@@ -138,9 +138,9 @@ impl NewScimToken<'_> {
     }
 }
 
-/// The audit condition "the token `?14` of the SCIM client that the record is about exists".
+/// The audit condition "the token `?2` of the SCIM client that the record is about exists".
 pub const SCIM_TOKEN_EXISTS: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM scim_tokens WHERE org_id = ?1 AND token_id = ?14 AND client_id = ?8)"
+    "EXISTS (SELECT 1 FROM scim_tokens WHERE org_id = ?1 AND token_id = ?2 AND client_id = ?8)"
 );
 
 /// The idempotency condition "the token `?4` exists".
@@ -258,12 +258,10 @@ macro_rules! changing {
     };
 }
 
-const CLIENT_CHANGES: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM \
+const CLIENT_CHANGES: RecordCondition = crate::record_rows!(from: " FROM \
      scim_clients WHERE ",
-    changing!("?14")
-));
+    changing!("?2")
+);
 
 /// A change of a SCIM client. What is `None` stays.
 #[derive(Debug)]

@@ -88,8 +88,8 @@ impl Repeats<'_> {
 }
 
 const IS_LOOP: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM scim_changes WHERE org_id = ?1 AND client_id = ?14 ->> 0 AND change_hash = ?14 ->> 1 AND \
-     window_ends_at > ?3 AND reported = 0 AND count >= ?14 ->> 2)"
+    "EXISTS (SELECT 1 FROM scim_changes WHERE org_id = ?1 AND client_id = ?2 ->> 0 AND change_hash = ?2 ->> 1 AND \
+     window_ends_at > ?3 AND reported = 0 AND count >= ?2 ->> 2)"
 );
 
 /// How often a change came in this window, before now.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::Act;
 use crate::id::{LogId, OrganizationId, UserId};
 use crate::sql::{Statement, Value};
 use crate::time::Timestamp;
@@ -62,11 +63,9 @@ pub struct AuditEvent {
     pub actor: Actor,
     /// The user who acted or whom it is about, where known.
     pub user_id: Option<UserId>,
-    /// What was done: `login`, `api_key.create`, `scim.user.update`, …
-    pub action: &'static str,
-    /// The kind of thing it was done to: `session`, `api_key`, `user`, …
-    pub resource: &'static str,
-    /// Which one, where known.
+    /// What was done, and to what kind of thing.
+    pub act: Act,
+    /// To which one, where known.
     pub resource_id: Option<String>,
     /// From where.
     pub ip_address: Option<String>,
@@ -81,6 +80,25 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
+    /// What the product itself did, in no request.
+    #[must_use]
+    pub fn by_system(organization: &OrganizationId, log_id: LogId, act: Act, now: Timestamp) -> Self {
+        Self {
+            organization: organization.clone(),
+            log_id,
+            timestamp: now,
+            actor: Actor::System,
+            user_id: None,
+            act,
+            resource_id: None,
+            ip_address: None,
+            user_agent: None,
+            outcome: Outcome::Success,
+            request_id: None,
+            details: Map::new(),
+        }
+    }
+
     /// Adds a detail.
     #[must_use]
     pub fn detail(mut self, name: &str, value: impl Into<Json>) -> Self {
@@ -105,60 +123,101 @@ impl AuditEvent {
     /// Writes the record.
     #[must_use]
     pub fn record(self) -> Statement {
-        self.bind(Statement::new(
-            "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
-             ip_address, user_agent, result, request_id, details) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-        ))
+        const ALWAYS: RecordCondition = crate::record_condition!("TRUE");
+        self.record_if(ALWAYS, None::<i64>)
     }
 
     /// Writes the record where `condition` holds: an act that a batch may have refused is recorded only if
-    /// it happened. The condition's own parameter is `?14`; `?1` is the organization.
+    /// it happened. `parameter` is the condition's `?2`.
     #[must_use]
     pub fn record_if(self, condition: RecordCondition, parameter: impl Into<Value>) -> Statement {
-        self.bind(Statement::new(condition.0)).bind(parameter)
+        Statement::new(condition.0)
+            .bind(&self.organization)
+            .bind(parameter)
+            .bind(self.timestamp)
+            .bind(self.actor.as_str())
+            .bind(self.user_id.as_ref())
+            .bind(self.act.name)
+            .bind(self.act.resource)
+            .bind(self.resource_id)
+            .bind(self.ip_address)
+            .bind(self.user_agent)
+            .bind(self.outcome.as_str())
+            .bind(&self.log_id)
+            .bind(Json::Object(self.details).to_string())
+            .bind(self.request_id)
     }
 
     /// Writes the record where the statement right before it in the batch changed a row: of two that do the same at the same
     /// moment, the one that did it is recorded.
     #[must_use]
     pub fn record_if_changed(self) -> Statement {
-        let RecordCondition(text) = crate::record_condition!("changes() > 0");
-        self.bind(Statement::new(text))
-    }
-
-    fn bind(self, statement: Statement) -> Statement {
-        statement
-            .bind(&self.organization)
-            .bind(&self.log_id)
-            .bind(self.timestamp)
-            .bind(self.actor.as_str())
-            .bind(self.user_id.as_ref())
-            .bind(self.action)
-            .bind(self.resource)
-            .bind(self.resource_id)
-            .bind(self.ip_address)
-            .bind(self.user_agent)
-            .bind(self.outcome.as_str())
-            .bind(self.request_id)
-            .bind(Json::Object(self.details).to_string())
+        const CHANGED: RecordCondition = crate::record_condition!("changes() > 0");
+        self.record_if(CHANGED, None::<i64>)
     }
 }
 
-/// The condition of [`AuditEvent::record_if`]: made by [`record_condition`](crate::record_condition), so that
-/// the SQL is a constant.
+/// Under which condition a record is written, and what of it the database knows better than whoever writes it: a constant
+/// statement, made by [`record_condition`](crate::record_condition) or [`record_rows`](crate::record_rows).
 #[derive(Clone, Copy, Debug)]
-pub struct RecordCondition(pub &'static str);
+pub struct RecordCondition(pub(crate) &'static str);
 
-/// A condition under which an audit record is written, as a constant statement.
+impl RecordCondition {
+    /// For the macros alone, which know the columns.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn of_statement(text: &'static str) -> Self {
+        Self(text)
+    }
+}
+
+/// The condition under which a record is written. Its own parameter is `?2`; of the record, `?1` is the organization,
+/// `?3` the moment, `?5` the user, `?8` the thing's id, `?12` the record's own id and `?13` the details.
 #[macro_export]
 macro_rules! record_condition {
-    ($condition:literal) => {
-        $crate::record::audit::RecordCondition(concat!(
+    ($($condition:expr),+ $(,)?) => {
+        $crate::record_rows!(from: " WHERE ", $($condition),+)
+    };
+}
+
+/// Records that a query gives: as [`record_condition`](crate::record_condition), but for each row of what follows `SELECT …`
+/// in `from`, and with some columns from there. The columns of a record stand here and nowhere else; those that may be named
+/// are, in this order, `org_id`, `log_id`, `user_id`, `action`, `resource_id` and `details`. `with` goes before it all.
+#[macro_export]
+macro_rules! record_rows {
+    (
+        $(with: $with:expr,)?
+        $(org_id: $org_id:expr,)?
+        $(log_id: $log_id:expr,)?
+        $(user_id: $user_id:expr,)?
+        $(action: $action:expr,)?
+        $(resource_id: $resource_id:expr,)?
+        $(details: $details:expr,)?
+        from: $($from:expr),+ $(,)?
+    ) => {
+        $crate::record::audit::RecordCondition::of_statement(concat!(
+            $($with,)?
             "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
-             ip_address, user_agent, result, request_id, details) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 WHERE ",
-            $condition
+             ip_address, user_agent, result, request_id, details) SELECT ",
+            $crate::or_parameter!([$($org_id)?] "?1"), ", ",
+            $crate::or_parameter!([$($log_id)?] "?12"), ", ?3, ?4, ",
+            $crate::or_parameter!([$($user_id)?] "?5"), ", ",
+            $crate::or_parameter!([$($action)?] "?6"), ", ?7, ",
+            $crate::or_parameter!([$($resource_id)?] "?8"), ", ?9, ?10, ?11, ?14, ",
+            $crate::or_parameter!([$($details)?] "?13"),
+            $($from),+
         ))
+    };
+}
+
+/// What was named, or the record's own parameter.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! or_parameter {
+    ([] $parameter:literal) => {
+        $parameter
+    };
+    ([$named:expr] $parameter:literal) => {
+        $named
     };
 }

@@ -249,9 +249,9 @@ pub fn revoke(organization: &OrganizationId, credential_id: &BreakGlassId, now: 
     .bind(now)
 }
 
-/// The audit condition "the credential `?14` can be revoked", before it is.
+/// The audit condition "the credential `?2` can be revoked", before it is.
 pub const CAN_BE_REVOKED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM break_glass_credentials WHERE org_id = ?1 AND credential_id = ?14 AND revoked_at IS NULL \
+    "EXISTS (SELECT 1 FROM break_glass_credentials WHERE org_id = ?1 AND credential_id = ?2 AND revoked_at IS NULL \
      AND used_at IS NULL)"
 );
 

@@ -163,9 +163,9 @@ impl NewSession<'_> {
     }
 }
 
-/// The audit condition "the session `?14` exists".
+/// The audit condition "the session `?2` exists".
 pub const SESSION_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2)");
 
 /// A session as an access token's check sees it.
 #[derive(Debug)]
@@ -349,18 +349,18 @@ impl Refresh<'_> {
     }
 }
 
-/// The audit condition "this very record's refresh spent the token `?14`"; the record names its session and user.
-pub const REFRESH_TOKEN_SPENT: RecordCondition = RecordCondition(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, COALESCE(?5, sessions.user_id), ?6, ?7, \
-     COALESCE(?8, sessions.session_id), ?9, ?10, ?11, ?12, ?13 FROM refresh_tokens JOIN sessions ON sessions.org_id = \
+/// The audit condition "this very record's refresh spent the token `?2`"; the record names its session and user.
+pub const REFRESH_TOKEN_SPENT: RecordCondition = crate::record_rows!(
+    user_id: "COALESCE(?5, sessions.user_id)",
+    resource_id: "COALESCE(?8, sessions.session_id)",
+    from: " FROM refresh_tokens JOIN sessions ON sessions.org_id = \
      refresh_tokens.org_id AND sessions.session_id = refresh_tokens.session_id WHERE refresh_tokens.org_id = ?1 AND \
-     refresh_tokens.token_hash = ?14 AND refresh_tokens.spent_by = ?2",
+     refresh_tokens.token_hash = ?2 AND refresh_tokens.spent_by = ?12",
 );
 
-/// The audit condition "the session `?14` has not ended": the record of an end, before [`end`] in its batch.
+/// The audit condition "the session `?2` has not ended": the record of an end, before [`end`] in its batch.
 pub const SESSION_NOT_ENDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?14 AND ended_at IS NULL)"
+    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND ended_at IS NULL)"
 );
 
 /// A refresh token after [`Refresh::inspect`].

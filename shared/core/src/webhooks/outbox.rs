@@ -189,24 +189,24 @@ impl DueWebhook {
     }
 }
 
-/// The audit condition "the delivery `?14` is open".
+/// The audit condition "the delivery `?2` is open".
 pub const WEBHOOK_OPEN: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?14 AND state IN ('pending', 'dead'))"
+    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead'))"
 );
 
-/// The audit condition "the delivery `?14` was given up at this record's moment".
+/// The audit condition "the delivery `?2` was given up at this record's moment".
 pub const WEBHOOK_DIED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?14 AND state = 'dead' AND finished_at = ?3)"
+    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' AND finished_at = ?3)"
 );
 
-/// The audit condition "the delivery `?14` waits to be fetched".
+/// The audit condition "the delivery `?2` waits to be fetched".
 pub const WEBHOOK_QUEUED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?14 AND state = 'queued')"
+    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued')"
 );
 
-/// The audit condition "the delivery `?14` was given up".
+/// The audit condition "the delivery `?2` was given up".
 pub const WEBHOOK_DEAD: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?14 AND state = 'dead')"
+    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead')"
 );
 
 impl FromRow for DueWebhook {

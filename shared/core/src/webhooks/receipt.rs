@@ -83,9 +83,9 @@ impl Intake<'_> {
     }
 }
 
-/// The audit condition "the message became the delivery `?14`".
+/// The audit condition "the message became the delivery `?2`".
 pub const TAKEN: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?14)");
+    record_condition!("EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2)");
 
 /// That a message was taken.
 #[derive(Debug)]
@@ -151,9 +151,9 @@ pub fn count_refusal(
     .bind(RECORDED_A_MINUTE)
 }
 
-/// The audit condition "this record is one of those that the minute has room for"; `?14` is the service.
+/// The audit condition "this record is one of those that the minute has room for"; `?2` is the service.
 pub const WORTH_A_RECORD: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?14 AND reason = ?13 ->> 'reason' AND log_id = ?2)"
+    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?2 AND reason = ?13 ->> 'reason' AND log_id = ?12)"
 );
 
 /// Refusals that have no record of their own.
@@ -194,10 +194,10 @@ impl Unrecorded {
     }
 }
 
-/// The audit condition "at least `?14` refusals of the record's `service` and `reason` are not recorded".
+/// The audit condition "at least `?2` refusals of the record's `service` and `reason` are not recorded".
 pub const UNRECORDED: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?13 ->> 'service' AND reason = ?13 ->> 'reason' \
-     AND suppressed >= ?14)"
+     AND suppressed >= ?2)"
 );
 
 impl FromRow for Unrecorded {

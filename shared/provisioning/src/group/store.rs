@@ -114,13 +114,12 @@ pub struct Creation<'a> {
     pub now: Timestamp,
 }
 
-/// `?14` is a JSON array of a name's key and of members: they are users, and no group has the name.
-const CREATABLE: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 WHERE NOT EXISTS \
-     (SELECT 1 FROM groups WHERE org_id = ?1 AND display_name_key = ?14 ->> 0) AND ",
-    all_known!("?14 -> 1")
-));
+/// `?2` is a JSON array of a name's key and of members: they are users, and no group has the name.
+const CREATABLE: RecordCondition = record_condition!(
+    "NOT EXISTS \
+     (SELECT 1 FROM groups WHERE org_id = ?1 AND display_name_key = ?2 ->> 0) AND ",
+    all_known!("?2 -> 1")
+);
 
 impl Creation<'_> {
     /// Records and creates the group, in one transaction. The last statement is for [`Outcome::read`].
@@ -187,23 +186,21 @@ pub struct Update<'a> {
     pub now: Timestamp,
 }
 
-/// `?14` is a JSON object: the group is in the version that was read, its name is free, its members are users and not too many,
+/// `?2` is a JSON object: the group is in the version that was read, its name is free, its members are users and not too many,
 /// and something changes.
-const CHANGEABLE: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 FROM groups WHERE \
-     org_id = ?1 AND group_id = ?14 ->> 'group_id' AND (?14 ->> 'version' IS NULL OR version = ?14 ->> 'version') AND (?14 ->> \
-     'members_version' IS NULL OR members_version = ?14 ->> 'members_version') AND NOT EXISTS (SELECT 1 FROM groups AS other \
-     WHERE other.org_id = ?1 AND other.display_name_key = ?14 ->> 'key' AND other.group_id <> ?14 ->> 'group_id') AND ",
-    all_known!("?14 -> 'add'"),
-    " AND (?14 ->> 'replaces' OR member_count + json_array_length(?14, '$.add') <= ?14 ->> 'most') AND (?14 ->> 'differs' OR \
-     EXISTS (SELECT 1 FROM json_each(?14 -> 'add') AS wanted WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 \
-     AND user_id = wanted.value AND group_id = ?14 ->> 'group_id')) OR EXISTS (SELECT 1 FROM json_each(?14 -> 'remove') AS \
+const CHANGEABLE: RecordCondition = iam_core::record_rows!(from: " FROM groups WHERE \
+     org_id = ?1 AND group_id = ?2 ->> 'group_id' AND (?2 ->> 'version' IS NULL OR version = ?2 ->> 'version') AND (?2 ->> \
+     'members_version' IS NULL OR members_version = ?2 ->> 'members_version') AND NOT EXISTS (SELECT 1 FROM groups AS other \
+     WHERE other.org_id = ?1 AND other.display_name_key = ?2 ->> 'key' AND other.group_id <> ?2 ->> 'group_id') AND ",
+    all_known!("?2 -> 'add'"),
+    " AND (?2 ->> 'replaces' OR member_count + json_array_length(?2, '$.add') <= ?2 ->> 'most') AND (?2 ->> 'differs' OR \
+     EXISTS (SELECT 1 FROM json_each(?2 -> 'add') AS wanted WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 \
+     AND user_id = wanted.value AND group_id = ?2 ->> 'group_id')) OR EXISTS (SELECT 1 FROM json_each(?2 -> 'remove') AS \
      unwanted CROSS JOIN group_members ON group_members.org_id = ?1 AND group_members.user_id = unwanted.value AND \
-     group_members.group_id = ?14 ->> 'group_id') OR (?14 ->> 'replaces' AND EXISTS (SELECT 1 FROM group_members INDEXED BY \
-     group_members_by_group WHERE org_id = ?1 AND group_id = ?14 ->> 'group_id' AND user_id NOT IN (SELECT value FROM \
-     json_each(?14 -> 'add')))))"
-));
+     group_members.group_id = ?2 ->> 'group_id') OR (?2 ->> 'replaces' AND EXISTS (SELECT 1 FROM group_members INDEXED BY \
+     group_members_by_group WHERE org_id = ?1 AND group_id = ?2 ->> 'group_id' AND user_id NOT IN (SELECT value FROM \
+     json_each(?2 -> 'add')))))"
+);
 
 impl Update<'_> {
     /// Records and makes the change, in one transaction: all of it or nothing. The last statement is for [`Outcome::read`].
@@ -355,8 +352,8 @@ pub struct Deletion<'a> {
 
 /// The audit condition "the group is there, and in this version where one is said".
 const GROUP_IS_THERE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?14 ->> 0 AND (?14 ->> 1 IS NULL OR (version = ?14 ->> 1 \
-     AND members_version = ?14 ->> 2)))"
+    "EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2 ->> 0 AND (?2 ->> 1 IS NULL OR (version = ?2 ->> 1 \
+     AND members_version = ?2 ->> 2)))"
 );
 
 impl Deletion<'_> {

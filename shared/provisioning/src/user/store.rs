@@ -61,20 +61,20 @@ pub struct Creation<'a> {
     pub now: Timestamp,
 }
 
-/// `?14` is a JSON array of an external id and a moment: somebody with that external id was kept by SCIM and deleted since
+/// `?2` is a JSON array of an external id and a moment: somebody with that external id was kept by SCIM and deleted since
 /// then, and nobody else has it now. The record is about that user.
-const COMES_BACK: RecordCondition = RecordCondition(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, user_id, ?6, ?7, user_id, ?9, ?10, ?11, ?12, ?13 FROM \
-     users INDEXED BY users_deleted_by_external_id WHERE org_id = ?1 AND external_id = ?14 ->> 0 AND external_id IS NOT NULL \
-     AND deleted_at IS NOT NULL AND deleted_at > ?14 ->> 1 AND kind = 'person' AND managed_by = 'scim' AND NOT EXISTS \
-     (SELECT 1 FROM users AS other WHERE other.org_id = ?1 AND other.external_id = ?14 ->> 0 AND other.deleted_at IS NULL) \
+const COMES_BACK: RecordCondition = iam_core::record_rows!(
+    user_id: "user_id",
+    resource_id: "user_id",
+    from: " FROM users INDEXED BY users_deleted_by_external_id WHERE org_id = ?1 AND external_id = ?2 ->> 0 AND external_id IS NOT NULL \
+     AND deleted_at IS NOT NULL AND deleted_at > ?2 ->> 1 AND kind = 'person' AND managed_by = 'scim' AND NOT EXISTS \
+     (SELECT 1 FROM users AS other WHERE other.org_id = ?1 AND other.external_id = ?2 ->> 0 AND other.deleted_at IS NULL) \
      ORDER BY deleted_at DESC LIMIT 1",
 );
 
-/// The audit condition "the event `?14` was not recorded".
+/// The audit condition "the event `?2` was not recorded".
 const NOT_RECORDED: RecordCondition =
-    record_condition!("NOT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?14)");
+    record_condition!("NOT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?2)");
 
 impl Creation<'_> {
     /// Creates and records the user, in one transaction. Whoever was deleted lately and had the same external id comes back
@@ -153,9 +153,9 @@ impl Creation<'_> {
     }
 }
 
-/// The audit condition "the user exists in this version"; `?14` is a JSON array of the two.
+/// The audit condition "the user exists in this version"; `?2` is a JSON array of the two.
 const USER_HAS_VERSION: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?14 ->> 0 AND version = ?14 ->> 1 AND deleted_at IS NULL \
+    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 0 AND version = ?2 ->> 1 AND deleted_at IS NULL \
      AND kind = 'person')"
 );
 
@@ -279,7 +279,7 @@ pub struct Deletion<'a> {
 
 /// The audit condition "the user is there, and in this version where one is said".
 const USER_IS_THERE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?14 ->> 0 AND (?14 ->> 1 IS NULL OR version = ?14 ->> 1) \
+    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 0 AND (?2 ->> 1 IS NULL OR version = ?2 ->> 1) \
      AND kind = 'person' AND deleted_at IS NULL)"
 );
 

@@ -237,9 +237,9 @@ pub fn is_full(organization: &OrganizationId) -> Statement {
     .bind(MAX_ROLES)
 }
 
-/// The audit condition "the role exists in this revision"; `?14` is a JSON array of the two.
+/// The audit condition "the role exists in this revision"; `?2` is a JSON array of the two.
 pub const ROLE_HAS_REVISION: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?14 ->> 0 AND revision = ?14 ->> 1)"
+    "EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 ->> 0 AND revision = ?2 ->> 1)"
 );
 
 /// The idempotency condition "the role exists in this revision"; `?4` is a JSON array of the two.
@@ -274,13 +274,12 @@ macro_rules! deletable {
 }
 
 /// Writes the record where the role may be deleted, with the number of users who had it.
-const ROLE_DELETABLE: RecordCondition = RecordCondition(concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, json_set(?13, \
-     '$.taken_from', (SELECT COUNT(DISTINCT user_id) FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = ?1 AND role = ?14 \
-     ->> 0)) WHERE ",
-    deletable!("?14")
-));
+const ROLE_DELETABLE: RecordCondition = crate::record_rows!(
+    details: "json_set(?13, '$.taken_from', (SELECT COUNT(DISTINCT user_id) FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = ?1 AND role = ?2 \
+     ->> 0))",
+    from: " WHERE ",
+    deletable!("?2")
+);
 
 /// A role that is deleted.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{ADMINISTRATOR, Role, RoleName};
 use crate::directory::account::UserStatus;
 use crate::id::{OrganizationId, UserId};
-use crate::record::audit::{AuditEvent, RecordCondition};
+use crate::record::audit::AuditEvent;
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 
 /// How many members a page holds at most.
@@ -162,17 +162,6 @@ macro_rules! removable {
     };
 }
 
-macro_rules! record_where {
-    ($condition:expr) => {
-        RecordCondition(concat!(
-            "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
-             ip_address, user_agent, result, request_id, details) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 WHERE ",
-            $condition
-        ))
-    };
-}
-
 /// One user that gets or loses a role.
 #[derive(Debug)]
 pub struct RoleMembership<'a> {
@@ -198,7 +187,7 @@ impl RoleMembership<'_> {
     #[must_use]
     pub fn add(&self, event: AuditEvent) -> Vec<Statement> {
         vec![
-            event.record_if(const { record_where!(addable!("?14")) }, self.asked()),
+            event.record_if(const { crate::record_condition!(addable!("?2")) }, self.asked()),
             self.bound(concat!(
                 "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2 ->> 2, ?2 ->> 0 WHERE ",
                 addable!("?2")
@@ -211,7 +200,7 @@ impl RoleMembership<'_> {
     #[must_use]
     pub fn remove(&self, event: AuditEvent) -> Vec<Statement> {
         vec![
-            event.record_if(const { record_where!(removable!("?14")) }, self.asked()),
+            event.record_if(const { crate::record_condition!(removable!("?2")) }, self.asked()),
             self.bound(concat!(
                 "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND via_group = '' AND ",
                 removable!("?2")

@@ -10,9 +10,9 @@ use crate::record::audit::RecordCondition;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 
-/// Whether the change that bears this audit record's id is the one in force; `?14` is that id.
+/// Whether the change that bears this audit record's id is the one in force; `?2` is that id.
 pub const FLAGS_CHANGED: RecordCondition =
-    crate::record_condition!("EXISTS (SELECT 1 FROM flags WHERE org_id = ?1 AND log_id = ?14)");
+    crate::record_condition!("EXISTS (SELECT 1 FROM flags WHERE org_id = ?1 AND log_id = ?2)");
 
 /// Who changed a switch last, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -211,9 +211,9 @@ impl PasswordChange<'_> {
     }
 }
 
-/// The audit condition "the user has this password hash"; `?14` is a JSON array of the two.
+/// The audit condition "the user has this password hash"; `?2` is a JSON array of the two.
 pub const PASSWORD_REPLACED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?14 ->> 0 AND password_hash = ?14 ->> 1)"
+    "EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 0 AND password_hash = ?2 ->> 1)"
 );
 
 /// Forgets a user's former passwords beyond the last so many.

@@ -140,17 +140,17 @@ pub fn spend(
     .bind(password_hash)
 }
 
-/// The audit condition "the reset token `?14` exists"; the record names its user.
-pub const RESET_TOKEN_EXISTS: RecordCondition = RecordCondition(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, ip_address, \
-     user_agent, result, request_id, details) SELECT ?1, ?2, ?3, ?4, COALESCE(?5, reset_tokens.user_id), ?6, ?7, \
-     COALESCE(?8, reset_tokens.user_id), ?9, ?10, ?11, ?12, ?13 FROM reset_tokens WHERE reset_tokens.org_id = ?1 AND \
-     reset_tokens.token_hash = ?14",
+/// The audit condition "the reset token `?2` exists"; the record names its user.
+pub const RESET_TOKEN_EXISTS: RecordCondition = crate::record_rows!(
+    user_id: "COALESCE(?5, reset_tokens.user_id)",
+    resource_id: "COALESCE(?8, reset_tokens.user_id)",
+    from: " FROM reset_tokens WHERE reset_tokens.org_id = ?1 AND \
+     reset_tokens.token_hash = ?2",
 );
 
-/// The audit condition "the reset token `?14` was not made".
+/// The audit condition "the reset token `?2` was not made".
 pub const RESET_TOKEN_MISSING: RecordCondition =
-    record_condition!("NOT EXISTS (SELECT 1 FROM reset_tokens WHERE org_id = ?1 AND token_hash = ?14)");
+    record_condition!("NOT EXISTS (SELECT 1 FROM reset_tokens WHERE org_id = ?1 AND token_hash = ?2)");
 
 /// To whom a token is sent.
 #[derive(Debug)]

@@ -179,14 +179,14 @@ pub fn end_owned(
     .bind(because)
 }
 
-/// The audit condition "the session `?14` has not been ended": to record that it is about to be.
+/// The audit condition "the session `?2` has not been ended": to record that it is about to be.
 pub const SESSION_NOT_ENDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?14 AND ended_at IS NULL)"
+    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND ended_at IS NULL)"
 );
 
 /// The same, and it is the user's own whose act is recorded.
 pub const OWN_SESSION_NOT_ENDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?14 AND user_id = ?5 AND ended_at IS NULL)"
+    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND user_id = ?5 AND ended_at IS NULL)"
 );
 
 /// Counts a user's sessions that have not been ended, but for one.

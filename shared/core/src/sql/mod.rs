@@ -1,12 +1,17 @@
 //! Questions to the database, as values.
 //!
-//! The domain writes [`Statement`]s and reads [`Row`]s; `iam_edge::Db` runs the one and gives the other.
+//! The domain writes [`Statement`]s and [`Query`]s, puts them into a [`Batch`] and reads what [`Answers`] it;
+//! `iam_edge::Db` runs the one and gives the other.
 //! SQL is SQLite's on every host (D1, Spin's sqlite, rusqlite). Only two storage classes are used,
 //! integers and text: they are what all three hosts carry without loss (D1 speaks JavaScript numbers, so
 //! integers stay within ±2^53), and bytes are stored as base64url text.
 
+mod batch;
+
 use std::borrow::Cow;
 use std::sync::Arc;
+
+pub use batch::{Answers, Batch, Query, Ticket};
 
 /// A bound parameter or a column of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,6 +226,13 @@ pub trait FromRow: Sized {
     fn from_row(row: &Row) -> Result<Self, RowError>;
 }
 
+/// The row as it is, for what is decoded with more than the row tells.
+impl FromRow for Row {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(row.clone())
+    }
+}
+
 /// A row that is not what the code expected. It names the column, never its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowError {
@@ -230,6 +242,7 @@ pub struct RowError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowProblem {
+    Unanswered,
     Missing,
     Null,
     WrongType,
@@ -241,11 +254,17 @@ impl RowError {
     pub fn unreadable(column: &'static str) -> Self {
         Self { column, problem: RowProblem::WrongType }
     }
+
+    /// A statement of a batch that has no answer.
+    const fn unanswered() -> Self {
+        Self { column: "*", problem: RowProblem::Unanswered }
+    }
 }
 
 impl std::fmt::Display for RowError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let problem = match self.problem {
+            RowProblem::Unanswered => "has no answer",
             RowProblem::Missing => "is not in the result",
             RowProblem::Null => "is null",
             RowProblem::WrongType => "has an unexpected value",
