@@ -32,6 +32,8 @@ enum Step {
     RevokeReceived {
         youngest: bool,
     },
+    /// Between a key's sending and the note of it.
+    RevokeWhileSent,
     Retry,
     RotateByCall,
 }
@@ -43,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::ReceiverGoesOrComes),
         3 => Just(Step::RevokeUnreceived),
         1 => any::<bool>().prop_map(|youngest| Step::RevokeReceived { youngest }),
+        1 => Just(Step::RevokeWhileSent),
         2 => Just(Step::Retry),
         1 => Just(Step::RotateByCall),
     ]
@@ -60,6 +63,8 @@ struct World {
     /// The owner revoked what it had: until it gets another it may have none.
     is_cut: bool,
     receiver_is_up: bool,
+    /// The next key that is sent is revoked before that is noted.
+    revokes_sent: bool,
 }
 
 impl World {
@@ -75,6 +80,7 @@ impl World {
             received: BTreeSet::new(),
             is_cut: false,
             receiver_is_up: true,
+            revokes_sent: false,
         };
         let key_id = KeyId::new(start, world.entropy());
         let key = world.secret();
@@ -174,7 +180,7 @@ impl World {
             return Some(());
         }
         spend()?;
-        let claimed = self.database.run(DueDelivery::claim(&due, self.now));
+        let claimed = self.database.batch(DueDelivery::claim(&due, self.now)).remove(0);
         let ids: Vec<String> =
             claimed.iter().map(|row| row.text("delivery_id").unwrap().to_owned()).collect();
         for due in due.iter().filter(|due| ids.iter().any(|id| id == due.delivery_id.as_str())) {
@@ -186,8 +192,7 @@ impl World {
             }
             if is_up {
                 assert_eq!(due.sealed_key, format!("sealed {}", due.key_id), "the key itself");
-                self.received.insert(due.key_id.clone());
-                self.is_cut = false;
+                self.receive(&due.key_id);
             }
             self.interrupt(races, is_up);
             // Dies between sending and noting.
@@ -199,6 +204,22 @@ impl World {
             }
         }
         Some(())
+    }
+
+    fn receive(&mut self, key_id: &KeyId) {
+        let is_first = self.received.insert(key_id.clone());
+        if std::mem::take(&mut self.revokes_sent) {
+            // It is as if it never came. One that came before, unnoted, may have been the last that its owner had.
+            self.revoke(key_id);
+            self.is_cut |= !is_first && !self.holds();
+            return;
+        }
+        self.is_cut = false;
+        // Or it would end before the job can replace it, with nothing that holds the key before it.
+        let lasts = "SELECT COUNT(*) FROM api_keys WHERE status = 'active' AND key_id = ";
+        let until = self.now.after(LONGEST_OUTAGE).as_millis();
+        let lasts = format!("{lasts}'{key_id}' AND expires_at > {until}");
+        assert_eq!(self.database.number(&lasts), 1, "{key_id} arrives and ends");
     }
 
     fn interrupt(&mut self, races: bool, is_up: bool) {
@@ -220,6 +241,10 @@ impl World {
         );
         let rows = self.database.run(statement.bind(self.now));
         rows.iter().map(|row| KeyId::from_column(row, "key_id").unwrap()).collect()
+    }
+
+    fn holds(&mut self) -> bool {
+        self.working().iter().any(|key_id| self.received.contains(key_id))
     }
 
     fn revoke(&mut self, key_id: &KeyId) {
@@ -257,6 +282,12 @@ impl World {
                     self.revoke(&key_id);
                     self.is_cut = true;
                 }
+            }
+            Step::RevokeWhileSent => {
+                self.revokes_sent = true;
+                self.job(9, false, self.receiver_is_up);
+                self.revokes_sent = false;
+                self.full_run = self.now;
             }
             Step::Retry => {
                 let page = ListedDelivery::page(&self.organization, Reach::Organization, None, 10);
@@ -306,9 +337,8 @@ impl World {
     }
 
     fn check(&mut self) {
+        assert!(self.holds() || self.is_cut, "the owner has no key that works at {}", self.now);
         let working = self.working();
-        let held = working.iter().any(|key_id| self.received.contains(key_id));
-        assert!(held || self.is_cut, "the owner has no key that works at {}", self.now);
         let unreceived: Vec<_> = working.iter().filter(|key_id| !self.received.contains(*key_id)).collect();
         assert!(unreceived.len() <= 1, "two successors: {unreceived:?}");
         for key_id in unreceived {
@@ -345,5 +375,87 @@ proptest! {
         }
         let open = "SELECT COUNT(*) FROM api_key_deliveries WHERE state IN ('pending', 'dead')";
         assert_eq!(world.database.number(open), 0);
+    }
+}
+
+/// A key that is on its way for almost all of its life arrives, and no run comes until after its end: it is held until it is
+/// replaced in its turn.
+#[test]
+fn a_key_that_arrives_near_its_end_works_on() {
+    let advance = |hours: &[u32]| hours.iter().copied().map(Step::AdvanceHours).collect::<Vec<_>>();
+    let mut steps = advance(&[50, 71, 99, 22, 121]);
+    steps.push(Step::ReceiverGoesOrComes);
+    steps.extend(advance(&[121, 51, 70, 51, 69, 1, 33, 88, 81, 40, 121, 25, 97, 112, 27, 46]));
+    steps.push(Step::Job { transactions: 3, races: false });
+    steps.extend(advance(&[61, 111]));
+    steps.push(Step::ReceiverGoesOrComes);
+    steps.extend(advance(&[66, 40, 88, 28, 70]));
+    let mut world = World::new();
+    for step in &steps {
+        world.take(step);
+        world.check();
+    }
+}
+
+/// The job never pauses for an hour: the receiver is back for one run in the last hour of a key's life, and then gone for
+/// weeks.
+#[test]
+fn a_key_that_arrives_in_its_last_hour_works_on() {
+    let mut world = World::new();
+    let mut run = |hours: u32, is_up: bool| {
+        for _ in 0..hours {
+            world.now = world.now.after(Duration::from_hours(1));
+            world.receiver_is_up = is_up;
+            world.take(&Step::Retry);
+            world.take(&Step::Job { transactions: 9, races: false });
+            world.check();
+        }
+    };
+    // Made at 30 days; it lives for 40.
+    run(30 * 24 - 1, true);
+    run(40 * 24 - 1, false);
+    run(1, true);
+    run(30 * 24, false);
+    run(1, true);
+}
+
+/// The owner revokes the key it has, gets the next by a run that dies before it notes that, and revokes it while it is sent
+/// again: that it has none is its own doing.
+#[test]
+fn whoever_revokes_all_it_has_has_none() {
+    let mut world = World::new();
+    world.now = world.now.after(Duration::from_days(30));
+    world.full_run = world.now;
+    world.receiver_is_up = false;
+    world.take(&Step::Job { transactions: 9, races: false });
+    world.receiver_is_up = true;
+    let steps = [
+        Step::AdvanceHours(1),
+        Step::RevokeReceived { youngest: false },
+        Step::Job { transactions: 2, races: false },
+        Step::AdvanceHours(1),
+        Step::RevokeWhileSent,
+    ];
+    for step in &steps {
+        world.take(step);
+        world.check();
+    }
+    assert!(world.is_cut && world.working().is_empty());
+}
+
+/// A key that is revoked between its sending and the note of it did not arrive: the old one takes its place again.
+#[test]
+fn a_key_revoked_while_it_is_sent_does_not_arrive() {
+    let mut world = World::new();
+    world.now = world.now.after(Duration::from_days(30));
+    world.full_run = world.now;
+    world.take(&Step::RevokeWhileSent);
+    let delivered = "SELECT COUNT(*) FROM api_key_deliveries WHERE state = 'delivered'";
+    assert_eq!(world.database.number(delivered), 0);
+    world.receiver_is_up = false;
+    for _ in 0..20 {
+        world.take(&Step::AdvanceHours(24));
+        world.take(&Step::Job { transactions: 9, races: false });
+        world.check();
     }
 }

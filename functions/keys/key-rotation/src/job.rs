@@ -9,8 +9,8 @@
 use futures_util::future::join_all;
 use iam_core::id::{KeyDeliveryId, KeyId, LogId};
 use iam_core::keys::{
-    DELIVERY_DIED_NOW, DELIVERY_OPEN, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery, SealedBefore,
-    SealedKind, Turn, delivery_purpose, due_to_expire, expire, forget_windows,
+    DELIVERY_ARRIVES, DELIVERY_DIED_NOW, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery,
+    SealedBefore, SealedKind, Turn, delivery_purpose, due_to_expire, expire, forget_windows,
 };
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::record::idempotency::forget_old;
@@ -122,7 +122,8 @@ async fn deliver(context: &Context) -> Result<(), ApiError> {
         if due.is_empty() {
             break;
         }
-        let claimed = db.run(DueDelivery::claim(&due, now)).await?;
+        let batch = db.batch_of(DueDelivery::claim(&due, now).into()).await?;
+        let claimed = batch.into_iter().next().unwrap_or_default();
         let ids: Vec<KeyDeliveryId> = claimed
             .iter()
             .map(|row| KeyDeliveryId::from_column(row, "delivery_id"))
@@ -155,7 +156,7 @@ async fn attempt(context: &Context, due: &DueDelivery) -> Result<Vec<Statement>,
         Ok(()) => {
             let [release, finish] = due.confirm(now);
             let delivered = event(context, due, "api_key.delivered", Outcome::Success, now)?;
-            Ok(vec![delivered.record_if(DELIVERY_OPEN, &due.delivery_id), release, finish])
+            Ok(vec![delivered.record_if(DELIVERY_ARRIVES, &due.delivery_id), release, finish])
         }
         Err(error) => {
             let [jitter] = context.entropy()?;

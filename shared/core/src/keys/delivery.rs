@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Target;
+use super::schedule::LOOK_AGAIN;
 use crate::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
 use crate::permission::Reach;
 use crate::record::audit::RecordCondition;
@@ -103,9 +104,11 @@ impl DueDelivery {
         .bind(DELIVERY_BATCH)
     }
 
-    /// Claims a try of each, where nobody else did meanwhile; returns the `delivery_id` of those it got.
+    /// Claims a try of each, where nobody else did meanwhile; the first statement returns the `delivery_id` of those it
+    /// got. The second holds a new key that comes so late that it is due to be replaced itself: what is sent works until
+    /// the job has replaced it in its turn, however near its end it was.
     #[must_use]
-    pub fn claim(due: &[Self], now: Timestamp) -> Statement {
+    pub fn claim(due: &[Self], now: Timestamp) -> [Statement; 2] {
         let list: Vec<_> = due
             .iter()
             .map(|due| {
@@ -115,32 +118,51 @@ impl DueDelivery {
                 })
             })
             .collect();
-        Statement::new(
+        let list = serde_json::json!(list).to_string();
+        let claim = Statement::new(
             "UPDATE api_key_deliveries SET next_attempt_at = ?2, attempts = api_key_deliveries.attempts + 1 FROM \
              json_each(?1) AS due WHERE org_id = due.value ->> 'organization' AND delivery_id = due.value ->> \
              'delivery_id' AND state = 'pending' AND next_attempt_at = due.value ->> 'next_attempt_at' AND \
              attempts = due.value ->> 'attempts' RETURNING delivery_id",
         )
-        .bind(serde_json::json!(list).to_string())
+        .bind(list.as_str())
+        .bind(now.after(CLAIM));
+        let hold = Statement::new(
+            "UPDATE api_keys SET expires_at = MAX(expires_at, ?4) FROM json_each(?1) AS due JOIN api_key_deliveries AS \
+             way ON way.org_id = due.value ->> 'organization' AND way.delivery_id = due.value ->> 'delivery_id' JOIN \
+             api_key_rotations AS schedule ON schedule.org_id = way.org_id AND schedule.key_id = way.key_id WHERE \
+             way.state = 'pending' AND way.next_attempt_at = ?2 AND schedule.due_at <= ?5 AND api_keys.org_id = \
+             way.org_id AND api_keys.key_id = way.key_id AND api_keys.status = 'active' AND api_keys.expires_at > ?3",
+        )
+        .bind(list)
         .bind(now.after(CLAIM))
+        .bind(now)
+        .bind(now.after(HOLD))
+        .bind(now.after(LOOK_AGAIN));
+        [claim, hold]
     }
 
-    /// The receiver has it: the old key works for the overlap still, and the sealed key is gone. The record, under
-    /// [`DELIVERY_OPEN`], goes before these.
+    /// The receiver has it: the old key works for the overlap still, and the sealed key is gone. Not where the new key was
+    /// ended while it was sent: that one did not arrive, and [`OpenDelivery::keep`] closes its delivery. The record, under
+    /// [`DELIVERY_ARRIVES`], goes before these.
     #[must_use]
     pub fn confirm(&self, now: Timestamp) -> [Statement; 2] {
         let release = Statement::new(
             "UPDATE api_keys SET expires_at = ?4 WHERE org_id = ?1 AND key_id = ?3 AND status = 'active' AND EXISTS \
-             (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead'))",
+             (SELECT 1 FROM api_key_deliveries AS way JOIN api_keys AS new ON new.org_id = way.org_id AND new.key_id = \
+             way.key_id WHERE way.org_id = ?1 AND way.delivery_id = ?2 AND way.state IN ('pending', 'dead') AND \
+             new.status = 'active' AND new.expires_at > ?5)",
         )
         .bind(&self.organization)
         .bind(&self.delivery_id)
         .bind(&self.old_key_id)
-        .bind(now.after(self.overlap));
+        .bind(now.after(self.overlap))
+        .bind(now);
         let finish = Statement::new(
             "UPDATE api_key_deliveries SET state = 'delivered', sealed_key = NULL, next_attempt_at = NULL, held_until = \
              NULL, last_error = NULL, finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', \
-             'dead')",
+             'dead') AND EXISTS (SELECT 1 FROM api_keys AS new WHERE new.org_id = ?1 AND new.key_id = \
+             api_key_deliveries.key_id AND new.status = 'active' AND new.expires_at > ?3)",
         )
         .bind(&self.organization)
         .bind(&self.delivery_id)
@@ -172,6 +194,13 @@ impl DueDelivery {
 /// The audit condition "the delivery `?2` is open".
 pub const DELIVERY_OPEN: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead'))"
+);
+
+/// The audit condition "the delivery `?2` is open, and its key works": [`DueDelivery::confirm`] will finish it.
+pub const DELIVERY_ARRIVES: RecordCondition = record_condition!(
+    "EXISTS (SELECT 1 FROM api_key_deliveries AS way JOIN api_keys AS new ON new.org_id = way.org_id AND new.key_id = \
+     way.key_id WHERE way.org_id = ?1 AND way.delivery_id = ?2 AND way.state IN ('pending', 'dead') AND new.status = \
+     'active' AND new.expires_at > ?3)"
 );
 
 /// The audit condition "the delivery `?2` is open, and of the actor's own key".

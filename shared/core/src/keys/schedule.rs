@@ -21,7 +21,7 @@ use crate::time::{Duration, Timestamp};
 pub const TURN_BATCH: u32 = 25;
 
 /// A key that can't turn yet, because it is on its way itself, is looked at again after this long.
-const LOOK_AGAIN: Duration = Duration::from_hours(1);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_hours(1);
 
 /// Where a new key goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
