@@ -5,9 +5,10 @@ use iam_core::config::Configuration;
 use iam_core::id::{OrganizationId, SigningKeyId};
 use iam_core::jose::jwt::{Algorithm, key_pair};
 use iam_core::oauth::keyring::{
-    DueSuccessor, KEYS_LIFE, Phase, Place, SealedElsewhere, StoredKey, Timing, delete_retired,
-    destroy_private_halves, signing_key,
+    DueSuccessor, KEYS_LIFE, Phase, Place, StoredKey, Timing, delete_retired, destroy_private_halves,
+    signing_key,
 };
+use iam_core::secret::register::{IsNeeded, SIGNING_KEY, SealedText};
 use iam_core::secret::seal::{MasterKey, MasterKeys};
 use iam_core::sql::Statement;
 use iam_core::time::{Duration, Timestamp};
@@ -225,23 +226,27 @@ impl World {
                 break;
             }
         }
+        self.reseal(transactions, races);
+    }
+
+    fn reseal(&mut self, mut transactions: usize, races: bool) {
         let Some(previous) = self.master.previous_id().map(str::to_owned) else { return };
-        let mut last: Option<SealedElsewhere> = None;
+        let mut after = String::new();
         loop {
-            let mut found: Vec<SealedElsewhere> =
-                self.database.run(SealedElsewhere::find(&previous, last.as_ref())).decode().unwrap();
+            let find = SIGNING_KEY.find(&self.organization, &previous, &after).unwrap();
+            let rows = self.database.run(find.into_statement());
+            let read = |row| SealedText::read(&SIGNING_KEY, &self.organization, row).unwrap();
+            let found: Vec<SealedText> = rows.iter().map(read).collect();
             if races {
                 self.job(transactions, false);
             }
             let Some(left) = transactions.checked_sub(1) else { return };
             transactions = left;
             let batch: Vec<Statement> =
-                found.iter().map(|sealed| sealed.seal_anew(&self.master, [4; 12]).unwrap()).collect();
+                found.iter().filter_map(|text| text.reseal(&self.master, [4; 12]).unwrap()).collect();
             self.database.batch(batch);
-            last = found.pop();
-            if last.is_none() {
-                return;
-            }
+            let Some(last) = found.last() else { return };
+            after = last.row_key.clone();
         }
     }
 
@@ -288,8 +293,8 @@ impl World {
 
     /// Once nothing needs the one before.
     fn turn_master_key(&mut self) {
-        let needed = self.master.previous_id().map(iam_core::oauth::keyring::is_master_key_needed);
-        if needed.is_none_or(|needed| self.database.run(needed).first().unwrap().integer("needed") == Ok(0)) {
+        let needed = self.master.previous_id().map(|previous| IsNeeded::find(previous).into_statement());
+        if needed.is_none_or(|needed| self.database.run(needed).decode() == Ok(vec![IsNeeded(false)])) {
             let previous = master(self.master_byte);
             self.master_byte += 1;
             self.master = MasterKeys::new(master(self.master_byte), Some(previous));

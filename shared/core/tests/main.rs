@@ -2,4 +2,5 @@
 
 mod jws_vectors;
 mod password_hashes;
+mod sealed_columns;
 mod webhook_vectors;

@@ -336,7 +336,7 @@ async fn the_only_copy_outlives_the_master_key() {
     iam_tests::native::restart(&host, &[], &variables);
     let keyring = "/api/v1/keyring";
     assert_eq!(admin.get(keyring).await.expect(200).text_at("/previous_master_key"), "needed");
-    run_job(&deployment).await;
+    deployment.internal().post("/internal/scheduled/reseal", &json!({})).await.expect(204);
     assert_eq!(admin.get(keyring).await.expect(200).text_at("/previous_master_key"), "unneeded");
     iam_tests::native::restart(&host, &[], &[("IAM_MASTER_KEY_PREVIOUS", "")]);
     let_pass(&host, 1).await;

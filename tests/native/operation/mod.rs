@@ -2,4 +2,5 @@
 
 mod flags;
 mod metrics_push;
+mod reseal;
 mod secrets;

@@ -1,6 +1,5 @@
 //! The job `key-rotation`, for all organizations: holds the old keys of deliveries that are open, expires keys past their
-//! date, replaces keys whose time has come, delivers, seals anew what is under the previous master key, and has the
-//! signing keys turned.
+//! date, replaces keys whose time has come, delivers, and has the signing keys turned.
 //!
 //! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may run twice at
 //! once, die anywhere and catch up later. What one run leaves over, the next one takes. What fails keeps the steps after
@@ -9,8 +8,8 @@
 use futures_util::future::join_all;
 use iam_core::id::{KeyDeliveryId, KeyId, LogId};
 use iam_core::keys::{
-    DELIVERY_ARRIVES, DELIVERY_DIED_NOW, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery,
-    SealedBefore, SealedKind, Turn, delivery_purpose, due_to_expire, expire, forget_windows,
+    DELIVERY_ARRIVES, DELIVERY_DIED_NOW, DueDelivery, DueKey, DueRotation, KeyUsage, OpenDelivery, Turn,
+    delivery_purpose, due_to_expire, expire, forget_windows,
 };
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::record::idempotency::forget_old;
@@ -26,7 +25,6 @@ const MAX_KEEPING: usize = 3;
 const MAX_EXPIRIES: usize = 6;
 const MAX_TURNS: usize = 6;
 const MAX_DELIVERIES: usize = 10;
-const MAX_SEALINGS: usize = 2;
 
 pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     let results = [
@@ -34,7 +32,6 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
         expire_keys(&context).await,
         turn(&context).await,
         deliver(&context).await,
-        seal_anew(&context).await,
         turn_signing_keys(&context).await,
     ];
     let mut first = Ok(());
@@ -182,38 +179,6 @@ fn event(
         .detail("old_key_id", due.old_key_id.as_str());
     (event.actor, event.timestamp) = (Actor::System, now);
     Ok(event)
-}
-
-async fn seal_anew(context: &Context) -> Result<(), ApiError> {
-    let master = context.instance.master_key()?;
-    let Some(previous) = master.previous_id() else { return Ok(()) };
-    let db = context.db(&context.configuration().organization);
-    for kind in [SealedKind::Key, SealedKind::SigningSecret] {
-        let mut last = None;
-        for _ in 0..MAX_SEALINGS {
-            let rows = db.run(SealedBefore::find(kind, previous, last.as_ref())).await?;
-            let mut batch = Vec::new();
-            for row in &rows {
-                let sealed = SealedBefore::read(kind, row)?;
-                match sealed.seal_anew(&master, context.entropy()?) {
-                    Ok(statement) => batch.push(statement),
-                    // One that does not open keeps nobody else's from being sealed.
-                    Err(error) => {
-                        let message = "a rotated key or its signing secret can't be sealed anew";
-                        context.instance.log_failure(context, message, &error.to_string());
-                    }
-                }
-                last = Some(sealed);
-            }
-            if !batch.is_empty() {
-                db.batch_of(batch).await?;
-            }
-            if rows.is_empty() {
-                break;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The keyring has no clock of its own.

@@ -1,11 +1,11 @@
 //! The job `keyring-rotation`, for all organizations: announces successors, destroys private halves that no longer sign,
-//! deletes keys that are no longer published, and seals anew what is under the previous master key.
+//! and deletes keys that are no longer published.
 //!
 //! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may run twice
 //! at once, die anywhere and catch up later. What one run leaves over, the next one takes.
 
 use iam_core::oauth::keyring::{
-    DueSuccessor, SIGNING_KEY_EXISTS, SealedElsewhere, Timing, delete_retired, destroy_private_halves,
+    DueSuccessor, SIGNING_KEY_EXISTS, Timing, delete_retired, destroy_private_halves,
 };
 use iam_core::record::audit::{Actor, Outcome};
 use iam_core::sql::{Rows, Statement};
@@ -17,14 +17,10 @@ const MAX_ANNOUNCEMENTS: usize = 14;
 /// How many batches of keys one run clears away at most.
 const MAX_CLEARINGS: usize = 10;
 
-/// How many batches of private halves one run seals anew at most: two round trips each.
-const MAX_SEALINGS: usize = 10;
-
 pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     let timing = Timing::of(context.configuration());
     announce(&context, &timing).await?;
-    clear(&context, &timing).await?;
-    seal_anew(&context).await
+    clear(&context, &timing).await
 }
 
 async fn announce(context: &Context, timing: &Timing) -> Result<(), ApiError> {
@@ -71,36 +67,6 @@ async fn clear(context: &Context, timing: &Timing) -> Result<(), ApiError> {
     for _ in 0..MAX_CLEARINGS {
         let batch = vec![destroy_private_halves(timing, context.now), delete_retired(context.now)];
         if db.batch_of(batch).await?.iter().all(Rows::is_empty) {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn seal_anew(context: &Context) -> Result<(), ApiError> {
-    let master = context.instance.master_key()?;
-    let Some(previous) = master.previous_id() else { return Ok(()) };
-    let db = context.db(&context.configuration().organization);
-    let mut last: Option<SealedElsewhere> = None;
-    for _ in 0..MAX_SEALINGS {
-        let mut found: Vec<SealedElsewhere> =
-            db.run(SealedElsewhere::find(previous, last.as_ref())).await?.decode()?;
-        let mut batch = Vec::new();
-        for sealed in &found {
-            match sealed.seal_anew(&master, context.entropy()?) {
-                Ok(statement) => batch.push(statement),
-                // One that does not open keeps nobody else's from being sealed.
-                Err(error) => {
-                    let message = format!("the private half of {} can't be sealed anew", sealed.key_id);
-                    context.instance.log_failure(context, &message, &error.to_string());
-                }
-            }
-        }
-        if !batch.is_empty() {
-            db.batch_of(batch).await?;
-        }
-        last = found.pop();
-        if last.is_none() {
             break;
         }
     }

@@ -1,14 +1,15 @@
-//! `/api/v1/keyring`: the organization's signing keys, their rotation by call, and the job that rotates, destroys and
-//! deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was turned over.
+//! `/api/v1/keyring`: the organization's signing keys, their rotation by call, the job that rotates, destroys and deletes
+//! them by schedule, and the job that seals anew while the master key is rotated.
 
 mod job;
+mod reseal;
 
 use iam_core::id::SigningKeyId;
 use iam_core::jose::jwt::Algorithm;
-use iam_core::oauth::keyring::{
-    Phase, Place, RotationRefusal, SIGNING_KEY_EXISTS, StoredKey, Timing, is_master_key_needed,
-};
+use iam_core::oauth::keyring::{Phase, Place, RotationRefusal, SIGNING_KEY_EXISTS, StoredKey, Timing};
 use iam_core::permission::Scope;
+use iam_core::secret::register::IsNeeded;
+use iam_core::sql::{Batch, Query};
 use iam_core::time::Timestamp;
 use iam_service::{Access, ApiError, Area, Caller, Context, Function, Json, Route, new_key};
 use iam_telemetry::Collector;
@@ -16,7 +17,7 @@ use iam_telemetry::instruments::SECURITY_EVENTS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-iam_service::deploy!(function);
+iam_service::deploy!(function, scheduled);
 
 /// The longest reason, in characters.
 const MAX_REASON_CHARACTERS: usize = 256;
@@ -49,6 +50,7 @@ pub fn function() -> Function {
         )
         // `key-rotation` has the clock, and calls this.
         .job("/internal/scheduled/keyring-rotation", job::run)
+        .schedule("reseal", "/internal/scheduled/reseal", "*/5 * * * *", reseal::run)
 }
 
 /// The signing keys of the caller's organization.
@@ -119,16 +121,15 @@ pub struct RotateAnswer {
 async fn show(context: Context, caller: Caller) -> Result<Json<KeyringAnswer>, ApiError> {
     let organization = &caller.organization;
     let master = context.instance.master_key()?;
-    let mut batch = vec![StoredKey::all(organization, context.now)];
-    batch.extend(master.previous_id().map(is_master_key_needed));
-    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
-    let keys: Vec<StoredKey> = rows.next().unwrap_or_default().decode()?;
-    let previous_master_key = match rows.next() {
+    let mut batch = Batch::new();
+    let keys = batch.ask(Query::<StoredKey>::from(StoredKey::all(organization, context.now)));
+    let needed = master.previous_id().map(|previous| batch.ask(IsNeeded::find(previous)));
+    let answers = context.db(organization).batch(batch).await?;
+    let keys = answers.all(keys)?;
+    let previous_master_key = match needed.map(|needed| answers.one(needed)).transpose()? {
         None => PreviousMasterKey::Absent,
-        Some(rows) => match rows.first().map(|row| row.integer("needed")).transpose()? {
-            Some(0) => PreviousMasterKey::Unneeded,
-            Some(_) | None => PreviousMasterKey::Needed,
-        },
+        Some(Some(IsNeeded(false))) => PreviousMasterKey::Unneeded,
+        Some(_) => PreviousMasterKey::Needed,
     };
     let list = |key: &StoredKey| {
         Some(ListedSigningKey {

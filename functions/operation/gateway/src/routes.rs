@@ -175,6 +175,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/internal/scheduled/directory-purge", function: "directory-purge" },
     Route { method: "POST", path: "/internal/scheduled/key-rotation", function: "key-rotation" },
     Route { method: "POST", path: "/internal/scheduled/keyring-rotation", function: "keyring" },
+    Route { method: "POST", path: "/internal/scheduled/reseal", function: "keyring" },
     Route { method: "POST", path: "/internal/scheduled/scim-roles", function: "scim-clients" },
     Route { method: "POST", path: "/internal/scheduled/webhook-outbox", function: "webhook" },
     Route { method: "GET", path: "/openapi.json", function: "well-known" },

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use iam_core::config::{SecretStore, VaultConfiguration};
 use iam_core::encoding::base64url;
-use iam_core::oauth::keyring::is_master_key_needed;
+use iam_core::secret::register::IsNeeded;
 use iam_core::secret::seal::{MasterKey, MasterKeys};
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
@@ -256,11 +256,10 @@ async fn check_unneeded(
     };
     let keys = MasterKeys::new(key, None);
     let db = context.db(&context.configuration().organization);
-    let rows = db.run(is_master_key_needed(keys.current_id())).await?;
-    match rows.first().map(|row| row.integer("needed")).transpose()? {
-        Some(0) => Ok(()),
-        Some(_) | None => {
-            let detail = "something stored opens under that key alone: the job `key-rotation` seals it anew";
+    match db.one(IsNeeded::find(keys.current_id())).await? {
+        Some(IsNeeded(false)) => Ok(()),
+        Some(IsNeeded(true)) | None => {
+            let detail = "something stored opens under that key alone: the job `reseal` seals it anew";
             Err(ApiError::conflict("still_needed", detail))
         }
     }

@@ -1,5 +1,5 @@
 //! The job `webhook-outbox`, for all organizations: forwards what is due, gives up what nobody fetched, records how many
-//! refusals have no record, forgets what is old, and seals anew what is under the previous master key.
+//! refusals have no record, and forgets what is old.
 //!
 //! It may run twice at once, die anywhere and catch up later. What fails keeps the steps after it from nothing.
 
@@ -13,8 +13,8 @@ use iam_core::record::audit::{Actor, Outcome};
 use iam_core::sql::Rows;
 use iam_core::time::{Duration, Timestamp};
 use iam_core::webhooks::{
-    DueWebhook, NOBODY_FETCHED_IT, Receipt, SWEEP_BATCH, SealedMessage, UNRECORDED, Unrecorded,
-    WEBHOOK_DIED_NOW, find_unfetched, give_up_unfetched, sweep_finished,
+    DueWebhook, NOBODY_FETCHED_IT, Receipt, SWEEP_BATCH, UNRECORDED, Unrecorded, WEBHOOK_DIED_NOW,
+    find_unfetched, give_up_unfetched, sweep_finished,
 };
 use iam_service::{ApiError, Context};
 
@@ -35,7 +35,6 @@ const MAX_TRIES: u32 = 400;
 /// How many batches of the other kinds one run takes at most, with two round trips each.
 const MAX_UNFETCHED: usize = 4;
 const MAX_SWEEPS: usize = 20;
-const MAX_SEALINGS: usize = 20;
 
 pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     let results = [
@@ -43,7 +42,6 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
         give_up(&context).await,
         record_refusals(&context).await,
         sweep(&context).await,
-        seal_anew(&context).await,
     ];
     let mut first = Ok(());
     for result in results {
@@ -191,37 +189,6 @@ async fn sweep(context: &Context) -> Result<(), ApiError> {
         if !swept.iter().any(is_full) {
             break;
         }
-    }
-    Ok(())
-}
-
-async fn seal_anew(context: &Context) -> Result<(), ApiError> {
-    let master = context.instance.master_key()?;
-    let Some(previous) = master.previous_id() else { return Ok(()) };
-    let db = context.db(&context.configuration().organization);
-    let mut last: Option<SealedMessage> = None;
-    for _ in 0..MAX_SEALINGS {
-        let mut sealed: Vec<SealedMessage> =
-            db.run(SealedMessage::find(previous, last.as_ref())).await?.decode()?;
-        if sealed.is_empty() {
-            break;
-        }
-        let mut batch = Vec::new();
-        for message in &sealed {
-            match message.seal_anew(&master, context.entropy()?) {
-                Ok(statement) => batch.push(statement),
-                // One that does not open keeps nobody else's from being sealed.
-                Err(error) => {
-                    let text = "a webhook's message can't be sealed anew";
-                    context.instance.log_failure(context, text, &error.to_string());
-                }
-            }
-        }
-        if !batch.is_empty() {
-            db.batch_of(batch).await?;
-        }
-        // On from there: those that don't open hide none of the others.
-        last = sealed.pop();
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
 use crate::permission::Reach;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
+use crate::secret::register::DELIVERED_KEY;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
@@ -40,7 +41,7 @@ const MAX_ERROR_CHARACTERS: usize = 200;
 /// What a key on its way is sealed for.
 #[must_use]
 pub fn delivery_purpose(organization: &OrganizationId, delivery_id: &KeyDeliveryId) -> String {
-    format!("api_key_deliveries/{organization}/{delivery_id}")
+    DELIVERED_KEY.purpose(organization, &[delivery_id.as_str()])
 }
 
 /// How long to wait after the try number `attempts` failed: a minute, doubled with each, six hours at most; of that between

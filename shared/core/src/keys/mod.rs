@@ -24,7 +24,6 @@ mod presented;
 mod revocation;
 mod rotation;
 mod schedule;
-mod sealed_before;
 mod usage;
 
 pub use attributes::*;
@@ -38,7 +37,6 @@ pub use presented::{KeyRefusal, PresentedKey};
 pub use revocation::{MAX_REASON_CHARACTERS, Revocation, RevokedKey};
 pub use rotation::{Rotation, RotationOutcome};
 pub use schedule::*;
-pub use sealed_before::{SealedBefore, SealedKind};
 pub use usage::{KeyUsage, USAGE_DAYS};
 
 /// The longest name of a key, in characters.

@@ -14,6 +14,7 @@ use crate::permission::Reach;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
+use crate::secret::register::SIGNING_SECRET;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
@@ -54,7 +55,7 @@ impl Target {
     /// handed on, and a secret copied to another target does not open.
     #[must_use]
     pub fn signing_purpose(&self, organization: &OrganizationId) -> String {
-        format!("api_key_rotations/{organization}/{}", self.to_text())
+        SIGNING_SECRET.purpose(organization, &[&self.to_text()])
     }
 }
 

@@ -10,14 +10,11 @@ use crate::config::Configuration;
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{OrganizationId, SigningKeyId};
 use crate::jose::jwt::{Algorithm, LEEWAY, PrivateKey, PublicKey};
+use crate::secret::register::SIGNING_KEY;
 use crate::secret::seal::{MasterKeys, NONCE_BYTES, SealError, sealed_under};
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{record::audit::RecordCondition, record_condition};
-
-mod sealed_elsewhere;
-
-pub use sealed_elsewhere::{SealedElsewhere, is_master_key_needed};
 
 /// How long an instance uses keys that it read before it reads them again.
 pub const KEYS_LIFE: Duration = Duration::from_seconds(60);
@@ -277,7 +274,7 @@ impl StoredKey {
 }
 
 fn purpose(organization: &OrganizationId, key_id: &SigningKeyId) -> String {
-    format!("signing_keys/{organization}/{key_id}")
+    SIGNING_KEY.purpose(organization, &[key_id.as_str()])
 }
 
 impl FromRow for StoredKey {

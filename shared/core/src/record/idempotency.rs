@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::encoding::base64url;
 use crate::id::OrganizationId;
+use crate::secret::register::KEPT_ANSWER;
 use crate::sql::{FromRow, Row, RowError, Statement, Value};
 use crate::time::{Duration, Timestamp};
 
@@ -46,7 +47,7 @@ impl IdempotentRequest {
     /// What the kept answer is sealed for.
     #[must_use]
     pub fn purpose(&self) -> String {
-        format!("idempotent_answers/{}/{}/{}", self.organization, self.subject_id, self.key)
+        KEPT_ANSWER.purpose(&self.organization, &[&self.subject_id, &self.key])
     }
 
     /// Keeps the answer. The first statement of a batch: where the key was used already it violates the

@@ -1,10 +1,7 @@
-//! What becomes of webhooks that stay: given up where nobody fetches them, forgotten when they are old, sealed anew while the
-//! master key is turned over.
+//! What becomes of webhooks that stay: given up where nobody fetches them, forgotten when they are old.
 
-use super::{CLAIM_BATCH, message_purpose};
 use crate::id::{OrganizationId, WebhookDeliveryId};
-use crate::secret::seal::{MasterKeys, NONCE_BYTES, SealError};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::Statement;
 use crate::time::Timestamp;
 
 /// How many rows are given up at once.
@@ -56,51 +53,4 @@ pub fn sweep_finished(before: Timestamp) -> Statement {
     )
     .bind(before)
     .bind(SWEEP_BATCH)
-}
-
-/// A message that is sealed under another master key than the current one.
-#[derive(Debug)]
-pub struct SealedMessage {
-    organization: OrganizationId,
-    delivery_id: WebhookDeliveryId,
-    sealed: String,
-}
-
-impl SealedMessage {
-    /// Finds some of all organizations, after `after`.
-    #[must_use]
-    pub fn find(master_key_id: &str, after: Option<&Self>) -> Statement {
-        Statement::new(
-            "SELECT org_id, delivery_id, sealed_message FROM webhook_deliveries INDEXED BY webhook_deliveries_by_master_key \
-             WHERE sealed_message IS NOT NULL AND substr(sealed_message, 4, 8) = ?1 AND (org_id, delivery_id) > (?2, ?3) \
-             ORDER BY org_id, delivery_id LIMIT ?4",
-        )
-        .bind(master_key_id)
-        .bind(after.map_or("", |after| after.organization.as_str()))
-        .bind(after.map_or("", |after| after.delivery_id.as_str()))
-        .bind(CLAIM_BATCH)
-    }
-
-    /// Seals it under the current master key, unless it is gone meanwhile.
-    ///
-    /// # Errors
-    /// When it does not open.
-    pub fn seal_anew(&self, master: &MasterKeys, nonce: [u8; NONCE_BYTES]) -> Result<Statement, SealError> {
-        let purpose = message_purpose(&self.organization, &self.delivery_id);
-        let sealed = master.seal(&purpose, &master.open(&purpose, &self.sealed)?, nonce)?;
-        let statement = Statement::new(
-            "UPDATE webhook_deliveries SET sealed_message = ?4 WHERE org_id = ?1 AND delivery_id = ?2 AND sealed_message = ?3",
-        );
-        Ok(statement.bind(&self.organization).bind(&self.delivery_id).bind(self.sealed.as_str()).bind(sealed))
-    }
-}
-
-impl FromRow for SealedMessage {
-    fn from_row(row: &Row) -> Result<Self, RowError> {
-        Ok(Self {
-            organization: OrganizationId::from_column(row, "org_id")?,
-            delivery_id: WebhookDeliveryId::from_column(row, "delivery_id")?,
-            sealed: row.text("sealed_message")?.to_owned(),
-        })
-    }
 }

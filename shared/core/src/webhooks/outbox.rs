@@ -11,10 +11,11 @@ use serde_json::json;
 use crate::id::{OrganizationId, WebhookDeliveryId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
+use crate::secret::register::WEBHOOK_MESSAGE;
 use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
-/// How many deliveries are claimed at once, and how many messages are sealed anew at once.
+/// How many deliveries are claimed at once.
 pub const CLAIM_BATCH: u32 = 5;
 
 /// How long a claim holds: longer than its batch can take.
@@ -29,7 +30,7 @@ const MAX_ERROR_CHARACTERS: usize = 200;
 /// What a message is sealed for.
 #[must_use]
 pub fn message_purpose(organization: &OrganizationId, delivery_id: &WebhookDeliveryId) -> String {
-    format!("webhook_deliveries/{organization}/{delivery_id}")
+    WEBHOOK_MESSAGE.purpose(organization, &[delivery_id.as_str()])
 }
 
 /// What is kept of a message: headers worth handing on, and its body, byte by byte.

@@ -285,7 +285,7 @@ async fn a_key_that_is_turned_over_in_the_vault_breaks_nothing() {
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         sign_in(&deployment).await.expect(200);
     }
-    deployment.internal().post("/internal/scheduled/keyring-rotation", &json!({})).await.expect(204);
+    deployment.internal().post("/internal/scheduled/reseal", &json!({})).await.expect(204);
     let keyring = admin.get("/api/v1/keyring").await.expect(200);
     assert_eq!(keyring.json["keys"][0]["sealed_under_current_master"], true);
     stand.now_says(honest(json!({"IAM_MASTER_KEY": second})));

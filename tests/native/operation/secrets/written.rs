@@ -87,7 +87,7 @@ async fn a_master_key_is_turned_over_by_call() {
 
     // The signing key opens under the old one alone, until the job has sealed it anew.
     turn("finish", 3).await.expect_problem(409, "still_needed");
-    deployment.internal().post("/internal/scheduled/keyring-rotation", &json!({})).await.expect(204);
+    deployment.internal().post("/internal/scheduled/reseal", &json!({})).await.expect(204);
     assert_eq!(turn("finish", 3).await.expect(200).json["version"], 4);
     assert_eq!(newest().as_object().unwrap().len(), 2);
     follow().await;
