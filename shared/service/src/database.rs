@@ -7,8 +7,8 @@ use iam_core::sql::{Answers, Batch, FromRow, Query, Rows, Statement};
 use iam_core::time::Timestamp;
 use iam_edge::DbError;
 
-use crate::error::ApiError;
 use crate::instance::Instance;
+use crate::request::error::ApiError;
 
 /// The database of one organization. Where the flags were read too long ago, the next question brings them along, so
 /// that nobody waits for them.

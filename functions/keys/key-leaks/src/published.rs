@@ -67,7 +67,7 @@ pub(crate) async fn published_key(
     if found.is_some() {
         // A key that was published yesterday is better than no report.
         let message = "the keys that sign reports of leaks can't be fetched";
-        context.instance.log_failure(context, message, &cause);
+        context.log_failure(message, &cause);
         return Ok(found);
     }
     let detail = "the keys that sign reports can't be fetched now: send the report again";
@@ -85,7 +85,7 @@ async fn kept(context: &Context, address: &str) -> Option<Kept> {
     let text = match context.host.kv().get(ENTRY).await {
         Ok(text) => text?,
         Err(error) => {
-            context.instance.log_failure(context, "the key-value store failed", &error.to_string());
+            context.log_failure("the key-value store failed", &error.to_string());
             return None;
         }
     };
@@ -95,7 +95,7 @@ async fn kept(context: &Context, address: &str) -> Option<Kept> {
 async fn keep(context: &Context, kept: Kept) {
     let text = serde_json::json!(kept).to_string();
     if let Err(error) = context.host.kv().put(ENTRY, &text, KEPT_SECONDS).await {
-        context.instance.log_failure(context, "the key-value store failed", &error.to_string());
+        context.log_failure("the key-value store failed", &error.to_string());
     }
 }
 

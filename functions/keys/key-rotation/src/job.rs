@@ -41,7 +41,7 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     for result in results {
         if let Err(error) = &result {
             let cause = error.log_cause().unwrap_or_else(|| error.code());
-            context.instance.log_failure(&context, "a step of key-rotation failed", cause);
+            context.log_failure("a step of key-rotation failed", cause);
         }
         first = first.and(result);
     }
@@ -199,7 +199,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
                     // One that does not open keeps nobody else's from being sealed.
                     Err(error) => {
                         let message = "a rotated key or its signing secret can't be sealed anew";
-                        context.instance.log_failure(context, message, &error.to_string());
+                        context.log_failure(message, &error.to_string());
                     }
                 }
                 last = Some(sealed);

@@ -92,7 +92,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
                 // One that does not open keeps nobody else's from being sealed.
                 Err(error) => {
                     let message = format!("the private half of {} can't be sealed anew", sealed.key_id);
-                    context.instance.log_failure(context, &message, &error.to_string());
+                    context.log_failure(&message, &error.to_string());
                 }
             }
         }

@@ -177,7 +177,7 @@ async fn rotate(
         StoredKey::all(organization, context.now),
     ];
     let rows = db.batch_of(batch).await?.pop().unwrap_or_default();
-    let keys = context.instance.keyring.take(&context, organization, rows.decode()?);
+    let keys = context.take_signing_keys(organization, rows.decode()?);
     if !keys.iter().any(|stored| stored.key_id == key.key_id) {
         // Another rotation took the place. Where its key waits now, that is the answer.
         place(&keys, request.emergency, &timing, context.now)?;

@@ -97,7 +97,7 @@ async fn keys(
     organization: &OrganizationId,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let stored = context.instance.keyring.published(context, organization).await?;
+    let stored = context.published_keys(organization).await?;
     let published = stored.iter().filter(|key| key.phase(context.now).is_some());
     let keys = published.map(|key| Jwk::new(&key.key_id, &key.public)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| ApiError::internal(error.to_string()))?;

@@ -170,7 +170,7 @@ fn component(context: &Context, name: &str, before: Timestamp, answer: Result<()
         Ok(()) if latency_ms > SLOW_MS => Status::Degraded,
         Ok(()) => Status::Healthy,
         Err(cause) => {
-            context.instance.log_failure(context, &format!("{name} failed"), &cause);
+            context.log_failure(&format!("{name} failed"), &cause);
             Status::Unhealthy
         }
     };

@@ -121,7 +121,7 @@ fn raise_alarm(
     address: Option<String>,
 ) {
     let cause = format!("{} was used in {organization}", credential.credential_id);
-    context.instance.log_failure(context, "emergency credential used", &cause);
+    context.log_failure("emergency credential used", &cause);
     if let Some(telemetry) = Collector::current() {
         telemetry.count(&SECURITY_EVENTS, 1, ["break_glass_used".into(), "critical".into()]);
         telemetry.count(&AUTH_ATTEMPTS, 1, ["break_glass".into(), "success".into()]);

@@ -95,7 +95,7 @@ fn upgrade_hash(context: &Context, organization: &OrganizationId, user: &SignInU
         }
         Err(error) => {
             let cause = error.log_cause().unwrap_or_default();
-            context.instance.log_failure(context, "password hash not upgraded", cause);
+            context.log_failure("password hash not upgraded", cause);
         }
     }
 }

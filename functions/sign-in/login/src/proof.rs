@@ -125,7 +125,7 @@ fn check(
         user.password_hash.as_deref().map(|stored| {
             // What can't be verified is no reason to answer otherwise.
             password::verify(password, stored).map_err(|error| {
-                context.instance.log_failure(context, "stored password hash is unusable", &error.to_string());
+                context.log_failure("stored password hash is unusable", &error.to_string());
             })
         })
     });

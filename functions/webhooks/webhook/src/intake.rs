@@ -113,7 +113,7 @@ async fn refuse(
         recorded?;
     } else if let Err(error) = recorded {
         let cause = error.log_cause().unwrap_or_else(|| error.code());
-        context.instance.log_failure(context, "a refusal was not recorded", cause);
+        context.log_failure("a refusal was not recorded", cause);
     }
     Ok(refusals::answer(context, refusal))
 }
@@ -165,7 +165,7 @@ async fn decide(
     let (scheme, secrets) = match prepare(context, name, service).await {
         Ok(prepared) => prepared,
         Err(cause) => {
-            context.instance.log_failure(context, "a webhook service is not ready", &cause);
+            context.log_failure("a webhook service is not ready", &cause);
             return Ok(Decision::Refused(Refusal::NotReady));
         }
     };

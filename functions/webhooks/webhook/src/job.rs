@@ -49,7 +49,7 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     for result in results {
         if let Err(error) = &result {
             let cause = error.log_cause().unwrap_or_else(|| error.code());
-            context.instance.log_failure(&context, "a step of webhook-outbox failed", cause);
+            context.log_failure("a step of webhook-outbox failed", cause);
         }
         first = first.and(result);
     }
@@ -213,7 +213,7 @@ async fn seal_anew(context: &Context) -> Result<(), ApiError> {
                 // One that does not open keeps nobody else's from being sealed.
                 Err(error) => {
                     let text = "a webhook's message can't be sealed anew";
-                    context.instance.log_failure(context, text, &error.to_string());
+                    context.log_failure(text, &error.to_string());
                 }
             }
         }

@@ -72,7 +72,7 @@ pub(crate) async fn fetch(
         let message = match MessageAnswer::open(&master, organization, &delivery) {
             Ok(message) => message,
             Err(cause) => {
-                context.instance.log_failure(&context, "a webhook's message can't be opened", &cause);
+                context.log_failure("a webhook's message can't be opened", &cause);
                 batch.extend(give_up(&context, organization, &delivery, UNOPENABLE)?);
                 continue;
             }
