@@ -2,6 +2,7 @@
 
 #[path = "../models/mod.rs"]
 mod models;
+mod house;
 mod scenarios;
 
 mod directory;
