@@ -13,6 +13,7 @@ mod first_organization;
 mod fuzz;
 mod manifests;
 mod migrations;
+mod native;
 mod process;
 mod sizes;
 mod soak;

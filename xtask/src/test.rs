@@ -1,6 +1,5 @@
 //! `cargo xtask test`: everything, as hosted CI runs it.
 
-mod native;
 mod report;
 
 use std::env;
@@ -13,10 +12,10 @@ use clap::{Args, ValueEnum};
 
 use crate::build::{self, Host};
 use crate::catalogue::Catalogue;
+use crate::native::{Native, program};
 use crate::tools::{self, Node, Python};
 use crate::workspace::{Workspace, cargo};
 use crate::{deploy, fuzz, manifests, process, sizes};
-use native::{Native, program};
 use report::Report;
 
 /// Names the collector's program to the tests.
@@ -104,7 +103,7 @@ impl Plan {
         thread::scope(|scope| {
             let wasm = scope.spawn(|| process::beside(|| self.build_wasm(workspace, report)));
             let installed = scope.spawn(|| process::beside(|| self.install(workspace, report)));
-            let native = self.build_native(report);
+            let native = self.build_native(workspace, report);
             let (Ok(modules), Ok((node, programs))) = (wasm.join(), installed.join()) else {
                 bail!("a thread that builds panicked");
             };
@@ -112,7 +111,7 @@ impl Plan {
         })
     }
 
-    fn build_native(&self, report: &Report) -> Option<Native> {
+    fn build_native(&self, workspace: &Workspace, report: &Report) -> Option<Native> {
         if self.has(&[Step::Format]) {
             let mut command = cargo();
             command.args(["fmt", "--all", "--check"]);
@@ -122,7 +121,7 @@ impl Plan {
             return None;
         }
         report.value("native build, with lints", || {
-            let native = Native::new()?;
+            let native = Native::new(workspace)?;
             native.build().map(|()| native)
         })
     }

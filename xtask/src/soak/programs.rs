@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::sources::{self, Kind};
+use crate::native::Native;
 use crate::process;
-use crate::workspace::{Workspace, cargo};
+use crate::workspace::Workspace;
 
 /// One test in a program.
 pub(super) struct Test {
@@ -27,6 +28,12 @@ struct Message {
     executable: Option<PathBuf>,
     manifest_path: Option<PathBuf>,
     target: Option<Target>,
+    profile: Option<Profile>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,16 +51,20 @@ impl Test {
 
 /// Compiles the tests, and finds those that are worth repeating.
 pub(super) fn compile(workspace: &Workspace) -> Result<Vec<Test>> {
-    let mut command = cargo();
-    command.args(["test", "--no-run", "--message-format", "json-render-diagnostics"]);
-    let text =
-        process::step("compile the tests", || process::output(&mut command, "the tests don't compile"))?;
+    let text = process::step("compile the tests", || Native::new(workspace)?.messages())?;
     let mut tests = Vec::new();
     for line in text.lines() {
         let message: Message = serde_json::from_str(line).context("cargo's message is not as expected")?;
-        if let Message { executable: Some(program), manifest_path: Some(manifest), target: Some(target) } =
-            message
-        {
+        let Message {
+            executable: Some(program),
+            manifest_path: Some(manifest),
+            target: Some(target),
+            profile,
+        } = message
+        else {
+            continue;
+        };
+        if profile.is_some_and(|profile| profile.test) {
             tests.extend(within(workspace, &program, &manifest, &target)?);
         }
     }
@@ -69,6 +80,9 @@ fn within(workspace: &Workspace, program: &Path, manifest: &Path, target: &Targe
         let function = name.rsplit("::").next().unwrap_or(name);
         properties.get(function).copied().or_else(|| sources::is_race(function).then_some(Kind::Race))
     };
+    if workspace.tests.iter().any(|test| test.is_for_hosts && test.name == target.name) {
+        return Ok(Vec::new());
+    }
     let kinds = target.kind.first().map_or("lib", String::as_str);
     let selection = match kinds {
         "test" | "bin" => format!("-p {package} --{kinds} {}", target.name),
