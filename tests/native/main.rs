@@ -1,8 +1,8 @@
 //! What needs no built module: the scenarios on the native host, and what a room is tested for besides.
 
+mod house;
 #[path = "../models/mod.rs"]
 mod models;
-mod house;
 mod scenarios;
 
 mod directory;

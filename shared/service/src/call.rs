@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::context::Context;
 
 impl Context {
-    /// Posts JSON to another function of this installation, with the internal token. The function declares that it does
-    /// ([`Function::calls_only`](crate::Function::calls_only)).
+    /// Posts JSON to another function of this installation, with the internal token. The function declares
+    /// that it does ([`Function::calls_only`](crate::Function::calls_only)).
     ///
     /// # Errors
     /// What went wrong, for the log: no internal token, no such function, no answer in time.

@@ -62,8 +62,8 @@ impl Context {
         flags::check_maintenance(opening, &self.instance.flags.current(), &self.configuration().operational)
     }
 
-    /// Refuses where the product is under maintenance. Where that is known from too long ago, the database is asked: a
-    /// closed route asks nothing else, and its instance would never hear of the maintenance's end.
+    /// Refuses where the product is under maintenance. Where that is known from too long ago, the database is
+    /// asked: a closed route asks nothing else, and its instance would never hear of the maintenance's end.
     pub(crate) async fn check_maintenance_first(&self, opening: Opening) -> Result<(), ApiError> {
         let known = self.check_maintenance(opening);
         let operational = &self.configuration().operational;
@@ -79,8 +79,8 @@ impl Context {
         known
     }
 
-    /// Refuses while a part of the product is closed for maintenance, as far as this instance knows: for a route that is always
-    /// open because its own statement decides.
+    /// Refuses while a part of the product is closed for maintenance, as far as this instance knows: for a
+    /// route that is always open because its own statement decides.
     ///
     /// # Errors
     /// 503 with the message and when to come back.
@@ -88,7 +88,8 @@ impl Context {
         self.check_maintenance(Opening::Of(area))
     }
 
-    /// 503 as during maintenance, for a handler whose statement found the switch set before this instance did.
+    /// 503 as during maintenance, for a handler whose statement found the switch set before this instance
+    /// did.
     #[must_use]
     pub fn maintenance(&self) -> ApiError {
         flags::maintenance(&self.instance.flags.current())

@@ -1,4 +1,5 @@
-//! The database as handlers have it: now and then a question of the product's own rides along in the same round trip.
+//! The database as handlers have it: now and then a question of the product's own rides along in the same
+//! round trip.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use iam_edge::DbError;
 use crate::instance::Instance;
 use crate::request::error::ApiError;
 
-/// The database of one organization. Where the flags were read too long ago, the next question brings them along, so
-/// that nobody waits for them.
+/// The database of one organization. Where the flags were read too long ago, the next question brings them
+/// along, so that nobody waits for them.
 #[derive(Clone)]
 pub struct Db {
     pub(crate) database: iam_edge::Db,
@@ -44,7 +45,8 @@ impl Db {
         Ok(self.run_one(query.into_statement()).await?.decode()?)
     }
 
-    /// Runs one statement; whether it returned a row: of one that changes something and has a `RETURNING`, whether it did.
+    /// Runs one statement; whether it returned a row: of one that changes something and has a `RETURNING`,
+    /// whether it did.
     ///
     /// # Errors
     /// When a constraint refuses it, the database is busy, or it fails otherwise.

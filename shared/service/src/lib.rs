@@ -1,7 +1,8 @@
 //! What every function shares above its host.
 //!
-//! A function declares itself once, with [`Function`] and [`Route`]; [`Service`] runs the way of every request
-//! around it; [`deploy!`] makes the module. Everything a handler may need comes as an argument: [`Context`],
+//! A function declares itself once, with [`Function`] and [`Route`]; [`Service`] runs the way of every
+//! request around it; [`deploy!`] makes the module. Everything a handler may need comes as an argument:
+//! [`Context`],
 //! [`Caller`] or [`ScimClient`], [`Json`], [`Query`], [`Id`].
 
 mod access;

@@ -146,8 +146,10 @@ fn inline(code: &str) -> Vec<String> {
     for start in ["crate::", "super::"] {
         for (index, _) in code.match_indices(start) {
             let is_whole = !code[..index].ends_with(|before: char| before.is_alphanumeric() || before == ':');
-            let path: String =
-                code[index..].chars().take_while(|next| next.is_alphanumeric() || "_:".contains(*next)).collect();
+            let path: String = code[index..]
+                .chars()
+                .take_while(|next| next.is_alphanumeric() || "_:".contains(*next))
+                .collect();
             if is_whole {
                 paths.push(path);
             }
@@ -180,8 +182,12 @@ fn owner(files: &BTreeMap<String, String>, path: &str) -> Option<String> {
 
 fn floor_of(floors: &[&[&str]], module: &str) -> usize {
     let is_in = |name: &&str| module == *name || module.starts_with(&format!("{name}::"));
-    let found = floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, name)));
-    found.filter(|(_, name)| is_in(name)).max_by_key(|(_, name)| name.len()).map_or(floors.len(), |(floor, _)| floor)
+    let found =
+        floors.iter().enumerate().flat_map(|(floor, names)| names.iter().map(move |name| (floor, name)));
+    found
+        .filter(|(_, name)| is_in(name))
+        .max_by_key(|(_, name)| name.len())
+        .map_or(floors.len(), |(floor, _)| floor)
 }
 
 #[test]

@@ -3,8 +3,17 @@
 use super::{Source, assert_none, sources};
 
 /// Where everything of ours is written.
-const EVERYWHERE: [&str; 9] =
-    ["bench", "cli", "functions", "fuzz/targets", "shared", "tests", "xtask", "tests/spin-host/src", "tests/native"];
+const EVERYWHERE: [&str; 9] = [
+    "bench",
+    "cli",
+    "functions",
+    "fuzz/targets",
+    "shared",
+    "tests",
+    "xtask",
+    "tests/spin-host/src",
+    "tests/native",
+];
 
 /// The longest line, in characters.
 const MAX_COLUMNS: usize = 110;
@@ -35,7 +44,9 @@ fn no_line_is_too_wide() {
     let mut wide = Vec::new();
     for source in sources(&EVERYWHERE).iter().filter(|source| is_ours(source)) {
         let lines = source.lines().filter(|(_, line)| line.chars().count() > MAX_COLUMNS);
-        wide.extend(lines.map(|(number, line)| format!("{}:{number}: {}", source.path, line.chars().count())));
+        wide.extend(
+            lines.map(|(number, line)| format!("{}:{number}: {}", source.path, line.chars().count())),
+        );
     }
     wide.dedup();
     assert_none("lines of more than 110 columns", wide);
@@ -43,7 +54,9 @@ fn no_line_is_too_wide() {
 
 #[test]
 fn no_file_is_too_long() {
-    let long = sources(&EVERYWHERE).into_iter().filter(|source| is_ours(source) && source.lines().count() > MAX_LINES);
+    let long = sources(&EVERYWHERE)
+        .into_iter()
+        .filter(|source| is_ours(source) && source.lines().count() > MAX_LINES);
     assert_none("files of more than 500 lines", long.map(|source| source.path).collect());
 }
 
@@ -63,11 +76,12 @@ fn no_answer_is_found_by_position() {
     ];
     // Where hosts answer: the one place that knows that a batch is a list.
     let at_the_host = ["shared/service/src/database.rs", "shared/core/src/sql/"];
-    let looks = places(&["functions", "shared/core", "shared/service", "shared/provisioning"], |source, code| {
-        !at_the_host.iter().any(|path| source.path.starts_with(path))
-            && !source.path.contains("/tests/")
-            && LOOKS.iter().any(|look| code.contains(look))
-    });
+    let looks =
+        places(&["functions", "shared/core", "shared/service", "shared/provisioning"], |source, code| {
+            !at_the_host.iter().any(|path| source.path.starts_with(path))
+                && !source.path.contains("/tests/")
+                && LOOKS.iter().any(|look| code.contains(look))
+        });
     assert_none("answers of a batch that are found by position", looks);
 }
 

@@ -19,8 +19,8 @@ use crate::context::Context;
 use crate::instance::known_keys::{WRITING_INTERVAL, Writing};
 use crate::request::error::{ApiError, parse_credential};
 
-/// How often an instance writes down how often it saw a key where it ends soon after its last answer, Spin after a second: it lives on for work that is under way, so
-/// that nothing is lost, but not for long.
+/// How often an instance writes down how often it saw a key where it ends soon after its last answer, Spin
+/// after a second: it lives on for work that is under way, so that nothing is lost, but not for long.
 const SHORT_WRITING_INTERVAL: Duration = Duration::from_seconds(1);
 
 /// A key that works.
@@ -49,9 +49,9 @@ impl From<KeyRefusal> for RefusedKey {
     }
 }
 
-/// Verifies a key that is used from `address`: that it is there, works, is within its limits and may be used from there.
-/// A use is counted, and written down after the answer. One round trip; none where the configuration allows to remember
-/// keys, and this one is.
+/// Verifies a key that is used from `address`: that it is there, works, is within its limits and may be used
+/// from there. A use is counted, and written down after the answer. One round trip; none where the
+/// configuration allows to remember keys, and this one is.
 ///
 /// # Errors
 /// When the database can't say.

@@ -67,7 +67,8 @@ impl Caller {
 }
 
 impl Context {
-    /// Refuses a caller who is not of the deployment's own organization: `all` means all of one's own everywhere else.
+    /// Refuses a caller who is not of the deployment's own organization: `all` means all of one's own
+    /// everywhere else.
     ///
     /// # Errors
     /// 403.

@@ -1,7 +1,7 @@
 //! What a request pays towards limits, and what its answer says of them.
 //!
-//! Whether a request is within its limits is known in the round trip that authenticates it: a lease, where one is
-//! needed, rides along.
+//! Whether a request is within its limits is known in the round trip that authenticates it: a lease, where
+//! one is needed, rides along.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use iam_core::id::OrganizationId;
@@ -20,7 +20,8 @@ pub struct RateLimits {
     paid: Paid,
 }
 
-/// Until when what a request paid with holds, where it paid: towards the limit of its key or token, and its organization's.
+/// Until when what a request paid with holds, where it paid: towards the limit of its key or token, and its
+/// organization's.
 #[derive(Clone, Copy, Debug, Default)]
 struct Paid {
     own: Option<Timestamp>,
@@ -52,7 +53,8 @@ impl<'a> Charge<'a> {
     ) -> Self {
         let flags = context.instance.flags.current();
         let limiter = &context.instance.limiter;
-        // An instance that never read the flags learns in the same round trip whether limits are enforced at all.
+        // An instance that never read the flags learns in the same round trip whether limits are enforced at
+        // all.
         let is_enforced = flags.rate_limiting_enabled || !context.instance.flags.are_read();
         let bearer = bearer.filter(|_| is_enforced);
         let limit = flags.rate_limit_per_minute.filter(|_| is_enforced);
@@ -68,7 +70,8 @@ impl<'a> Charge<'a> {
         Self { context, organization, bearer, session: None, whole, is_due: true }
     }
 
-    /// For whoever presents what belongs to a session: only one that holds takes from the organization's limit.
+    /// For whoever presents what belongs to a session: only one that holds takes from the organization's
+    /// limit.
     pub(crate) fn of_session(
         context: &'a Context,
         organization: &'a OrganizationId,
@@ -86,7 +89,8 @@ impl<'a> Charge<'a> {
     pub(crate) fn ask(&self, batch: &mut Batch) -> Leases {
         let (organization, now) = (self.organization, self.context.now);
         let mut leases = Leases::default();
-        // The organization's first: whether the key has something left is asked before the last of it is taken.
+        // The organization's first: whether the key has something left is asked before the last of it is
+        // taken.
         if let Some((limit, plan)) = self.whole
             && let Some(wanted) = plan.wanted()
         {
@@ -113,8 +117,8 @@ impl<'a> Charge<'a> {
         !self.whole.is_some_and(|(_, plan)| asks(plan)) && !self.bearer.is_some_and(|(_, plan)| asks(plan))
     }
 
-    /// Takes in what [`Charge::ask`] asked for and says whether the request is within its limits, of which that of its
-    /// key or token is `own_limit`.
+    /// Takes in what [`Charge::ask`] asked for and says whether the request is within its limits, of which
+    /// that of its key or token is `own_limit`.
     pub(crate) fn settle(
         &self,
         own_limit: u32,
@@ -127,7 +131,8 @@ impl<'a> Charge<'a> {
         }
         let in_force = flags.rate_limit_per_minute;
         let (now, limiter) = (self.context.now, &self.context.instance.limiter);
-        // As they were asked for. Where the organization's limit turned out to be another one, what came of it is left alone.
+        // As they were asked for. Where the organization's limit turned out to be another one, what came of
+        // it is left alone.
         let (whole_given, own_given) = (given(leases.whole, answers)?, given(leases.own, answers)?);
         let whole = self.whole.filter(|(limit, _)| in_force == Some(*limit));
         let (mut paid, mut refused_by) = (Paid::default(), None);
@@ -136,7 +141,8 @@ impl<'a> Charge<'a> {
             refused_by = paid.own.is_none().then_some(policy(bearer));
         }
         match whole {
-            // A key without anything left was given nothing of its organization's limit, which says nothing about that one.
+            // A key without anything left was given nothing of its organization's limit, which says nothing
+            // about that one.
             Some((_, plan)) if refused_by.is_some() && plan != Plan::Refused => {
                 limiter.cancel(self.organization.as_str(), plan);
             }
@@ -161,8 +167,8 @@ impl<'a> Charge<'a> {
         Ok(if refused_by.is_none() { Ok(limits) } else { Err(RateLimited(limits)) })
     }
 
-    /// Counts a request towards an organization's limit that was heard of in this very round trip: it is let in, and counts
-    /// for those that follow.
+    /// Counts a request towards an organization's limit that was heard of in this very round trip: it is let
+    /// in, and counts for those that follow.
     fn count_unplanned(&self, in_force: Option<u32>) {
         if let (true, None, Some(limit)) = (self.is_due, self.whole, in_force) {
             let (organization, now) = (self.organization, self.context.now);

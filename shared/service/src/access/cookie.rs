@@ -17,8 +17,8 @@ use crate::request::error::{ApiError, parse_credential};
 /// The session cookie that a request brings.
 ///
 /// # Errors
-/// 400 where there are several by this name: a page of a neighbouring domain can set one of its own, and nobody could
-/// tell which is ours.
+/// 400 where there are several by this name: a page of a neighbouring domain can set one of its own, and
+/// nobody could tell which is ours.
 fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
     let lines = headers.get_all(header::COOKIE).iter();
     let pairs = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));

@@ -17,7 +17,8 @@ use crate::context::Context;
 use crate::request::error::ApiError;
 
 impl Access {
-    /// A person or service may call that holds this permission, with an access token, an API key or a session cookie.
+    /// A person or service may call that holds this permission, with an access token, an API key or a session
+    /// cookie.
     #[must_use]
     pub fn permission(resource: &'static str, action: &'static str, scope: Scope) -> Self {
         Self { rule: Rule::Permission(resource, action, scope), admit: admit_caller }
@@ -41,7 +42,8 @@ fn admit_caller<'a>(rule: Rule, context: &'a Context, request: &'a mut Request) 
     })
 }
 
-/// Tells who calls, from `Authorization: Bearer`, `X-API-Key` or, without either, the session cookie. One round trip.
+/// Tells who calls, from `Authorization: Bearer`, `X-API-Key` or, without either, the session cookie. One
+/// round trip.
 async fn identify(
     context: &Context,
     method: &Method,
@@ -54,8 +56,8 @@ async fn identify(
     }
 }
 
-/// Tells who calls, from `Authorization: Bearer` or `X-API-Key` alone, for a handler of a public route that has more
-/// than one way in. One round trip.
+/// Tells who calls, from `Authorization: Bearer` or `X-API-Key` alone, for a handler of a public route that
+/// has more than one way in. One round trip.
 ///
 /// # Errors
 /// 401 where there is no credential, or none that holds.

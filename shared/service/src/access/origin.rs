@@ -1,5 +1,5 @@
-//! Whether a browser's request comes from a page of ours (OWASP: verifying the origin with standard headers). A browser
-//! sends its cookies by itself; where it sends them from only these headers tell.
+//! Whether a browser's request comes from a page of ours (OWASP: verifying the origin with standard headers).
+//! A browser sends its cookies by itself; where it sends them from only these headers tell.
 
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -7,8 +7,8 @@ use iam_core::config::Configuration;
 
 use crate::request::error::ApiError;
 
-/// Refuses what another site's page may have made a browser send: with a cookie, everything that can change something
-/// has to come from our own origin or one that the configuration allows.
+/// Refuses what another site's page may have made a browser send: with a cookie, everything that can change
+/// something has to come from our own origin or one that the configuration allows.
 pub(crate) fn check_cookie_use(
     method: &Method,
     uri: &Uri,
@@ -25,8 +25,8 @@ pub(crate) fn check_cookie_use(
     if is_ours { Ok(()) } else { Err(refused()) }
 }
 
-/// Refuses a request that a page of another site sent: for a route that gives a browser its cookie. Whoever is no
-/// browser says nothing of origins, and may.
+/// Refuses a request that a page of another site sent: for a route that gives a browser its cookie. Whoever
+/// is no browser says nothing of origins, and may.
 ///
 /// # Errors
 /// 403 where the origin is neither our own nor an allowed one.

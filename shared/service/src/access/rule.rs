@@ -9,8 +9,8 @@ use iam_core::permission::Scope;
 use crate::context::Context;
 use crate::request::error::ApiError;
 
-/// Who may call a route: a rule, and the check that enforces it. The check is a function pointer, so that a module
-/// whose routes never ask for an access token does not carry the cryptography that verifies one.
+/// Who may call a route: a rule, and the check that enforces it. The check is a function pointer, so that a
+/// module whose routes never ask for an access token does not carry the cryptography that verifies one.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     pub(crate) rule: Rule,

@@ -48,7 +48,8 @@ fn admit_scim_client<'a>(_: Rule, context: &'a Context, request: &'a mut Request
     })
 }
 
-/// Tells which SCIM client calls, and whether it is within the limits of its token and its organization. One round trip.
+/// Tells which SCIM client calls, and whether it is within the limits of its token and its organization. One
+/// round trip.
 async fn authenticate_scim(
     context: &Context,
     headers: &HeaderMap,

@@ -1,4 +1,5 @@
-//! Signatures of tokens: by the host where it verifies them, by the module itself where not, and each token once.
+//! Signatures of tokens: by the host where it verifies them, by the module itself where not, and each token
+//! once.
 
 use iam_core::id::OrganizationId;
 use iam_core::jose::jwt::{Algorithm, Jws, PublicKey, TokenError, UnverifiedToken};

@@ -1,5 +1,5 @@
-//! What functions declare, printed for `cargo xtask manifests`: their routes, what they need of a host, and the
-//! OpenAPI 3.1 document. Native only: none of it is in a module.
+//! What functions declare, printed for `cargo xtask manifests`: their routes, what they need of a host, and
+//! the OpenAPI 3.1 document. Native only: none of it is in a module.
 
 use std::collections::BTreeMap;
 

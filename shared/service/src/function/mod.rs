@@ -1,5 +1,6 @@
-//! What a function is: its routes, each declared once with who may call it, what it costs and what it takes and
-//! gives. Routing, access control, the deployment manifests and the OpenAPI document all follow from this.
+//! What a function is: its routes, each declared once with who may call it, what it costs and what it takes
+//! and gives. Routing, access control, the deployment manifests and the OpenAPI document all follow from
+//! this.
 
 #[cfg(not(target_family = "wasm"))]
 pub mod catalogue;
@@ -119,8 +120,8 @@ impl Function {
         self.uses_secret(MASTER_KEY).uses_secret(MASTER_KEY_PREVIOUS)
     }
 
-    /// It needs a secret by this name ([`Context::secret`]), from whichever store has it: the host, or a Vault through the
-    /// function `secrets`.
+    /// It needs a secret by this name ([`Context::secret`]), from whichever store has it: the host, or a
+    /// Vault through the function `secrets`.
     #[must_use]
     pub fn uses_secret(self, name: &'static str) -> Self {
         self.uses_host_secret(name).calls("secrets")
@@ -202,8 +203,8 @@ impl Function {
         self.job(path, by_call)
     }
 
-    /// Adds a job that another function's schedule starts, or whoever calls `path` with the internal token. A job must
-    /// bear being run twice.
+    /// Adds a job that another function's schedule starts, or whoever calls `path` with the internal token. A
+    /// job must bear being run twice.
     #[must_use]
     pub fn job<F, Fut>(self, path: &'static str, run: F) -> Self
     where
@@ -222,7 +223,8 @@ impl Function {
     }
 }
 
-/// Admits the caller or not, and notes on the answer which route it came from and which limits it counts towards.
+/// Admits the caller or not, and notes on the answer which route it came from and which limits it counts
+/// towards.
 async fn guard(State(declaration): State<Arc<Declaration>>, request: Request, next: Next) -> Response {
     let answer = admitted(&declaration, request, next).await;
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
@@ -233,8 +235,8 @@ async fn guard(State(declaration): State<Arc<Declaration>>, request: Request, ne
 async fn admitted(declaration: &Declaration, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let missing = || ApiError::internal("request without a context");
     let context = request.extensions().get::<Context>().cloned().ok_or_else(missing)?;
-    // Flags come with an answer of the database. So they are looked at before the caller is, once that was looked up,
-    // and once more where the handler's own question was the first.
+    // Flags come with an answer of the database. So they are looked at before the caller is, once that was
+    // looked up, and once more where the handler's own question was the first.
     context.check_maintenance_first(declaration.opening).await?;
     (declaration.access.admit)(declaration.access.rule, &context, &mut request).await?;
     context.check_maintenance(declaration.opening)?;

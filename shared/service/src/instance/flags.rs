@@ -10,8 +10,8 @@ use iam_core::time::{Duration, Timestamp};
 use super::lock;
 use crate::request::error::ApiError;
 
-/// What an instance knows of the flags: as old as `operational.flags_max_age` at most when a request that asks the
-/// database anything is answered.
+/// What an instance knows of the flags: as old as `operational.flags_max_age` at most when a request that
+/// asks the database anything is answered.
 pub(crate) struct KnownFlags(Mutex<Known>);
 
 struct Known {

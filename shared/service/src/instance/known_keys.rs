@@ -1,5 +1,5 @@
-//! API keys as an instance knows them: those that were verified, where the configuration allows to remember them, and how
-//! often each was used.
+//! API keys as an instance knows them: those that were verified, where the configuration allows to remember
+//! them, and how often each was used.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -73,8 +73,9 @@ impl KnownKeys {
         verified.insert(hash.to_owned(), (Arc::clone(key), looked_up_at));
     }
 
-    /// Counts a use, and says who writes it down. The first one of a key is written after the answer, and what was counted
-    /// since once every few seconds: each use that was not written yet has somebody who is about to.
+    /// Counts a use, and says who writes it down. The first one of a key is written after the answer, and
+    /// what was counted since once every few seconds: each use that was not written yet has somebody who is
+    /// about to.
     pub(crate) fn count_use(&self, key_id: &KeyId, is_accepted: bool, now: Timestamp) -> Writing {
         let mut uses = lock(&self.uses);
         if uses.len() >= MAX_KEYS && !uses.contains_key(key_id) {

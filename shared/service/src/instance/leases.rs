@@ -1,5 +1,5 @@
-//! What an instance leased of limits: slices of a budget that all instances share, which it spends by itself. How leases add up
-//! to an exact bound: [`iam_core::limit`].
+//! What an instance leased of limits: slices of a budget that all instances share, which it spends by itself.
+//! How leases add up to an exact bound: [`iam_core::limit`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
@@ -12,7 +12,8 @@ use super::lock;
 /// How many subjects an instance remembers at most. One that is forgotten leases anew.
 const MAX_SUBJECTS: usize = 4096;
 
-/// A lease is meant to last this long, in milliseconds: well within its life, so that little of it is left then.
+/// A lease is meant to last this long, in milliseconds: well within its life, so that little of it is left
+/// then.
 const MEANT_TO_LAST_MS: i64 = 300;
 
 /// After a refusal the database is asked again this much later, in case the limit was raised.
@@ -47,8 +48,8 @@ pub(crate) enum Plan {
     Refused,
     /// A slice of so much has to be leased.
     Slice(u32),
-    /// A slice is on its way, for which this request needn't wait: it leases for itself alone. If each of the requests
-    /// that are in flight leased a slice, most of them would never be spent.
+    /// A slice is on its way, for which this request needn't wait: it leases for itself alone. If each of the
+    /// requests that are in flight leased a slice, most of them would never be spent.
     Single,
     /// It is over another limit, so that nothing is taken of this one.
     Waived,
@@ -126,8 +127,8 @@ impl RateLimiter {
         }
     }
 
-    /// Pays for one request by its plan, with what the database gave for it. Until when what was paid with holds; `None` where
-    /// nothing was left.
+    /// Pays for one request by its plan, with what the database gave for it. Until when what was paid with
+    /// holds; `None` where nothing was left.
     pub(crate) fn pay(
         &self,
         subject: &str,
@@ -197,7 +198,8 @@ impl RateLimiter {
         None
     }
 
-    /// Gives back what was paid for a request that came to nothing: whoever comes next may pay with it, as long as it holds.
+    /// Gives back what was paid for a request that came to nothing: whoever comes next may pay with it, as
+    /// long as it holds.
     pub(crate) fn give_back(&self, subject: &str, until: Timestamp) {
         if let Some(budget) = lock(&self.0).get_mut(subject) {
             budget.spent = budget.spent.saturating_sub(1);

@@ -1,5 +1,5 @@
-//! What an instance (a Workers isolate, a Spin instance) keeps between requests: its configuration, its secrets,
-//! its keys and its telemetry. Nothing here is the truth about a session, a key or a user.
+//! What an instance (a Workers isolate, a Spin instance) keeps between requests: its configuration, its
+//! secrets, its keys and its telemetry. Nothing here is the truth about a session, a key or a user.
 
 pub(crate) mod flags;
 pub(crate) mod known_keys;

@@ -13,7 +13,8 @@ use crate::request::error::ApiError;
 /// The host secret that seals stored secrets: 32 bytes, base64url.
 pub const MASTER_KEY: &str = "IAM_MASTER_KEY";
 
-/// The host secret that only opens what was sealed before the master key was rotated; absent most of the time.
+/// The host secret that only opens what was sealed before the master key was rotated; absent most of the
+/// time.
 pub const MASTER_KEY_PREVIOUS: &str = "IAM_MASTER_KEY_PREVIOUS";
 
 /// After this a store that failed is asked again, and what another one gave in its place is looked up again.

@@ -1,12 +1,13 @@
 //! The signing keys as an instance holds them, and the signatures it has already verified.
 //!
-//! Keys are read anew with the first question to the database after [`KEYS_LIFE`], in the same round trip. Which one signs
-//! is told by the time, so all instances agree; one that a token names and the instance does not know is looked for once
-//! more before the token is refused.
+//! Keys are read anew with the first question to the database after [`KEYS_LIFE`], in the same round trip.
+//! Which one signs is told by the time, so all instances agree; one that a token names and the instance does
+//! not know is looked for once more before the token is refused.
 //!
-//! Verifying ES256 in wasm takes about a millisecond, more than everything else on a hot path together. A token
-//! comes many times, so the instance remembers the digest of each exact token whose signature it verified, until
-//! the token's own `exp`, and believes it as long as the key is published. It never remembers anything of the session: that is read at every request.
+//! Verifying ES256 in wasm takes about a millisecond, more than everything else on a hot path together. A
+//! token comes many times, so the instance remembers the digest of each exact token whose signature it
+//! verified, until the token's own `exp`, and believes it as long as the key is published. It never remembers
+//! anything of the session: that is read at every request.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -18,8 +19,8 @@ use iam_core::time::{Duration, Timestamp};
 
 use super::lock;
 
-/// Keys that were read this long ago are read again for a token that names an unknown one: made-up names cost at most
-/// one reading a second and organization.
+/// Keys that were read this long ago are read again for a token that names an unknown one: made-up names cost
+/// at most one reading a second and organization.
 const KEYS_REREAD_AFTER: Duration = Duration::from_seconds(1);
 
 /// Of how many organizations an instance holds the keys at most.
@@ -93,7 +94,8 @@ impl SigningKeys {
         keys
     }
 
-    /// Reads everything anew when it is next needed: what is held was sealed under master keys that were replaced.
+    /// Reads everything anew when it is next needed: what is held was sealed under master keys that were
+    /// replaced.
     pub(crate) fn forget_keys(&self) {
         lock(&self.keys).clear();
     }

@@ -36,8 +36,8 @@ pub fn permissions(caller: &Caller, permissions: &[Permission]) -> Result<(), Ap
     }
 }
 
-/// What a key carries, all of which a caller must hold who gets its successor, says where that goes, or loosens its limits:
-/// otherwise a narrow key would be a way to a wide one.
+/// What a key carries, all of which a caller must hold who gets its successor, says where that goes, or
+/// loosens its limits: otherwise a narrow key would be a way to a wide one.
 ///
 /// # Errors
 /// 403 that names the permission which the caller lacks.

@@ -11,8 +11,8 @@ use crate::context::Context;
 use crate::request::error::ApiError;
 
 impl Context {
-    /// Asks for an organization's keys with the other questions of a request, where they are not at hand. Give what was
-    /// answered to [`Context::sign`].
+    /// Asks for an organization's keys with the other questions of a request, where they are not at hand.
+    /// Give what was answered to [`Context::sign`].
     pub fn ask_signing_keys(
         &self,
         organization: &OrganizationId,
@@ -22,8 +22,8 @@ impl Context {
         (!is_held).then(|| batch.ask(StoredKey::all(organization, self.now).into()))
     }
 
-    /// Signs an access token, with the keys that [`Context::ask_signing_keys`] asked for. The first of an organization makes
-    /// its key: one round trip, once.
+    /// Signs an access token, with the keys that [`Context::ask_signing_keys`] asked for. The first of an
+    /// organization makes its key: one round trip, once.
     ///
     /// # Errors
     /// 500 when the key can't be made or opened.
@@ -52,9 +52,9 @@ impl Context {
         Ok(jwt::attach(&input, &signature.map_err(by_host)?))
     }
 
-    /// The keys of an organization, read anew where what is at hand is too old; empty where there is no such organization.
-    /// One that has none gets its first key here, so that nobody ever sees an empty set. One round trip at most; another
-    /// for the first key.
+    /// The keys of an organization, read anew where what is at hand is too old; empty where there is no such
+    /// organization. One that has none gets its first key here, so that nobody ever sees an empty set. One
+    /// round trip at most; another for the first key.
     ///
     /// # Errors
     /// 500 when the keys can't be read or made.

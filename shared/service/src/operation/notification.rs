@@ -1,5 +1,5 @@
-//! Messages to people, sent after the answer: JSON, posted to the service that `notification.endpoint` names, which
-//! sends them on by mail or otherwise.
+//! Messages to people, sent after the answer: JSON, posted to the service that `notification.endpoint` names,
+//! which sends them on by mail or otherwise.
 
 use bytes::Bytes;
 use http::{Request, header};

@@ -1,10 +1,11 @@
 //! The one way to a secret by its name, whatever store it is in (`secrets.order`).
 //!
-//! Stores are asked in order; where one has no such secret, or is down, the next is asked. An instance keeps what it found
-//! for `secrets.max_age`. While the store it came from is down it goes on with that for `secrets.max_stale`: the
-//! preferred store's last word is better than another store's. The previous master key is looked up no further than the
-//! store that gave the current one: the two are turned over together, and it is absent most of the time. Only the function `secrets` speaks to a Vault: it is called
-//! where one is configured, and never otherwise.
+//! Stores are asked in order; where one has no such secret, or is down, the next is asked. An instance keeps
+//! what it found for `secrets.max_age`. While the store it came from is down it goes on with that for
+//! `secrets.max_stale`: the preferred store's last word is better than another store's. The previous master
+//! key is looked up no further than the store that gave the current one: the two are turned over together,
+//! and it is absent most of the time. Only the function `secrets` speaks to a Vault: it is called where one
+//! is configured, and never otherwise.
 
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ use crate::instance::lock;
 use crate::instance::secrets::{Known, MASTER_KEY, MASTER_KEY_PREVIOUS, RETRY_AFTER};
 use crate::request::error::ApiError;
 
-/// The secret with the secrets of all services that send webhooks: a JSON object, `{"github": ["…"], "github:target":
+/// The secret with the secrets of all services that send webhooks: a JSON object, `{"github": ["…"],
+/// "github:target":
 /// ["whsec_…"]}`.
 pub const WEBHOOK_SECRETS: &str = "IAM_WEBHOOK_SECRETS";
 

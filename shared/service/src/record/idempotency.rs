@@ -48,8 +48,8 @@ impl Creation {
         Ok(Self(Some(IdempotentRequest::new(organization, subject_id, route, key, &body))))
     }
 
-    /// Runs the batch that creates, and keeps its answer in the same transaction where the caller sent a key and
-    /// `created` holds for `id`. One round trip; another where the key was used before.
+    /// Runs the batch that creates, and keeps its answer in the same transaction where the caller sent a key
+    /// and `created` holds for `id`. One round trip; another where the key was used before.
     ///
     /// # Errors
     /// 422 where the key was used for another body; whatever the database says.

@@ -1,4 +1,5 @@
-//! Where a request came from: what the host saw, unless that is a proxy that the configuration trusts to say better.
+//! Where a request came from: what the host saw, unless that is a proxy that the configuration trusts to say
+//! better.
 
 use std::net::IpAddr;
 
@@ -8,8 +9,8 @@ use ipnet::IpNet;
 /// How many proxies in a row are believed at most.
 const MAX_HOPS: usize = 16;
 
-/// The address of the client. Each proxy appends to `X-Forwarded-For` whom it saw, so the header is read from its end,
-/// as far as each address in turn is a trusted proxy's; what lies beyond anybody may have made up.
+/// The address of the client. Each proxy appends to `X-Forwarded-For` whom it saw, so the header is read from
+/// its end, as far as each address in turn is a trusted proxy's; what lies beyond anybody may have made up.
 pub(crate) fn client_address(
     seen_by_host: Option<IpAddr>,
     headers: &HeaderMap,

@@ -6,7 +6,8 @@ use iam_core::config::Configuration;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, x-api-key, x-request-id, idempotency-key, if-match, if-none-match, traceparent",
+    "authorization, content-type, x-api-key, x-request-id, idempotency-key, if-match, if-none-match, \
+     traceparent",
 );
 const ANSWER_HEADERS: HeaderValue =
     HeaderValue::from_static("x-request-id, etag, location, retry-after, www-authenticate");

@@ -1,9 +1,9 @@
 //! Errors of the API: made by named constructors, mapped to answers in one place.
 //!
 //! Outside they are RFC 9457 problems with a stable `code`, deliberately vague about our own insides; what an
-//! operator needs (`cause`) goes to the log line of the request alone. An [`ApiError`] travels to the boundary
-//! in the response's extensions, because only the boundary knows the request's id and which form of error the
-//! route's clients understand.
+//! operator needs (`cause`) goes to the log line of the request alone. An [`ApiError`] travels to the
+//! boundary in the response's extensions, because only the boundary knows the request's id and which form of
+//! error the route's clients understand.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -40,7 +40,8 @@ impl ErrorStyle {
     }
 }
 
-/// The errors of RFC 6749 section 5.2, RFC 6750 section 3.1 and RFC 7009 section 2.2.1 that are codes of ours too.
+/// The errors of RFC 6749 section 5.2, RFC 6750 section 3.1 and RFC 7009 section 2.2.1 that are codes of ours
+/// too.
 const OAUTH_ERRORS: [&str; 7] = [
     "invalid_request",
     "invalid_grant",
@@ -309,7 +310,8 @@ impl ApiError {
         }
     }
 
-    /// It as SCIM's clients hear of it (RFC 7644 section 3.12): what stands for one operation of a bulk request too.
+    /// It as SCIM's clients hear of it (RFC 7644 section 3.12): what stands for one operation of a bulk
+    /// request too.
     #[must_use]
     pub fn to_scim(&self) -> ScimProblem {
         ScimProblem {

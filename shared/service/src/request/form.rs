@@ -14,8 +14,8 @@ const MAX_FORM_BYTES: usize = 16 * 1024;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 
-/// A form body (RFC 6749 appendix B). No parameter may come twice; one without a value is as one that is not there
-/// (RFC 6749 section 3.1); those that nobody asks for are ignored.
+/// A form body (RFC 6749 appendix B). No parameter may come twice; one without a value is as one that is not
+/// there (RFC 6749 section 3.1); those that nobody asks for are ignored.
 pub struct Form(Vec<(String, String)>);
 
 impl Form {

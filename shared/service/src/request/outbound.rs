@@ -1,9 +1,10 @@
 //! Addresses that users name, and that we call: checked before they are kept and again before each call.
 //!
-//! A host's `fetch` reads an address as browsers do (the WHATWG URL standard), which takes more for an address of this
-//! machine than one would think: `https://0x7f.1/`, `https://2130706433/`. So nothing is taken but plain names and plain
-//! addresses. What a name resolves to is not seen here: Workers reach no private network, and on Spin
-//! `allowed_outbound_hosts` and the runtime configuration's `block_networks` bound it.
+//! A host's `fetch` reads an address as browsers do (the WHATWG URL standard), which takes more for an
+//! address of this machine than one would think: `https://0x7f.1/`, `https://2130706433/`. So nothing is
+//! taken but plain names and plain addresses. What a name resolves to is not seen here: Workers reach no
+//! private network, and on Spin `allowed_outbound_hosts` and the runtime configuration's `block_networks`
+//! bound it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

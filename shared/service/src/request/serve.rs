@@ -1,5 +1,5 @@
-//! The way of every request through a function: identity and trace, limits, browsers' rules, the route with its
-//! access check and handler, errors made into answers, security headers, one log line, telemetry.
+//! The way of every request through a function: identity and trace, limits, browsers' rules, the route with
+//! its access check and handler, errors made into answers, security headers, one log line, telemetry.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -58,8 +58,8 @@ pub struct Service {
 #[derive(Clone, Copy, Debug)]
 pub struct Notable;
 
-/// How many round trips to the database an answer waited for, and how many its route allows: in the extensions
-/// of answers on the native host, for tests.
+/// How many round trips to the database an answer waited for, and how many its route allows: in the
+/// extensions of answers on the native host, for tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoundTrips {
     /// What it took.
@@ -109,8 +109,8 @@ impl Service {
         self.hand_over(&context);
     }
 
-    /// What the instance keeps, made at its first request. A bad configuration is kept by no one: it is refused
-    /// again at the next request, until it is mended.
+    /// What the instance keeps, made at its first request. A bad configuration is kept by no one: it is
+    /// refused again at the next request, until it is mended.
     async fn instance(&self, host: &Host) -> Result<Arc<Instance>, String> {
         if let Some(instance) = self.instance.get() {
             return Ok(Arc::clone(instance));
@@ -165,8 +165,8 @@ impl Service {
         }
     }
 
-    /// Hands gathered telemetry to `metrics-push` after the answer: at once where an instance may end with its
-    /// request, every few seconds where it lives on.
+    /// Hands gathered telemetry to `metrics-push` after the answer: at once where an instance may end with
+    /// its request, every few seconds where it lives on.
     fn hand_over(&self, context: &Context) {
         let is_wanted = context.configuration().monitoring.otlp_endpoint.is_some();
         if !is_wanted || !self.function.uses.calls.contains(&"metrics-push") {
@@ -228,8 +228,8 @@ fn context(
     }
 }
 
-/// Randomness for ids that only tell requests apart, drawn from the host for many at once: where it has none to give, zeros
-/// do. For nothing that must not be guessed.
+/// Randomness for ids that only tell requests apart, drawn from the host for many at once: where it has none
+/// to give, zeros do. For nothing that must not be guessed.
 fn entropy<const N: usize>() -> [u8; N] {
     static POOL: Mutex<Vec<u8>> = Mutex::new(Vec::new());
     let mut pool = lock(&POOL);
@@ -273,8 +273,8 @@ fn check_sizes(parts: &Parts) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Reads the body within its bound. One that is too large is read on for a while and thrown away: a client that
-/// is still sending would otherwise see a broken connection and never the answer.
+/// Reads the body within its bound. One that is too large is read on for a while and thrown away: a client
+/// that is still sending would otherwise see a broken connection and never the answer.
 async fn read_body(headers: &HeaderMap, mut body: Body) -> Result<Bytes, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|length| length.parse::<usize>().ok()).unwrap_or_default();

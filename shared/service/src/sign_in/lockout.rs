@@ -11,8 +11,8 @@ use crate::context::Context;
 use crate::request::error::ApiError;
 
 impl Context {
-    /// Records a failed try at a password and the locks that follow from it, in as many statements of the same form
-    /// whether there is such a user, and such an organization, or not.
+    /// Records a failed try at a password and the locks that follow from it, in as many statements of the
+    /// same form whether there is such a user, and such an organization, or not.
     ///
     /// # Errors
     /// When the host has no randomness to give.

@@ -13,8 +13,8 @@ use crate::context::Context;
 use crate::operation::notification::{Notification, NotificationUser, Template};
 use crate::request::error::ApiError;
 
-/// Holds a new password to the policy and gives its hash. What is cheap comes first; the former passwords, each of
-/// which costs a verification, only where nothing else is wrong.
+/// Holds a new password to the policy and gives its hash. What is cheap comes first; the former passwords,
+/// each of which costs a verification, only where nothing else is wrong.
 ///
 /// # Errors
 /// 422 with every rule that it violates, at `pointer`.

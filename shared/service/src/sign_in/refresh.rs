@@ -1,9 +1,10 @@
 //! A refresh token for a new access token and the next refresh token.
 //!
-//! The next token follows from the one that came, under the host's master key. So of any number of refreshes with one
-//! token, at the same instant or as a retry of an answer that got lost, one makes the successor and all get it, as long
-//! as they come within the tolerance and nobody has used the successor. After the tolerance a spent token means that two
-//! parties hold it, and ends the session. Spending, storing and recording are one transaction.
+//! The next token follows from the one that came, under the host's master key. So of any number of refreshes
+//! with one token, at the same instant or as a retry of an answer that got lost, one makes the successor and
+//! all get it, as long as they come within the tolerance and nobody has used the successor. After the
+//! tolerance a spent token means that two parties hold it, and ends the session. Spending, storing and
+//! recording are one transaction.
 
 use iam_core::oauth::keyring::StoredKey;
 use iam_core::record::audit::Outcome;

@@ -80,7 +80,8 @@ fn futures_executor<T>(future: impl Future<Output = Result<T, iam_edge::DbError>
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever comes when and where, and though clocks differ by a second: no minute has more than the limit.
+    /// Whatever comes when and where, and though clocks differ by a second: no minute has more than the
+    /// limit.
     #[test]
     fn no_minute_has_more_than_the_limit(
         limit in 1_u32..200,
