@@ -5,9 +5,8 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use iam_core::id::{SessionId, UserId};
 use iam_core::permission::{Permission, Scope};
-use iam_core::sign_in::session::listed::{
-    self, MAX_PAGE, OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED, Session, SessionQuery, SessionStatus,
-};
+use iam_core::sign_in::session::listed::{MAX_PAGE, Session, SessionQuery, SessionStatus};
+use iam_core::sign_in::session::{self, OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED};
 use iam_core::sql::Rows;
 use iam_service::page::page_limit;
 use iam_service::{
@@ -151,7 +150,7 @@ async fn end(
     let organization = &caller.organization;
     let batch = vec![
         event.record_if(condition, &session_id),
-        listed::end_owned(organization, &session_id, owner, "terminated", context.now),
+        session::end_owned(organization, &session_id, owner, "terminated", context.now),
         asked(&context, &caller).find(&session_id),
     ];
     let rows = context.db(organization).batch_of(batch).await?;
@@ -172,8 +171,8 @@ async fn end_all(
     let event = context.audit_by_text(&caller, "session.terminate_all", "user")?.on(user_id.as_str());
     let organization = &caller.organization;
     let batch = vec![
-        listed::count_of(organization, user_id, except),
-        listed::end_all_but(organization, user_id, except, "terminated", context.now),
+        session::count_of(organization, user_id, except),
+        session::end_all_but(organization, user_id, except, "terminated", context.now),
         event.record(),
     ];
     let rows = context.db(organization).batch_of(batch).await?;
@@ -189,7 +188,7 @@ async fn log_out(context: Context, caller: Caller) -> Result<Response, ApiError>
     let organization = &caller.organization;
     let batch = vec![
         event.record_if(OWN_SESSION_NOT_ENDED, session_id),
-        listed::end_owned(organization, session_id, Some(&caller.user_id), "logout", context.now),
+        session::end_owned(organization, session_id, Some(&caller.user_id), "logout", context.now),
     ];
     context.db(organization).batch_of(batch).await?;
     let cookie = clear_session_cookie(&context.configuration().session)?;
