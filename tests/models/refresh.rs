@@ -8,9 +8,9 @@ use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::secret::credential::{Credential, CredentialHash, REFRESH_TOKEN_PREFIX};
 use iam_core::secret::seal::{MasterKey, MasterKeys};
 use iam_core::sign_in::session::{
-    InspectedRefreshToken, NewSession, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict, SESSION_NOT_ENDED,
-    SessionKind, end,
+    NewSession, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict, SESSION_NOT_ENDED, SessionKind, end,
 };
+use iam_core::sql::{Answers, Batch};
 use iam_core::time::{Duration, Timestamp};
 use iam_tests::model::Database;
 use proptest::prelude::*;
@@ -216,16 +216,15 @@ impl World {
             now: self.now,
         };
         let session = &self.configuration.session;
-        let batch = [
+        let mut batch = Batch::from([
             refresh.spend(session),
             refresh.store_successor(self.now.after(self.configuration.jwt.refresh_token_expiry)),
             refresh.note_activity(),
             event.record_if(REFRESH_TOKEN_SPENT, &presented),
-            refresh.inspect(session),
-        ];
-        let rows = self.database.batch(batch);
-        let inspected: InspectedRefreshToken =
-            rows[4].decode_first().unwrap().expect("it is a token of ours");
+        ]);
+        let inspected = batch.ask(refresh.inspect(session));
+        let answers = Answers::new(self.database.batch(batch.into_statements()));
+        let inspected = answers.one(inspected).unwrap().expect("it is a token of ours");
         assert_eq!((&inspected.session_id, &inspected.user_id), (&self.session_id, &self.user_id));
         let tolerance = self.configuration.jwt.refresh_reuse_tolerance;
         match inspected.verdict(&refresh, &hashes, tolerance) {

@@ -292,7 +292,7 @@ async fn by_cookie(
     let organization = credential.organization();
     let hash = credential.hash();
     let charge = Charge::of_session(context, organization, SessionClaim::Cookie(&hash));
-    let mut questions = vec![LiveSession::find_by_cookie(organization, &hash)];
+    let mut questions = vec![LiveSession::find_by_cookie(organization, &hash).into_statement()];
     questions.extend(charge.statements());
     let mut rows = context.db(organization).batch_of(questions).await?.into_iter();
     let session = live(context, rows.next().unwrap_or_default().decode_first()?)

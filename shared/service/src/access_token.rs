@@ -52,7 +52,7 @@ impl ValidToken {
         } else {
             Charge::none(context, &claims.org)
         };
-        let mut questions = vec![LiveSession::find(&claims.org, &claims.sid)];
+        let mut questions = vec![LiveSession::find(&claims.org, &claims.sid).into_statement()];
         questions.extend(charge.statements());
         let verified =
             context.instance.keyring.verify_with(context, &claims.org, text, &token, questions).await;

@@ -103,8 +103,16 @@ impl Bench {
 
     async fn is_alive(&self, id: &SessionId, now: i64) -> bool {
         let find = LiveSession::find(&self.organization, id);
-        let found: LiveSession =
-            self.host.request().db("").run(find).await.unwrap().decode_first().unwrap().unwrap();
+        let found: LiveSession = self
+            .host
+            .request()
+            .db("")
+            .run(find.into_statement())
+            .await
+            .unwrap()
+            .decode_first()
+            .unwrap()
+            .unwrap();
         found.is_alive(&self.configuration, Timestamp::from_millis(now))
     }
 }

@@ -139,20 +139,13 @@ impl From<SignInUser> for SignedInUser {
 /// the failure. The first sign-in of an organization makes its signing key with a third.
 async fn login(context: Context, Json(request): Json<LoginRequest>) -> Result<Json<LoginResponse>, ApiError> {
     request.check()?;
-    let proof = prove(&context, &request, true).await?;
+    let mut proof = prove(&context, &request, true).await?;
     let session_id = context.new_id(SessionId::new)?;
     let refresh_token = Credential::new(REFRESH_TOKEN_PREFIX, &proof.organization, &context.entropy()?);
     let claims =
         access_claims(&context, &proof.organization, proof.user.user_id.clone(), session_id.clone())?;
     let keyring = &context.instance.keyring;
-    let access_token = keyring
-        .sign(
-            &context,
-            &proof.organization,
-            proof.keys.as_ref().map(iam_core::sql::Rows::decode).transpose()?,
-            &claims,
-        )
-        .await?;
+    let access_token = keyring.sign(&context, &proof.organization, proof.keys.take(), &claims).await?;
     let configuration = context.configuration();
     let refresh_life = configuration.jwt.refresh_token_expiry.min(configuration.session.timeout);
     let with = Use::Tokens(&refresh_token.hash(), context.now.after(refresh_life));

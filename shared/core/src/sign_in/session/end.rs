@@ -3,7 +3,7 @@
 use crate::id::{OrganizationId, SessionId, UserId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
-use crate::sql::Statement;
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 /// Ends a session, and with it its access and refresh tokens.
@@ -34,7 +34,7 @@ pub const SESSION_NOT_ENDED: RecordCondition = record_condition!(
 pub fn end_owned(
     organization: &OrganizationId,
     session_id: &SessionId,
-    owner: Option<&UserId>,
+    owner: Option<&str>,
     because: &'static str,
     now: Timestamp,
 ) -> Statement {
@@ -54,10 +54,23 @@ pub const OWN_SESSION_NOT_ENDED: RecordCondition = record_condition!(
     "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND user_id = ?5 AND ended_at IS NULL)"
 );
 
+/// How many sessions there are.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionCount(pub i64);
+
+impl FromRow for SessionCount {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.integer("count")?))
+    }
+}
+
 /// Counts a user's sessions that have not been ended, but for one.
-#[must_use]
-pub fn count_of(organization: &OrganizationId, user_id: &UserId, except: Option<&SessionId>) -> Statement {
-    Statement::new(
+pub fn count_of(
+    organization: &OrganizationId,
+    user_id: &UserId,
+    except: Option<&SessionId>,
+) -> Query<SessionCount> {
+    Query::new(
         "SELECT COUNT(*) AS count FROM sessions INDEXED BY sessions_by_user WHERE org_id = ?1 AND user_id = ?2 AND \
          ended_at IS NULL AND session_id IS NOT ?3",
     )

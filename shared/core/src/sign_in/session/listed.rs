@@ -9,7 +9,7 @@ use crate::config::SessionConfiguration;
 use crate::id::{OrganizationId, SessionId, UserId};
 use crate::sign_in::device;
 use crate::sign_in::session::SessionKind;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError};
 use crate::time::Timestamp;
 
 /// How many sessions a page has at most.
@@ -96,15 +96,14 @@ macro_rules! holds {
 
 impl SessionQuery<'_> {
     /// A page of a user's sessions, the newest first, and one more where there is another page.
-    #[must_use]
     pub fn page(
         &self,
         user_id: &UserId,
         status: Option<SessionStatus>,
         before: Option<&SessionId>,
         limit: u32,
-    ) -> Statement {
-        Statement::new(concat!(
+    ) -> Query<Session> {
+        Query::new(concat!(
             session_columns!("?3", "?4"),
             " INDEXED BY sessions_of_user WHERE org_id = ?1 AND user_id = ?2 AND session_id < ?5 AND (?6 IS NULL OR ",
             holds!("?3", "?4"),
@@ -120,9 +119,8 @@ impl SessionQuery<'_> {
     }
 
     /// One session.
-    #[must_use]
-    pub fn find(&self, session_id: &SessionId) -> Statement {
-        Statement::new(concat!(session_columns!("?3", "?4"), " WHERE org_id = ?1 AND session_id = ?2"))
+    pub fn find(&self, session_id: &SessionId) -> Query<Session> {
+        Query::new(concat!(session_columns!("?3", "?4"), " WHERE org_id = ?1 AND session_id = ?2"))
             .bind(self.organization)
             .bind(session_id)
             .bind(self.idle_since())

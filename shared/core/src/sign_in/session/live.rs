@@ -6,7 +6,7 @@ use crate::id::{OrganizationId, SessionId, UserId};
 use crate::permission::Grants;
 use crate::secret::credential::CredentialHash;
 use crate::sign_in::session::SessionKind;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{grants_column, only_row};
 
@@ -49,15 +49,13 @@ macro_rules! live_session {
 
 impl LiveSession {
     /// Finds a session that an access token names, ended or not.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, session_id: &SessionId) -> Statement {
-        Statement::new(live_session!("session_id = ?2")).bind(organization).bind(session_id)
+    pub fn find(organization: &OrganizationId, session_id: &SessionId) -> Query<Self> {
+        Query::new(live_session!("session_id = ?2")).bind(organization).bind(session_id)
     }
 
     /// Finds the session whose cookie this is, ended or not.
-    #[must_use]
-    pub fn find_by_cookie(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
-        Statement::new(live_session!("token_hash = ?2")).bind(organization).bind(hash)
+    pub fn find_by_cookie(organization: &OrganizationId, hash: &CredentialHash) -> Query<Self> {
+        Query::new(live_session!("token_hash = ?2")).bind(organization).bind(hash)
     }
 
     /// Whether the session still holds.

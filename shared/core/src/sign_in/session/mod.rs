@@ -15,7 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use begin::{NewSession, SESSION_EXISTS};
-pub use end::{OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED, count_of, end, end_all_but, end_owned};
+pub use end::{
+    OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED, SessionCount, count_of, end, end_all_but, end_owned,
+};
 pub use live::{ACTIVITY_GRAIN, LiveSession};
 pub use refresh::{InspectedRefreshToken, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict};
 

@@ -4,7 +4,7 @@ use crate::config::SessionConfiguration;
 use crate::id::{LogId, OrganizationId, SessionId, UserId};
 use crate::record::audit::RecordCondition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
 /// One use of a refresh token.
@@ -77,9 +77,8 @@ impl Refresh<'_> {
     }
 
     /// What became of the token that came, whether it was just spent or long ago, and of its successor.
-    #[must_use]
-    pub fn inspect(&self, configuration: &SessionConfiguration) -> Statement {
-        Statement::new(
+    pub fn inspect(&self, configuration: &SessionConfiguration) -> Query<InspectedRefreshToken> {
+        Query::new(
             "SELECT token.session_id, token.spent_at, token.spent_by, token.successor_hash, sessions.user_id, \
              sessions.client_id, sessions.scope, sessions.ended_at, (sessions.ended_at IS NULL AND sessions.expires_at > \
              ?3 AND sessions.last_activity > ?4 AND users.status = 'active' AND users.deleted_at IS NULL) AS is_live, \
