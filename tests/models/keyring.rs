@@ -121,7 +121,7 @@ impl World {
     }
 
     fn keys(&mut self, now: Timestamp) -> Vec<StoredKey> {
-        self.database.run(StoredKey::all(&self.organization, now)).decode().unwrap()
+        self.database.run(StoredKey::all(&self.organization, now).into_statement()).decode().unwrap()
     }
 
     fn new_key(&mut self, place: Place) -> StoredKey {

@@ -77,7 +77,7 @@ impl Keyring {
             LookUp::Known(key) => (key, None),
             LookUp::Unknown => return Err(refused(TokenError::UnknownKey)),
             LookUp::Unread => {
-                questions.push(StoredKey::all(organization, context.now));
+                questions.push(StoredKey::all(organization, context.now).into_statement());
                 let mut answers = db.batch_of(std::mem::take(&mut questions)).await?;
                 let keys = answers.pop().unwrap_or_default().decode()?;
                 let key = public_key(&self.hold(organization, keys, context.now), token, context.now);
@@ -103,13 +103,7 @@ impl Keyring {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Option<Ticket<StoredKey>> {
-        self.question(organization, now).map(|question| batch.ask(question.into()))
-    }
-
-    /// To be replaced.
-    #[must_use]
-    pub fn question(&self, organization: &OrganizationId, now: Timestamp) -> Option<Statement> {
-        self.held(organization, now).is_none().then(|| StoredKey::all(organization, now))
+        self.held(organization, now).is_none().then(|| batch.ask(StoredKey::all(organization, now)))
     }
 
     /// Signs an access token. The first of an organization makes its key: one round trip, once.
@@ -156,8 +150,8 @@ impl Keyring {
         if let Some(held) = self.held(organization, context.now) {
             return Ok(held);
         }
-        let rows = context.db(organization).run(StoredKey::all(organization, context.now)).await?;
-        let keys = self.hold(organization, rows.decode()?, context.now);
+        let keys = context.db(organization).all(StoredKey::all(organization, context.now)).await?;
+        let keys = self.hold(organization, keys, context.now);
         if keys.is_empty() { self.make_first(context, organization).await } else { Ok(keys) }
     }
 
@@ -180,7 +174,7 @@ impl Keyring {
         let key = new_key(context, organization, Place::first(context.now)).await?;
         let mut batch = Batch::new();
         batch.then(key.store(organization));
-        let keys = batch.ask(StoredKey::all(organization, context.now).into());
+        let keys = batch.ask(StoredKey::all(organization, context.now));
         let answers = context.db(organization).batch(batch).await?;
         Ok(self.take(context, organization, answers.all(keys)?))
     }

@@ -11,7 +11,7 @@ use crate::encoding::{base64url, from_base64url};
 use crate::id::{OrganizationId, SigningKeyId};
 use crate::jose::jwt::{Algorithm, LEEWAY, PrivateKey, PublicKey};
 use crate::secret::seal::{MasterKeys, NONCE_BYTES, SealError, sealed_under};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{record::audit::RecordCondition, record_condition};
 
@@ -183,9 +183,8 @@ impl StoredKey {
     }
 
     /// The organization's published keys, youngest first.
-    #[must_use]
-    pub fn all(organization: &OrganizationId, now: Timestamp) -> Statement {
-        Statement::new(
+    pub fn all(organization: &OrganizationId, now: Timestamp) -> Query<Self> {
+        Query::new(
             "SELECT key_id, algorithm, generation, public_key, sealed_private_key, created_at, signs_from, signs_until, \
              retires_at FROM signing_keys INDEXED BY signing_keys_by_generation WHERE org_id = ?1 AND (retires_at IS NULL \
              OR retires_at > ?2) ORDER BY generation DESC LIMIT ?3",
