@@ -3,12 +3,13 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::directory::service_account::{GrantedAccount, ServiceAccount};
 use iam_core::id::{ClientId, ClientSecretId, UserId};
+use iam_core::jose::jwk::JwkSet;
 use iam_core::oauth::acts;
 use iam_core::oauth::client::{
     AuthMethod, CLIENT_CREATED, CLIENT_EXISTS, ClientRevocation, ListedClient, MAX_CLIENTS,
     MAX_NAME_CHARACTERS, NewClient, NewSecret,
 };
-use iam_core::oauth::client_assertion::JwkSet;
+use iam_core::oauth::client_assertion::check_keys;
 use iam_core::oauth::token::parse_scope;
 use iam_core::permission::Grant;
 use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
@@ -172,7 +173,7 @@ fn check(request: &CreateRequest) -> Result<(), ApiError> {
         (AuthMethod::PrivateKeyJwt, None) => {
             Err(ApiError::field("/jwks", "`private_key_jwt` needs public keys"))
         }
-        (AuthMethod::PrivateKeyJwt, Some(jwks)) => jwks.check().map_err(|error| {
+        (AuthMethod::PrivateKeyJwt, Some(jwks)) => check_keys(jwks).map_err(|error| {
             let pointer = error.index.map_or("/jwks/keys".to_owned(), |index| format!("/jwks/keys/{index}"));
             ApiError::field(pointer, error.allowed)
         }),

@@ -1,6 +1,6 @@
 //! OAuth clients of service accounts, and their secrets.
 //!
-//! A client has at most two valid secrets, so that one can be turned without a gap: create the second, use it, revoke
+//! A client has at most two valid secrets, so that one can be rotated without a gap: create the second, use it, revoke
 //! the first. The last valid one is not revoked by itself; to stop a client, revoke the client.
 
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClientId, ClientSecretId, OrganizationId, UserId};
-use crate::oauth::client_assertion::{Jwk, JwkSet};
+use crate::jose::jwk::{Jwk, JwkSet};
 use crate::record::audit::RecordCondition;
 use crate::record::idempotency::CreationCondition;
 use crate::secret::credential::CredentialHash;

@@ -3,8 +3,9 @@
 
 use crate::directory::account::{UserStatus, read_grants};
 use crate::id::{ClientId, OrganizationId, SessionId, TokenId, UserId};
+use crate::jose::jwk::JwkSet;
 use crate::oauth::client::{AuthMethod, read_keys};
-use crate::oauth::client_assertion::{JwkSet, UsedAssertion};
+use crate::oauth::client_assertion::UsedAssertion;
 use crate::permission::{Grant, Grants};
 use crate::secret::credential::CredentialHash;
 use crate::sign_in::session::LiveSession;
