@@ -1,5 +1,5 @@
 //! A refresh token family against a model of it: two parties who hold its tokens, retries, time, the session's end, a
-//! master key that is turned over.
+//! master key that is rotated.
 
 use iam_core::config::Configuration;
 use iam_core::encoding::base64url;
@@ -35,7 +35,7 @@ enum Step {
     },
     EndSession,
     SuspendUser,
-    TurnMasterKey,
+    RotateMasterKey,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (60_000_i64..2_000_000).prop_map(|milliseconds| Step::Advance { milliseconds }),
         1 => Just(Step::EndSession),
         1 => Just(Step::SuspendUser),
-        1 => Just(Step::TurnMasterKey),
+        1 => Just(Step::RotateMasterKey),
     ]
 }
 
@@ -107,7 +107,7 @@ struct World {
     session_id: SessionId,
     user_id: UserId,
     master: MasterKeys,
-    is_turned: bool,
+    is_rotated: bool,
     now: Timestamp,
     serial: u64,
     /// The texts of the tokens, in the order of the family.
@@ -166,7 +166,7 @@ impl World {
             session_id,
             user_id,
             master: MasterKeys::new(key(1), None),
-            is_turned: false,
+            is_rotated: false,
             now,
             serial: 0,
             texts: vec![first.reveal().to_owned()],
@@ -296,11 +296,11 @@ impl World {
                 self.database.execute("UPDATE users SET status = 'suspended'");
                 self.family.suspended = true;
             }
-            Step::TurnMasterKey if !self.is_turned => {
+            Step::RotateMasterKey if !self.is_rotated => {
                 self.master = MasterKeys::new(key(2), Some(key(1)));
-                self.is_turned = true;
+                self.is_rotated = true;
             }
-            Step::TurnMasterKey => {}
+            Step::RotateMasterKey => {}
         }
     }
 

@@ -53,7 +53,7 @@ macro_rules! each_scenario {
                 well_known => keys_verify_tokens, copies_are_kept, metadata_names_the_endpoints,
                     the_description_is_served;
                 service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up,
-                    are_created_once, secrets_turn, keys_are_checked, are_out_of_reach_of_scim;
+                    are_created_once, secrets_rotate, keys_are_checked, are_out_of_reach_of_scim;
                 tokens => a_client_gets_tokens, bad_requests_are_refused, a_scope_narrows,
                     tokens_end_with_their_client, assertions_work_once, introspection_tells,
                     revocation_ends_the_session, validation_tells, a_refresh_token_is_exchanged;

@@ -1,4 +1,4 @@
-//! The turning of client secrets against a small model, whatever comes in whichever order: never more than two are
+//! The rotation of client secrets against a small model, whatever comes in whichever order: never more than two are
 //! valid, and only time itself leaves a client that had one without any.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
@@ -164,7 +164,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn turning_follows_the_model(steps in steps()) {
+    fn rotation_follows_the_model(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;

@@ -1,5 +1,5 @@
 //! `/api/v1/keyring`: the organization's signing keys, their rotation by call, and the job that rotates, destroys and
-//! deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was turned over.
+//! deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was rotated.
 
 mod job;
 

@@ -147,7 +147,7 @@ fn youngest(keys: &[StoredKey]) -> i64 {
     keys.iter().map(|key| key.generation).max().unwrap_or_default()
 }
 
-/// The key that signs now. Where the clock is so far behind that the private half of the one in turn is destroyed
+/// The key that signs now. Where the clock is so far behind that the private half of the one due is destroyed
 /// already, the next one signs: elsewhere it does too.
 #[must_use]
 pub fn signing_key(keys: &[StoredKey], now: Timestamp) -> Option<&StoredKey> {
@@ -417,10 +417,10 @@ mod tests {
         let phases =
             |now| (keys[0].phase(now), keys[1].phase(now), signing_key(&keys, now).unwrap().generation);
         assert_eq!(phases(now), (Some(Phase::Announced), Some(Phase::Signing), 1));
-        let turn = now.after(timing.wait);
-        assert_eq!(phases(turn), (Some(Phase::Signing), Some(Phase::Retiring), 2));
-        assert_eq!(phases(turn.after(timing.retire_after)), (Some(Phase::Signing), None, 2));
-        assert_eq!(Place::successor(&keys, &timing, now), Err(RotationRefusal::Pending(turn)));
+        let handover = now.after(timing.wait);
+        assert_eq!(phases(handover), (Some(Phase::Signing), Some(Phase::Retiring), 2));
+        assert_eq!(phases(handover.after(timing.retire_after)), (Some(Phase::Signing), None, 2));
+        assert_eq!(Place::successor(&keys, &timing, now), Err(RotationRefusal::Pending(handover)));
         assert_eq!(Place::emergency(&keys, now).signs_from, now);
     }
 
