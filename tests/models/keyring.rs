@@ -41,7 +41,7 @@ enum Step {
         instance: usize,
     },
     ChangeAlgorithm,
-    TurnMasterKey,
+    RotateMasterKey,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -55,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Emergency),
         8 => (0..SKEWS.len()).prop_map(|instance| Step::Sign { instance }),
         1 => Just(Step::ChangeAlgorithm),
-        1 => Just(Step::TurnMasterKey),
+        1 => Just(Step::RotateMasterKey),
     ]
 }
 
@@ -121,7 +121,7 @@ impl World {
     }
 
     fn keys(&mut self, now: Timestamp) -> Vec<StoredKey> {
-        self.database.run(StoredKey::all(&self.organization, now)).decode().unwrap()
+        self.database.run(StoredKey::all(&self.organization, now).into_statement()).decode().unwrap()
     }
 
     fn new_key(&mut self, place: Place) -> StoredKey {
@@ -287,7 +287,7 @@ impl World {
     }
 
     /// Once nothing needs the one before.
-    fn turn_master_key(&mut self) {
+    fn rotate_master_key(&mut self) {
         let needed = self.master.previous_id().map(iam_core::oauth::keyring::is_master_key_needed);
         if needed.is_none_or(|needed| self.database.run(needed).first().unwrap().integer("needed") == Ok(0)) {
             let previous = master(self.master_byte);
@@ -319,7 +319,7 @@ impl World {
                 };
                 self.configuration.jwt.algorithm = other;
             }
-            Step::TurnMasterKey => self.turn_master_key(),
+            Step::RotateMasterKey => self.rotate_master_key(),
         }
     }
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use iam_core::jose::jwk::Jwk;
 use iam_core::jose::jwt::{Jws, PublicKey};
-use iam_core::oauth::client_assertion::Jwk;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! The turning of client secrets against a small model, whatever comes in whichever order: never more than two are
+//! The rotation of client secrets against a small model, whatever comes in whichever order: never more than two are
 //! valid, and only time itself leaves a client that had one without any.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
@@ -6,7 +6,7 @@ use iam_core::id::{ClientId, ClientSecretId, OrganizationId, UserId};
 use iam_core::oauth::client::{AuthMethod, ClientRevocation, MAX_SECRETS, NewClient, NewSecret};
 use iam_core::oauth::token::PresentedClient;
 use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
-use iam_core::sql::Statement;
+use iam_core::sql::{Answers, Batch, Statement};
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::native::TestHost;
 use proptest::prelude::*;
@@ -101,8 +101,11 @@ impl World {
             expires_at: ends,
             now: self.now,
         };
-        let rows = self.host.request().db("").batch(vec![new.create(), new.close_expired()]).await.unwrap();
-        let is_done = !rows[0].is_empty();
+        let mut batch = Batch::new();
+        let created = batch.then(new.create());
+        batch.then(new.close_expired());
+        let rows = self.host.request().db("").batch(batch.into_statements()).await.unwrap();
+        let is_done = Answers::new(rows).did(created).unwrap();
         if is_done {
             self.secrets.push(Modelled { id, credential, ends, is_revoked: false });
         }
@@ -129,7 +132,7 @@ impl World {
         for secret in &self.secrets {
             let find =
                 PresentedClient::find(&self.organization, &self.client_id, Some(&secret.credential.hash()));
-            let rows = self.host.request().db("").run(find).await.unwrap();
+            let rows = self.host.request().db("").run(find.into_statement()).await.unwrap();
             let client: PresentedClient = rows.decode_first().unwrap().unwrap();
             assert_eq!(client.has_valid_secret(self.now), secret.is_valid(self.now));
         }
@@ -161,7 +164,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn turning_follows_the_model(steps in steps()) {
+    fn rotation_follows_the_model(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;

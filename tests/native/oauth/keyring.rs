@@ -169,7 +169,7 @@ async fn another_algorithm_takes_over_without_a_gap() {
 }
 
 #[tokio::test]
-async fn the_master_key_is_turned_over_without_downtime() {
+async fn the_master_key_is_rotated_without_downtime() {
     let (deployment, host) = start(setup());
     let login = sign_in(&deployment).await;
     let (old, refresh) =

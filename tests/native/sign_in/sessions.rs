@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use iam_core::config::SessionConfiguration;
 use iam_core::id::{OrganizationId, SessionId, UserId};
-use iam_core::sign_in::session::listed;
 use iam_core::sign_in::session::{self, LiveSession, NewSession, SessionKind};
 use iam_core::sql::Statement;
 use iam_core::time::{Duration, Timestamp};
@@ -104,8 +103,16 @@ impl Bench {
 
     async fn is_alive(&self, id: &SessionId, now: i64) -> bool {
         let find = LiveSession::find(&self.organization, id);
-        let found: LiveSession =
-            self.host.request().db("").run(find).await.unwrap().decode_first().unwrap().unwrap();
+        let found: LiveSession = self
+            .host
+            .request()
+            .db("")
+            .run(find.into_statement())
+            .await
+            .unwrap()
+            .decode_first()
+            .unwrap()
+            .unwrap();
         found.is_alive(&self.configuration, Timestamp::from_millis(now))
     }
 }
@@ -148,7 +155,7 @@ async fn play(most: u32, steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::EndAllBut(which) => {
                 let except = model[which % model.len()].id.clone();
-                let end = listed::end_all_but(
+                let end = session::end_all_but(
                     &bench.organization,
                     &bench.user,
                     Some(&except),

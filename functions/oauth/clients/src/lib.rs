@@ -69,7 +69,7 @@ pub fn function() -> Function {
             Route::post(SECRETS, write(), secrets::create)
                 .summary("Creates a second secret for an OAuth client")
                 .description(
-                    "To turn a secret: create the second, use it, revoke the first. A client has two valid ones at most. \
+                    "To rotate a secret: create the second, use it, revoke the first. A client has two valid ones at most. \
                      The secret is in this answer and nowhere else. Takes an `Idempotency-Key`.",
                 )
                 .takes::<secrets::CreateRequest>()

@@ -1,14 +1,16 @@
 //! `/api/v1/keyring`: the organization's signing keys, their rotation by call, and the job that rotates, destroys and
-//! deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was turned over.
+//! deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was rotated.
 
 mod job;
 
 use iam_core::id::SigningKeyId;
 use iam_core::jose::jwt::Algorithm;
+use iam_core::oauth::acts;
 use iam_core::oauth::keyring::{
     Phase, Place, RotationRefusal, SIGNING_KEY_EXISTS, StoredKey, Timing, is_master_key_needed,
 };
 use iam_core::permission::Scope;
+use iam_core::sql::{Batch, Row};
 use iam_core::time::Timestamp;
 use iam_service::{Access, ApiError, Area, Caller, Context, Function, Json, Route, new_key};
 use iam_telemetry::Collector;
@@ -119,13 +121,14 @@ pub struct RotateAnswer {
 async fn show(context: Context, caller: Caller) -> Result<Json<KeyringAnswer>, ApiError> {
     let organization = &caller.organization;
     let master = context.instance.master_key()?;
-    let mut batch = vec![StoredKey::all(organization, context.now)];
-    batch.extend(master.previous_id().map(is_master_key_needed));
-    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
-    let keys: Vec<StoredKey> = rows.next().unwrap_or_default().decode()?;
-    let previous_master_key = match rows.next() {
+    let mut batch = Batch::new();
+    let keys = batch.ask(StoredKey::all(organization, context.now));
+    let needed = master.previous_id().map(|id| batch.ask::<Row>(is_master_key_needed(id).into()));
+    let answers = context.db(organization).batch(batch).await?;
+    let keys = answers.all(keys)?;
+    let previous_master_key = match needed.map(|needed| answers.one(needed)).transpose()? {
         None => PreviousMasterKey::Absent,
-        Some(rows) => match rows.first().map(|row| row.integer("needed")).transpose()? {
+        Some(row) => match row.map(|row| row.integer("needed")).transpose()? {
             Some(0) => PreviousMasterKey::Unneeded,
             Some(_) | None => PreviousMasterKey::Needed,
         },
@@ -159,25 +162,22 @@ async fn rotate(
     let organization = &caller.organization;
     let db = context.db(organization);
     let timing = Timing::of(context.configuration());
-    let keys: Vec<StoredKey> = db.run(StoredKey::all(organization, context.now)).await?.decode()?;
+    let keys = db.all(StoredKey::all(organization, context.now)).await?;
     let key = new_key(&context, organization, place(&keys, request.emergency, &timing, context.now)?).await?;
-    let action = if request.emergency { "signing_key.emergency_rotate" } else { "signing_key.rotate" };
+    let act = if request.emergency { acts::SIGNING_KEY_EMERGENCY_ROTATE } else { acts::SIGNING_KEY_ROTATE };
     let event = context
-        .audit_by_text(&caller, action, "signing_key")?
+        .audit_by(&caller, act)?
         .on(key.key_id.as_str())
         .detail("algorithm", key.public.algorithm.as_str())
         .detail("signs_from", key.signs_from.to_string())
         .detail("reason", reason);
     let end_others =
         if request.emergency { key.condemn(organization) } else { key.supersede(organization, &timing) };
-    let batch = vec![
-        key.store(organization),
-        end_others,
-        event.record_if(SIGNING_KEY_EXISTS, &key.key_id),
-        StoredKey::all(organization, context.now),
-    ];
-    let rows = db.batch_of(batch).await?.pop().unwrap_or_default();
-    let keys = context.take_signing_keys(organization, rows.decode()?);
+    let record = event.record_if(SIGNING_KEY_EXISTS, &key.key_id);
+    let mut batch = Batch::from([key.store(organization), end_others, record]);
+    let keys = batch.ask(StoredKey::all(organization, context.now));
+    let keys = db.batch(batch).await?.all(keys)?;
+    let keys = context.take_signing_keys(organization, keys);
     if !keys.iter().any(|stored| stored.key_id == key.key_id) {
         // Another rotation took the place. Where its key waits now, that is the answer.
         place(&keys, request.emergency, &timing, context.now)?;

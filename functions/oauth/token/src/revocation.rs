@@ -3,6 +3,7 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::id::{OrganizationId, SessionId, UserId};
 use iam_core::jose::jwt::UnverifiedToken;
+use iam_core::oauth::acts;
 use iam_core::oauth::token::PresentedRefreshToken;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{Credential, REFRESH_TOKEN_PREFIX};
@@ -37,15 +38,15 @@ pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> 
         }
     }
     let mut event = context
-        .audit_text(&token.organization, "token.revoke", "session", Outcome::Success)?
+        .audit(&token.organization, acts::TOKEN_REVOKE, Outcome::Success)?
         .of_user(&token.user_id)
         .on(token.session_id.as_str());
     if let Some(client_id) = shown {
         event = event.detail("client_id", client_id);
     }
     let batch =
-        vec![end(&token.organization, &token.session_id, "revoked", context.now), event.record_if_changed()];
-    context.db(&token.organization).batch_of(batch).await?;
+        [end(&token.organization, &token.session_id, "revoked", context.now), event.record_if_changed()];
+    context.db(&token.organization).batch(batch).await?;
     Ok(StatusCode::OK)
 }
 
@@ -56,8 +57,7 @@ async fn find(context: &Context, text: &str) -> Result<Option<Revocable>, ApiErr
         let Some(credential) = Credential::parse(REFRESH_TOKEN_PREFIX, text) else { return Ok(None) };
         let organization = credential.organization().clone();
         let find = PresentedRefreshToken::find(&organization, &credential.hash());
-        let found: Option<PresentedRefreshToken> =
-            context.db(&organization).run(find).await?.decode_first()?;
+        let found = context.db(&organization).one(find).await?;
         return Ok(found.map(|token| Revocable {
             organization,
             session_id: token.session.session_id,

@@ -9,11 +9,9 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 use iam_core::id::OrganizationId;
-use iam_core::jose::jwk::Jwk;
+use iam_core::jose::jwk::{Jwk, JwkSet};
 use iam_core::time::Duration;
 use iam_service::{Access, ApiError, Area, Context, Function, Id, Route};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::conditional::Document;
 use crate::metadata::{Metadata, base_url};
@@ -69,13 +67,6 @@ pub fn function() -> Function {
                 .answers(304, "The description of `If-None-Match` is current")
                 .round_trips(0),
         )
-}
-
-/// A JWK Set (RFC 7517 section 5).
-#[derive(Serialize, JsonSchema)]
-pub struct JwkSet {
-    /// The keys, youngest first.
-    pub keys: Vec<Jwk>,
 }
 
 async fn own_keys(context: Context, headers: HeaderMap) -> Result<Response, ApiError> {

@@ -170,8 +170,10 @@ async fn read(
 ) -> Result<(ScimUser, Option<PasswordOwner>), ApiError> {
     let organization = work.organization();
     let history_size = work.context.configuration().password.history_size;
-    let mut batch =
-        vec![by_id(organization, user_id), PasswordOwner::by_id(organization, user_id, history_size)];
+    let mut batch = vec![
+        by_id(organization, user_id),
+        PasswordOwner::by_id(organization, user_id, history_size).into_statement(),
+    ];
     batch.extend(guard.map(|guard| guard.look(work)));
     let mut rows = work.db().batch_of(batch).await?.into_iter();
     let user = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;

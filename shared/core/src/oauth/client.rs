@@ -1,6 +1,6 @@
 //! OAuth clients of service accounts, and their secrets.
 //!
-//! A client has at most two valid secrets, so that one can be turned without a gap: create the second, use it, revoke
+//! A client has at most two valid secrets, so that one can be rotated without a gap: create the second, use it, revoke
 //! the first. The last valid one is not revoked by itself; to stop a client, revoke the client.
 
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClientId, ClientSecretId, OrganizationId, UserId};
-use crate::oauth::client_assertion::{Jwk, JwkSet};
+use crate::jose::jwk::{Jwk, JwkSet};
 use crate::record::audit::RecordCondition;
 use crate::record::idempotency::CreationCondition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
 
@@ -229,9 +229,8 @@ macro_rules! select_clients {
 
 impl ListedClient {
     /// The clients of a service account that were not revoked, oldest first: [`MAX_CLIENTS`] at most.
-    #[must_use]
-    pub fn all(organization: &OrganizationId, user_id: &UserId) -> Statement {
-        Statement::new(select_clients!(
+    pub fn all(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
+        Query::new(select_clients!(
             "INDEXED BY clients_by_user WHERE clients.org_id = ?1 AND clients.user_id = ?2 AND clients.revoked_at IS NULL \
              ORDER BY clients.client_id LIMIT ?3"
         ))
@@ -241,9 +240,8 @@ impl ListedClient {
     }
 
     /// One client of a service account, unless it was revoked.
-    #[must_use]
-    pub fn by_id(organization: &OrganizationId, user_id: &UserId, client_id: &ClientId) -> Statement {
-        Statement::new(select_clients!(
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId, client_id: &ClientId) -> Query<Self> {
+        Query::new(select_clients!(
             "WHERE clients.org_id = ?1 AND clients.client_id = ?3 AND clients.user_id = ?2 AND clients.revoked_at IS NULL"
         ))
         .bind(organization)
@@ -280,6 +278,19 @@ pub(crate) fn read_keys(row: &Row) -> Result<Option<JwkSet>, RowError> {
     }
     let keys: Vec<Jwk> = row.json("jwks")?;
     Ok(Some(JwkSet { keys }))
+}
+
+/// What became of a secret.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretState {
+    /// Whether it was revoked, now or before.
+    pub is_revoked: bool,
+}
+
+impl FromRow for SecretState {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { is_revoked: row.optional_integer("revoked_at")?.is_some() })
+    }
 }
 
 /// The end of a client, or of one of its secrets.
@@ -346,10 +357,9 @@ impl ClientRevocation<'_> {
         .bind(self.user_id)
     }
 
-    /// Whether that secret was revoked, now or before: the column `revoked_at`.
-    #[must_use]
-    pub fn inspect_secret(&self, secret_id: &ClientSecretId) -> Statement {
-        Statement::new(
+    /// Whether that secret was revoked, now or before.
+    pub fn inspect_secret(&self, secret_id: &ClientSecretId) -> Query<SecretState> {
+        Query::new(
             "SELECT client_secrets.revoked_at FROM client_secrets INDEXED BY client_secrets_by_id JOIN clients ON \
              clients.org_id = client_secrets.org_id AND clients.client_id = client_secrets.client_id WHERE \
              client_secrets.org_id = ?1 AND client_secrets.client_id = ?2 AND client_secrets.secret_id = ?3 AND \

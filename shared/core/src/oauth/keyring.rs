@@ -11,7 +11,7 @@ use crate::encoding::{base64url, from_base64url};
 use crate::id::{OrganizationId, SigningKeyId};
 use crate::jose::jwt::{Algorithm, LEEWAY, PrivateKey, PublicKey};
 use crate::secret::seal::{MasterKeys, NONCE_BYTES, SealError, sealed_under};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{record::audit::RecordCondition, record_condition};
 
@@ -147,7 +147,7 @@ fn youngest(keys: &[StoredKey]) -> i64 {
     keys.iter().map(|key| key.generation).max().unwrap_or_default()
 }
 
-/// The key that signs now. Where the clock is so far behind that the private half of the one in turn is destroyed
+/// The key that signs now. Where the clock is so far behind that the private half of the one due is destroyed
 /// already, the next one signs: elsewhere it does too.
 #[must_use]
 pub fn signing_key(keys: &[StoredKey], now: Timestamp) -> Option<&StoredKey> {
@@ -183,9 +183,8 @@ impl StoredKey {
     }
 
     /// The organization's published keys, youngest first.
-    #[must_use]
-    pub fn all(organization: &OrganizationId, now: Timestamp) -> Statement {
-        Statement::new(
+    pub fn all(organization: &OrganizationId, now: Timestamp) -> Query<Self> {
+        Query::new(
             "SELECT key_id, algorithm, generation, public_key, sealed_private_key, created_at, signs_from, signs_until, \
              retires_at FROM signing_keys INDEXED BY signing_keys_by_generation WHERE org_id = ?1 AND (retires_at IS NULL \
              OR retires_at > ?2) ORDER BY generation DESC LIMIT ?3",
@@ -418,10 +417,10 @@ mod tests {
         let phases =
             |now| (keys[0].phase(now), keys[1].phase(now), signing_key(&keys, now).unwrap().generation);
         assert_eq!(phases(now), (Some(Phase::Announced), Some(Phase::Signing), 1));
-        let turn = now.after(timing.wait);
-        assert_eq!(phases(turn), (Some(Phase::Signing), Some(Phase::Retiring), 2));
-        assert_eq!(phases(turn.after(timing.retire_after)), (Some(Phase::Signing), None, 2));
-        assert_eq!(Place::successor(&keys, &timing, now), Err(RotationRefusal::Pending(turn)));
+        let handover = now.after(timing.wait);
+        assert_eq!(phases(handover), (Some(Phase::Signing), Some(Phase::Retiring), 2));
+        assert_eq!(phases(handover.after(timing.retire_after)), (Some(Phase::Signing), None, 2));
+        assert_eq!(Place::successor(&keys, &timing, now), Err(RotationRefusal::Pending(handover)));
         assert_eq!(Place::emergency(&keys, now).signs_from, now);
     }
 

@@ -3,12 +3,13 @@
 
 use crate::directory::account::{UserStatus, read_grants};
 use crate::id::{ClientId, OrganizationId, SessionId, TokenId, UserId};
+use crate::jose::jwk::JwkSet;
 use crate::oauth::client::{AuthMethod, read_keys};
-use crate::oauth::client_assertion::{JwkSet, UsedAssertion};
+use crate::oauth::client_assertion::UsedAssertion;
 use crate::permission::{Grant, Grants};
 use crate::secret::credential::CredentialHash;
 use crate::sign_in::session::LiveSession;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{grants_column, only_row};
 
@@ -51,13 +52,12 @@ pub struct PresentedClient {
 
 impl PresentedClient {
     /// Finds a client that was not revoked, and the secret it shows if that is one of its own.
-    #[must_use]
     pub fn find(
         organization: &OrganizationId,
         client_id: &ClientId,
         secret: Option<&CredentialHash>,
-    ) -> Statement {
-        Statement::new(concat!(
+    ) -> Query<Self> {
+        Query::new(concat!(
             "SELECT clients.client_id, clients.user_id, clients.auth_method, clients.jwks, clients.scope, users.username, \
              users.status, client_secrets.secret_id, client_secrets.expires_at AS secret_ends, \
              client_secrets.revoked_at AS secret_revoked_at, ",
@@ -224,9 +224,8 @@ pub struct PresentedRefreshToken {
 
 impl PresentedRefreshToken {
     /// Finds a refresh token, good or not.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
-        Statement::new(concat!(
+    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Query<Self> {
+        Query::new(concat!(
             "SELECT issued_at, token.expires_at AS token_expires_at, spent_at, sessions.session_id, sessions.user_id, \
              sessions.expires_at, last_activity, ended_at, sessions.kind, client_id, scope, username, users.status, ",
             grants_column!("users"),

@@ -11,7 +11,7 @@ use crate::id::{BreakGlassId, OrganizationId, SessionId, UserId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::{Duration, Timestamp};
 
 /// The longest reason, in characters.
@@ -129,9 +129,8 @@ pub struct UsableCredential {
 
 impl UsableCredential {
     /// Finds a credential by its hash, where it can still be used.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, hash: &CredentialHash, now: Timestamp) -> Statement {
-        Statement::new(
+    pub fn find(organization: &OrganizationId, hash: &CredentialHash, now: Timestamp) -> Query<Self> {
+        Query::new(
             "SELECT credentials.credential_id, credentials.label, administrators.user_id FROM break_glass_credentials \
              AS credentials JOIN break_glass_administrators AS administrators ON administrators.org_id = \
              credentials.org_id AND administrators.role = ?4 WHERE credentials.org_id = ?1 AND credentials.credential_hash = ?2 AND \
@@ -176,11 +175,12 @@ pub struct Use<'a> {
 }
 
 impl Use<'_> {
-    /// Uses the credential if nobody has, puts its user right and begins the session, in one transaction. The first
-    /// statement returns the credential's id if so. Of two at the same instant one gets a row.
-    #[must_use]
-    pub fn statements(&self) -> [Statement; 4] {
-        [self.spend(), self.restore_administrator(), self.restore_role(), self.begin_session()]
+    /// Uses the credential if nobody has, puts its user right and begins the session. The ticket tells whether it did:
+    /// of two at the same instant, for one.
+    pub fn ask(&self, batch: &mut Batch) -> Ticket {
+        let spent = batch.then(self.spend());
+        batch.extend([self.restore_administrator(), self.restore_role(), self.begin_session()]);
+        spent
     }
 
     fn spend(&self) -> Statement {
@@ -298,14 +298,13 @@ pub struct ListedCredential {
 
 impl ListedCredential {
     /// A page of an organization's credentials, oldest first, after the one that is named.
-    #[must_use]
     pub fn page(
         organization: &OrganizationId,
         after: Option<&BreakGlassId>,
         limit: u32,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(
+    ) -> Query<Self> {
+        Query::new(
             "SELECT credential_id, label, reason, created_by, created_at, expires_at, revoked_at, used_at, \
              used_because, session_id, expires_at <= ?4 AS is_expired FROM break_glass_credentials WHERE org_id = ?1 \
              AND credential_id > ?2 ORDER BY credential_id LIMIT ?3",

@@ -24,7 +24,7 @@ use crate::encoding::base64url;
 use crate::id::{OrganizationId, UserId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
-use crate::sql::{RowError, Rows, Statement};
+use crate::sql::{Answers, Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::{Duration, Timestamp};
 
 /// How long an address stays known to an account after its last sign-in from there.
@@ -91,7 +91,53 @@ pub enum Verdict {
 /// The tries that were taken, one from each pool. None where there is no such organization.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
-    pools: Vec<(String, i64)>,
+    tries: Vec<TakenTry>,
+}
+
+/// A try that was taken from a pool, and how many that makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TakenTry {
+    pool: String,
+    tries: i64,
+}
+
+impl FromRow for TakenTry {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { pool: row.text("subject")?.to_owned(), tries: row.integer("tries")? })
+    }
+}
+
+/// When a pool has room again, where one is empty.
+#[derive(Debug)]
+struct EmptyUntil(Option<Timestamp>);
+
+impl FromRow for EmptyUntil {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.optional_integer("until")?.map(Timestamp::from_millis)))
+    }
+}
+
+/// A try that was asked for in a batch.
+#[derive(Debug)]
+#[must_use]
+pub struct AskedTry {
+    taken: Ticket<TakenTry>,
+    until: Ticket<EmptyUntil>,
+}
+
+impl AskedTry {
+    /// What came of it.
+    ///
+    /// # Errors
+    /// When the batch was not answered, or a column is absent or of another type.
+    pub fn verdict(&self, answers: &Answers) -> Result<Verdict, RowError> {
+        let tries = answers.all(self.taken)?;
+        let until = answers.one(self.until)?.and_then(|empty| empty.0);
+        Ok(match until {
+            Some(until) if tries.is_empty() => Verdict::Locked { until },
+            _ => Verdict::Granted(Reservation { tries }),
+        })
+    }
 }
 
 /// A pool that a failed try has emptied.
@@ -104,10 +150,13 @@ pub enum Lock {
 }
 
 impl Attempt<'_> {
-    /// Takes a try from each pool, or from none where one is empty.
-    #[must_use]
-    pub fn reserve(&self) -> Statement {
-        self.bind(Statement::new(concat!(
+    /// Takes a try from each pool, or from none where one is empty; then [`AskedTry::verdict`] tells.
+    pub fn reserve(&self, batch: &mut Batch) -> AskedTry {
+        AskedTry { taken: batch.ask(self.take()), until: batch.ask(self.inspect()) }
+    }
+
+    fn take(&self) -> Query<TakenTry> {
+        self.bind(Query::new(concat!(
             "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) SELECT ?1, pool, 1, \
              ?5, ?9 FROM ",
             pools!(),
@@ -125,10 +174,9 @@ impl Attempt<'_> {
         .bind(self.now.after(self.limits.lockout_duration))
     }
 
-    /// Until when a pool is empty. To run right after [`Attempt::reserve`], in the same batch.
-    #[must_use]
-    pub fn inspect(&self) -> Statement {
-        self.bind(Statement::new(concat!(
+    /// Until when a pool is empty. To run right after [`Attempt::take`].
+    fn inspect(&self) -> Query<EmptyUntil> {
+        self.bind(Query::new(concat!(
             "SELECT MAX(taken.window_ends_at) AS until FROM ",
             pools!(),
             " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND taken.tries >= \
@@ -136,29 +184,13 @@ impl Attempt<'_> {
         )))
     }
 
-    /// What the two statements answered.
-    ///
-    /// # Errors
-    /// When a column is absent or of another type.
-    pub fn verdict(&self, reserved: &Rows, inspected: &Rows) -> Result<Verdict, RowError> {
-        let pools = reserved
-            .iter()
-            .map(|row| Ok((row.text("subject")?.to_owned(), row.integer("tries")?)))
-            .collect::<Result<Vec<_>, RowError>>()?;
-        let until = inspected.first().map(|row| row.optional_integer("until")).transpose()?.flatten();
-        Ok(match until {
-            Some(until) if pools.is_empty() => Verdict::Locked { until: Timestamp::from_millis(until) },
-            _ => Verdict::Granted(Reservation { pools }),
-        })
-    }
-
     /// What a right password is owed: its account's tries forgotten, the address's given back, the address known.
     #[must_use]
     pub fn forgive(&self, reservation: &Reservation, user_id: &UserId) -> Vec<Statement> {
         let mut statements: Vec<_> = reservation
-            .pools
+            .tries
             .iter()
-            .map(|(pool, _)| match Lock::of(pool) {
+            .map(|TakenTry { pool, .. }| match Lock::of(pool) {
                 Lock::Account => forget_pool(self.organization, pool),
                 // Only out of the window that the try was taken from.
                 Lock::Address => Statement::new(
@@ -180,7 +212,7 @@ impl Attempt<'_> {
     /// The pools that this try has emptied, should it fail.
     #[must_use]
     pub fn locks(&self, reservation: &Reservation) -> Vec<Lock> {
-        let pools = reservation.pools.iter().map(|(pool, tries)| (Lock::of(pool), *tries));
+        let pools = reservation.tries.iter().map(|taken| (Lock::of(&taken.pool), taken.tries));
         pools.filter(|(lock, tries)| *tries >= self.threshold(*lock).into()).map(|(lock, _)| lock).collect()
     }
 
@@ -202,11 +234,11 @@ impl Attempt<'_> {
         }
     }
 
-    fn bind(&self, statement: Statement) -> Statement {
+    fn bind<T>(&self, query: Query<T>) -> Query<T> {
         let key = username_key(self.username);
         // People type their password there, too: no table of digests fits every organization.
         let digest = base64url(&Sha256::digest(format!("{}\n{key}", self.organization)));
-        statement
+        query
             .bind(self.organization)
             .bind(key)
             .bind(digest)

@@ -58,7 +58,7 @@ impl ValidToken {
             Charge::none(context, &claims.org)
         };
         let mut batch = Batch::new();
-        let session = batch.ask(LiveSession::find(&claims.org, &claims.sid).into());
+        let session = batch.ask(LiveSession::find(&claims.org, &claims.sid));
         let leases = charge.ask(&mut batch);
         let answers = verify_with(context, &claims.org, text, &token, batch).await;
         let answers = answers.inspect_err(|_| charge.give_back_unsettled())?;

@@ -50,7 +50,7 @@ pub(super) async fn by_cookie(
     let hash = credential.hash();
     let charge = Charge::of_session(context, organization, SessionClaim::Cookie(&hash));
     let mut batch = Batch::new();
-    let found = batch.ask(LiveSession::find_by_cookie(organization, &hash).into());
+    let found = batch.ask(LiveSession::find_by_cookie(organization, &hash));
     let leases = charge.ask(&mut batch);
     let answers = context.db(organization).batch(batch).await?;
     let session = live(context, answers.one(found)?).inspect_err(|_| charge.give_back_unsettled())?;

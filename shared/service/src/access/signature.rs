@@ -30,7 +30,7 @@ pub(super) async fn verify_with(
         LookUp::Known(key) => key,
         LookUp::Unknown => return Err(refused(TokenError::UnknownKey)),
         LookUp::Unread => {
-            let keys = batch.ask(StoredKey::all(organization, context.now).into());
+            let keys = batch.ask(StoredKey::all(organization, context.now));
             let answers = db.batch(batch).await?;
             let keys = known.hold(organization, answers.all(keys)?, context.now);
             let key = public_key(&keys, token, context.now);

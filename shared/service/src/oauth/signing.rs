@@ -19,7 +19,7 @@ impl Context {
         batch: &mut Batch,
     ) -> Option<Ticket<StoredKey>> {
         let is_held = self.instance.signing_keys.held(organization, self.now).is_some();
-        (!is_held).then(|| batch.ask(StoredKey::all(organization, self.now).into()))
+        (!is_held).then(|| batch.ask(StoredKey::all(organization, self.now)))
     }
 
     /// Signs an access token, with the keys that [`Context::ask_signing_keys`] asked for. The first of an
@@ -62,7 +62,7 @@ impl Context {
         if let Some(held) = self.instance.signing_keys.held(organization, self.now) {
             return Ok(held);
         }
-        let keys = self.db(organization).all(StoredKey::all(organization, self.now).into()).await?;
+        let keys = self.db(organization).all(StoredKey::all(organization, self.now)).await?;
         let keys = self.take_signing_keys(organization, keys);
         if keys.is_empty() { self.make_first_key(organization).await } else { Ok(keys) }
     }
@@ -77,7 +77,7 @@ impl Context {
         let key = new_key(self, organization, Place::first(self.now)).await?;
         let mut batch = Batch::new();
         batch.then(key.store(organization));
-        let keys = batch.ask(StoredKey::all(organization, self.now).into());
+        let keys = batch.ask(StoredKey::all(organization, self.now));
         let answers = self.db(organization).batch(batch).await?;
         Ok(self.take_signing_keys(organization, answers.all(keys)?))
     }

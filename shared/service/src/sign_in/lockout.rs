@@ -2,6 +2,7 @@
 
 use iam_core::id::UserId;
 use iam_core::record::audit::{AuditEvent, Outcome};
+use iam_core::sign_in::acts;
 use iam_core::sign_in::lockout::{Attempt, Lock, ORGANIZATION_EXISTS, Reservation, address_key};
 use iam_core::sql::Statement;
 use iam_telemetry::Collector;
@@ -38,14 +39,14 @@ impl Context {
         lock: Lock,
         user_id: Option<&UserId>,
     ) -> Result<AuditEvent, ApiError> {
-        let (action, resource, thing) = match lock {
-            Lock::Account => ("account.lock", "user", user_id.map(ToString::to_string)),
-            Lock::Address => ("address.lock", "address", attempt.address.map(address_key)),
+        let (act, thing) = match lock {
+            Lock::Account => (acts::ACCOUNT_LOCK, user_id.map(ToString::to_string)),
+            Lock::Address => (acts::ADDRESS_LOCK, attempt.address.map(address_key)),
         };
         if let Some(telemetry) = Collector::current() {
-            telemetry.count(&SECURITY_EVENTS, 1, [action.into(), "medium".into()]);
+            telemetry.count(&SECURITY_EVENTS, 1, [act.name.into(), "medium".into()]);
         }
-        let mut event = self.audit_text(attempt.organization, action, resource, Outcome::Success)?;
+        let mut event = self.audit(attempt.organization, act, Outcome::Success)?;
         event.resource_id = thing;
         event.user_id = user_id.cloned();
         Ok(event.detail("until", attempt.now.after(attempt.limits.lockout_duration).to_string()))

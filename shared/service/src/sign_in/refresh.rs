@@ -9,6 +9,7 @@
 use iam_core::oauth::keyring::StoredKey;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{Credential, CredentialHash, REFRESH_TOKEN_PREFIX};
+use iam_core::sign_in::acts;
 use iam_core::sign_in::session::{
     InspectedRefreshToken, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict, SESSION_NOT_ENDED, end,
 };
@@ -90,7 +91,7 @@ async fn exchange(context: &Context, presented: &str) -> Result<Result<Refreshed
     }
     let hashes: Vec<CredentialHash> = successors.iter().map(Credential::hash).collect();
     let successor = hashes.first().ok_or_else(|| ApiError::internal("no master key"))?;
-    let event = context.audit_text(organization, "token.refresh", "session", Outcome::Success)?;
+    let event = context.audit(organization, acts::TOKEN_REFRESH, Outcome::Success)?;
     let (record, presented) = (event.log_id.clone(), presented.hash());
     let refresh =
         Refresh { organization, presented: &presented, successor, record: &record, now: context.now };
@@ -127,7 +128,7 @@ async fn attempt(
     batch.then(refresh.store_successor(context.now.after(configuration.jwt.refresh_token_expiry)));
     batch.then(refresh.note_activity());
     batch.then(record);
-    let token = batch.ask(refresh.inspect(&configuration.session).into());
+    let token = batch.ask(refresh.inspect(&configuration.session));
     let keys = context.ask_signing_keys(refresh.organization, &mut batch);
     let answers = context.db(refresh.organization).batch(batch).await?;
     Ok((answers.one(token)?, keys.map(|keys| answers.all(keys)).transpose()?))
@@ -140,7 +141,7 @@ async fn end_session(
     token: &InspectedRefreshToken,
 ) -> Result<(), ApiError> {
     let event = context
-        .audit_text(refresh.organization, "token.reuse", "session", Outcome::Failure)?
+        .audit(refresh.organization, acts::TOKEN_REUSE, Outcome::Failure)?
         .of_user(&token.user_id)
         .on(token.session_id.as_str());
     let batch = [

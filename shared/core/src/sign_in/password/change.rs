@@ -14,7 +14,7 @@ use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
 use crate::sign_in::lockout::address_key;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::Timestamp;
 
 /// The owner's columns; `?3` is how many former passwords count.
@@ -47,9 +47,8 @@ pub struct PasswordOwner {
 
 impl PasswordOwner {
     /// Finds a user, with the hashes of the last so many passwords before its own.
-    #[must_use]
-    pub fn by_id(organization: &OrganizationId, user_id: &UserId, history_size: u32) -> Statement {
-        Statement::new(select_owner!(
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId, history_size: u32) -> Query<Self> {
+        Query::new(select_owner!(
             "users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.deleted_at IS NULL"
         ))
         .bind(organization)
@@ -58,14 +57,13 @@ impl PasswordOwner {
     }
 
     /// Finds the user whose reset token this is, where it can still be used.
-    #[must_use]
     pub fn by_reset_token(
         organization: &OrganizationId,
         token: &CredentialHash,
         history_size: u32,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(select_owner!(
+    ) -> Query<Self> {
+        Query::new(select_owner!(
             "reset_tokens JOIN users ON users.org_id = reset_tokens.org_id AND users.user_id = reset_tokens.user_id \
              WHERE reset_tokens.org_id = ?1 AND reset_tokens.token_hash = ?2 AND reset_tokens.used_at IS NULL AND \
              reset_tokens.expires_at > ?4 AND users.status = 'active' AND users.deleted_at IS NULL"
@@ -124,11 +122,13 @@ pub struct PasswordChange<'a> {
 }
 
 impl PasswordChange<'_> {
-    /// Keeps the password that will be replaced, replaces it, and forgets those that no longer count. The second
-    /// statement returns the user's id if it did.
-    #[must_use]
-    pub fn replace(&self) -> [Statement; 3] {
-        [self.keep(), self.set(), forget(self.organization, &self.owner.user_id, self.history_size)]
+    /// Keeps the password that will be replaced, replaces it, and forgets those that no longer count. The ticket tells
+    /// whether it was replaced.
+    pub fn replace(&self, batch: &mut Batch) -> Ticket {
+        batch.then(self.keep());
+        let replaced = batch.then(self.set());
+        batch.then(forget(self.organization, &self.owner.user_id, self.history_size));
+        replaced
     }
 
     fn keep(&self) -> Statement {

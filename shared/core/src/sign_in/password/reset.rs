@@ -7,7 +7,7 @@ use crate::permission::Grant;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
 /// How many tokens an account gets by asking, within [`REQUEST_WINDOW`].
@@ -59,8 +59,8 @@ macro_rules! insert_token {
 }
 
 impl ResetToken<'_> {
-    /// Makes the token if its subject is an active person whose password may be changed here, and then ends the ones before. The first statement returns
-    /// the user's id if so.
+    /// Makes the token if its subject is an active person whose password may be changed here, and then ends the ones
+    /// before. Whether it did is told by [`Recipient::of`] in the same batch.
     #[must_use]
     pub fn issue(&self) -> [Statement; 3] {
         [self.store(), self.end_others(), self.forget_old()]
@@ -167,9 +167,8 @@ pub struct Recipient {
 
 impl Recipient {
     /// Finds whom a token was made for.
-    #[must_use]
-    pub fn of(organization: &OrganizationId, token: &CredentialHash) -> Statement {
-        Statement::new(
+    pub fn of(organization: &OrganizationId, token: &CredentialHash) -> Query<Self> {
+        Query::new(
             "SELECT users.user_id, users.username, users.email, users.display_name FROM reset_tokens JOIN users ON \
              users.org_id = reset_tokens.org_id AND users.user_id = reset_tokens.user_id WHERE reset_tokens.org_id = \
              ?1 AND reset_tokens.token_hash = ?2",
@@ -204,9 +203,8 @@ pub struct ResetTarget {
 
 impl ResetTarget {
     /// Finds an active person.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, user_id: &UserId) -> Statement {
-        Statement::new(concat!(
+    pub fn find(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
+        Query::new(concat!(
             "SELECT users.email, users.managed_by, ",
             crate::grants_column!("users"),
             " FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.kind = 'person' AND users.status = \
