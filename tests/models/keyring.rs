@@ -1,5 +1,6 @@
-//! The keyring: whatever time, schedule, people and crashes do, no token that lives fails anywhere, nobody ever meets a key
-//! that is not in its copy of the JWKS, and one key signs at a time. Only an emergency breaks tokens.
+//! The keyring: whatever time, schedule, people and crashes do, no token that lives fails anywhere, nobody
+//! ever meets a key that is not in its copy of the JWKS, and one key signs at a time. Only an emergency
+//! breaks tokens.
 
 use iam_core::config::Configuration;
 use iam_core::id::{OrganizationId, SigningKeyId};
@@ -344,8 +345,8 @@ impl World {
     }
 }
 
-/// An instance that read the keys just before the announcement fills a cache as late as it can, the cache a verifier as
-/// late as it can, and an instance whose clock is ahead signs.
+/// An instance that read the keys just before the announcement fills a cache as late as it can, the cache a
+/// verifier as late as it can, and an instance whose clock is ahead signs.
 #[test]
 fn the_longest_chain_of_copies_is_waited_out() {
     let mut world = World::new(300, 3600, 36_000);

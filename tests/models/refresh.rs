@@ -1,5 +1,5 @@
-//! A refresh token family against a model of it: two parties who hold its tokens, retries, time, the session's end, a
-//! master key that is rotated.
+//! A refresh token family against a model of it: two parties who hold its tokens, retries, time, the
+//! session's end, a master key that is rotated.
 
 use iam_core::config::Configuration;
 use iam_core::encoding::base64url;
@@ -123,16 +123,16 @@ fn key(byte: u8) -> MasterKey {
 
 impl World {
     fn new() -> Self {
-        let document = r#"{"session": {"timeout": "2h", "idle_timeout": "20m"}, "jwt": {"refresh_token_expiry": "25m",
-            "refresh_reuse_tolerance": "5s"}}"#;
+        let document = r#"{"session": {"timeout": "2h", "idle_timeout": "20m"},
+            "jwt": {"refresh_token_expiry": "25m", "refresh_reuse_tolerance": "5s"}}"#;
         let configuration = Configuration::parse(document, []).unwrap();
         let now = Timestamp::from_millis(1_763_800_000_000);
         let organization = configuration.organization.clone();
         let (user_id, session_id) = (UserId::new(now, [1; 10]), SessionId::new(now, [2; 10]));
         let mut database = Database::default();
         database.execute(&format!(
-            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-             VALUES ('{organization}', '{}', 'model', 'model', 'active', 'manual', 0, 0)",
+            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+             updated_at) VALUES ('{organization}', '{}', 'model', 'model', 'active', 'manual', 0, 0)",
             user_id.as_str()
         ));
         let session = NewSession {
@@ -314,7 +314,8 @@ impl World {
         assert_eq!(recorded("token.refresh"), members - 1, "one record a member, none a retry");
         assert!(recorded("token.reuse") <= 1);
         assert_eq!(number("SELECT ended_at IS NOT NULL FROM sessions") != 0, self.family.ended);
-        let outlives = "SELECT COUNT(*) FROM refresh_tokens, sessions WHERE refresh_tokens.expires_at > sessions.expires_at";
+        let outlives = "SELECT COUNT(*) FROM refresh_tokens, sessions WHERE refresh_tokens.expires_at > \
+                        sessions.expires_at";
         assert_eq!(number(outlives), 0);
     }
 }

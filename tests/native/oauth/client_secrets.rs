@@ -1,5 +1,5 @@
-//! The rotation of client secrets against a small model, whatever comes in whichever order: never more than two are
-//! valid, and only time itself leaves a client that had one without any.
+//! The rotation of client secrets against a small model, whatever comes in whichever order: never more than
+//! two are valid, and only time itself leaves a client that had one without any.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 use iam_core::id::{ClientId, ClientSecretId, OrganizationId, UserId};
@@ -64,8 +64,9 @@ impl World {
         let user_id = UserId::new(START, [1; 10]);
         let client_id = ClientId::new(&organization, START, [2; 10]);
         let account = Statement::new(
-            "INSERT INTO users (org_id, user_id, kind, username, username_key, status, managed_by, created_at, \
-             updated_at) VALUES (?1, ?2, 'service_account', 'robot', 'robot', 'active', 'manual', 0, 0)",
+            "INSERT INTO users (org_id, user_id, kind, username, username_key, status, managed_by, \
+             created_at, updated_at) VALUES (?1, ?2, 'service_account', 'robot', 'robot', 'active', \
+             'manual', 0, 0)",
         );
         let client = NewClient {
             organization: &organization,
@@ -147,7 +148,8 @@ impl World {
                 let index = index.index(self.secrets.len());
                 let secret = &self.secrets[index];
                 let is_last = secret.is_valid(self.now) && before == 1;
-                // One that has ended may have been closed when another was made: revoking it again changes nothing.
+                // One that has ended may have been closed when another was made: revoking it again changes
+                // nothing.
                 let may_be_closed = !secret.is_revoked && !secret.is_valid(self.now);
                 let expected = !secret.is_revoked && !is_last;
                 let is_done = self.revoke(index).await;

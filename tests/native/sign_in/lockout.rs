@@ -185,8 +185,8 @@ fn address_of(number: usize) -> IpAddr {
 struct History(Vec<(usize, usize, i64, Vec<String>)>);
 
 impl History {
-    /// Nobody stays out longer than the lock lasts after the last try that was counted in a pool of its own; and a
-    /// place that is known is closed by tries from that place alone.
+    /// Nobody stays out longer than the lock lasts after the last try that was counted in a pool of its own;
+    /// and a place that is known is closed by tries from that place alone.
     fn check_lock(&self, pools: &[String], until: i64, limits: &Limits) -> Result<(), TestCaseError> {
         let own = |taken: &&(usize, usize, i64, Vec<String>)| taken.3.iter().any(|pool| pools.contains(pool));
         let last = self.0.iter().filter(own).map(|(_, _, at, _)| *at).max();

@@ -25,7 +25,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let kind = prop_oneof![
-        5 => Just(SessionKind::Interactive), 1 => Just(SessionKind::Client), 1 => Just(SessionKind::BreakGlass)
+        5 => Just(SessionKind::Interactive),
+        1 => Just(SessionKind::Client),
+        1 => Just(SessionKind::BreakGlass),
     ];
     prop_oneof![
         6 => kind.prop_map(Step::SignIn),
@@ -66,8 +68,8 @@ impl Bench {
         host.apply(iam_edge::native::SCHEMA).unwrap();
         let user = UserId::new(Timestamp::from_millis(0), [1; 10]);
         host.apply(&format!(
-            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-             VALUES ('org_000000001', '{user}', 'a', 'a', 'active', 'manual', 0, 0)"
+            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+             updated_at) VALUES ('org_000000001', '{user}', 'a', 'a', 'active', 'manual', 0, 0)"
         ))
         .unwrap();
         let configuration =

@@ -143,8 +143,8 @@ pub(crate) async fn create(
     }
 }
 
-/// Whether the caller holds all that the account's roles grant: a credential of the account is all of that. Gives the
-/// account's roles.
+/// Whether the caller holds all that the account's roles grant: a credential of the account is all of that.
+/// Gives the account's roles.
 pub(crate) async fn may_act_as(
     context: &Context,
     caller: &Caller,

@@ -1,5 +1,6 @@
-//! `/api/v1/keyring`: the organization's signing keys, their rotation by call, and the job that rotates, destroys and
-//! deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was rotated.
+//! `/api/v1/keyring`: the organization's signing keys, their rotation by call, and the job that rotates,
+//! destroys and deletes by schedule (the schedule of `key-rotation`) and seals anew after the master key was
+//! rotated.
 
 mod job;
 
@@ -28,7 +29,8 @@ const MAX_REASON_CHARACTERS: usize = 256;
 pub fn function() -> Function {
     let read = Access::permission("keyring", "read", Scope::Organization);
     let manage = Access::permission("keyring", "manage", Scope::Organization);
-    Function::new("keyring", "Shows and rotates the keys that sign tokens").area(Area::Admin)
+    Function::new("keyring", "Shows and rotates the keys that sign tokens")
+        .area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(
@@ -41,9 +43,10 @@ pub fn function() -> Function {
             Route::post("/api/v1/keyring/rotate", manage, rotate)
                 .summary("Replaces the signing key")
                 .description(
-                    "Announces a successor, which signs once every verifier that caches the JWKS has seen it; no token \
-                     fails. With `emergency` the new key signs at once and all others are retired: every access token \
-                     fails within a minute, this caller's too, and verifiers have to fetch the JWKS again.",
+                    "Announces a successor, which signs once every verifier that caches the JWKS has seen \
+                     it; no token fails. With `emergency` the new key signs at once and all others are \
+                     retired: every access token fails within a minute, this caller's too, and verifiers \
+                     have to fetch the JWKS again.",
                 )
                 .takes::<RotateRequest>()
                 .gives::<RotateAnswer>(200, "The new key")
@@ -148,8 +151,8 @@ async fn show(context: Context, caller: Caller) -> Result<Json<KeyringAnswer>, A
     Ok(Json(KeyringAnswer { keys: keys.iter().filter_map(list).collect(), previous_master_key }))
 }
 
-/// Two round trips beside the caller's authentication: what is there decides the new key's place, and the insert decides
-/// whether that place is still free.
+/// Two round trips beside the caller's authentication: what is there decides the new key's place, and the
+/// insert decides whether that place is still free.
 async fn rotate(
     context: Context,
     caller: Caller,

@@ -139,8 +139,8 @@ impl Shown<'_> {
         PresentedClient::find(organization, self.client_id(), hash.as_ref())
     }
 
-    /// Checks what was shown against the client as it was registered. A failure of a client that there is gets
-    /// recorded before it is answered.
+    /// Checks what was shown against the client as it was registered. A failure of a client that there is
+    /// gets recorded before it is answered.
     pub(crate) async fn check(
         self,
         context: &Context,
@@ -172,7 +172,8 @@ impl Shown<'_> {
     }
 }
 
-/// Whom an assertion may be meant for: the issuer, and the token endpoint where the deployment knows its address.
+/// Whom an assertion may be meant for: the issuer, and the token endpoint where the deployment knows its
+/// address.
 fn audiences(context: &Context) -> Vec<String> {
     let configuration = context.configuration();
     let mut audiences = vec![configuration.jwt.issuer.clone()];

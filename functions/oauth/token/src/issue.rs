@@ -71,7 +71,8 @@ pub(crate) async fn issue(context: Context, headers: HeaderMap, form: Form) -> R
     Ok(response)
 }
 
-/// RFC 6749 section 6, for the refresh tokens that people's sign-ins give: as `POST /api/v1/auth/refresh` does it.
+/// RFC 6749 section 6, for the refresh tokens that people's sign-ins give: as `POST /api/v1/auth/refresh`
+/// does it.
 async fn by_refresh_token(
     context: &Context,
     headers: &HeaderMap,
@@ -98,7 +99,8 @@ async fn by_refresh_token(
     }
 }
 
-/// Two round trips: one reads the client and the signing keys, one uses the assertion up and begins the session.
+/// Two round trips: one reads the client and the signing keys, one uses the assertion up and begins the
+/// session.
 async fn by_client(context: &Context, headers: &HeaderMap, form: &Form) -> Result<TokenResponse, ApiError> {
     let shown = authentication::read(headers, form)?;
     let shown = shown.ok_or_else(|| invalid_client("no client credential"))?;

@@ -21,8 +21,8 @@ struct Revocable {
     client_id: Option<String>,
 }
 
-/// Whoever shows a person's token may end its session: with it they could do as much by themselves. A client's token is
-/// ended by that client alone.
+/// Whoever shows a person's token may end its session: with it they could do as much by themselves. A
+/// client's token is ended by that client alone.
 pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> Result<StatusCode, ApiError> {
     let text = form.require("token")?;
     let client = authenticate_client(&context, &headers, &form).await?;
@@ -50,8 +50,8 @@ pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> 
     Ok(StatusCode::OK)
 }
 
-/// Finds the session of a token. `None` where the token is unknown or has ended, so that there is nothing to revoke. A
-/// refresh token that was used is still one of its family.
+/// Finds the session of a token. `None` where the token is unknown or has ended, so that there is nothing to
+/// revoke. A refresh token that was used is still one of its family.
 async fn find(context: &Context, text: &str) -> Result<Option<Revocable>, ApiError> {
     if text.starts_with(REFRESH_TOKEN_PREFIX) {
         let Some(credential) = Credential::parse(REFRESH_TOKEN_PREFIX, text) else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! What anybody may read and caches may keep: the keys that verify tokens (JWKS, RFC 7517), the metadata of the
-//! authorization server (RFC 8414) and the description of the API (OpenAPI 3.1).
+//! What anybody may read and caches may keep: the keys that verify tokens (JWKS, RFC 7517), the metadata of
+//! the authorization server (RFC 8414) and the description of the API (OpenAPI 3.1).
 
 mod conditional;
 mod metadata;
@@ -27,9 +27,11 @@ const DEPLOYMENT_MAX_AGE: Duration = Duration::from_seconds(3600);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let keys = "The keys that verify access tokens: those that will sign soon, the one that signs, and those whose tokens \
-                have not all ended. May be cached for `max-age`; a new key signs no sooner than twice that.";
-    Function::new("well-known", "Publishes keys, metadata and the description of the API").area(Area::Admin)
+    let keys = "The keys that verify access tokens: those that will sign soon, the one that signs, and those \
+                whose tokens have not all ended. May be cached for `max-age`; a new key signs no sooner than \
+                twice that.";
+    Function::new("well-known", "Publishes keys, metadata and the description of the API")
+        .area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(
@@ -52,9 +54,9 @@ pub fn function() -> Function {
             Route::get("/.well-known/oauth-authorization-server", Access::public(), server_metadata)
                 .summary("Gives the authorization server's metadata (RFC 8414)")
                 .description(
-                    "`issuer` is `jwt.issuer` of the configuration, the `iss` of every token; set it to the address of the \
-                     deployment for clients that compare the two. Endpoints are under `public_url`, or under the \
-                     address that the request came to.",
+                    "`issuer` is `jwt.issuer` of the configuration, the `iss` of every token; set it to the \
+                     address of the deployment for clients that compare the two. Endpoints are under \
+                     `public_url`, or under the address that the request came to.",
                 )
                 .gives::<Metadata>(200, "The metadata")
                 .answers(304, "The metadata of `If-None-Match` is current")

@@ -40,9 +40,9 @@ pub(crate) struct UnsealResponse {
     expires_at: Timestamp,
 }
 
-/// Two round trips: one reads the credential and the signing keys, one uses it and begins the session. The token is
-/// signed in between, so that a failure there leaves the credential sealed. An organization's first token of all makes
-/// its signing key with a third.
+/// Two round trips: one reads the credential and the signing keys, one uses it and begins the session. The
+/// token is signed in between, so that a failure there leaves the credential sealed. An organization's first
+/// token of all makes its signing key with a third.
 pub(crate) async fn unseal(
     context: Context,
     Json(request): Json<UnsealRequest>,
@@ -110,7 +110,8 @@ async fn read(
     Ok((answers.one(credential)?, keys.map(|keys| answers.all(keys)).transpose()?))
 }
 
-/// Everybody who should know is told: the operator's log and metrics at once, people by message after the answer.
+/// Everybody who should know is told: the operator's log and metrics at once, people by message after the
+/// answer.
 fn raise_alarm(
     context: &Context,
     organization: &OrganizationId,
@@ -141,7 +142,8 @@ fn raise_alarm(
     });
 }
 
-/// Records that a credential came which was never made, or is used, revoked or past its time, and gives the answer.
+/// Records that a credential came which was never made, or is used, revoked or past its time, and gives the
+/// answer.
 async fn refuse(context: &Context, organization: &OrganizationId) -> Result<ApiError, ApiError> {
     let event = context.audit(organization, acts::BREAK_GLASS_USE, Outcome::Failure)?;
     context.db(organization).execute(event.record()).await?;

@@ -30,8 +30,9 @@ const MAX_DEVICE_ID_CHARACTERS: usize = 128;
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    const ONE_ANSWER: &str = "An unknown user, a wrong password and a suspended user get the same answer after the same \
-                              work. After too many failures nothing is looked at for a while: 429 with `Retry-After`.";
+    const ONE_ANSWER: &str = "An unknown user, a wrong password and a suspended user get the same answer \
+                              after the same work. After too many failures nothing is looked at for a while: \
+                              429 with `Retry-After`.";
     Function::new("login", "Signs people in")
         .area(Area::Admin)
         .uses_database()
@@ -63,7 +64,8 @@ pub struct LoginRequest {
     pub username: String,
     /// The password.
     pub password: String,
-    /// The code of a second factor. Nobody reads it yet, so it is refused: whoever sends one believes that it counts.
+    /// The code of a second factor. Nobody reads it yet, so it is refused: whoever sends one believes that it
+    /// counts.
     #[schemars(skip)]
     pub mfa_code: Option<IgnoredAny>,
     /// The organization, where it is not the deployment's own.
@@ -141,8 +143,8 @@ impl From<SignInUser> for SignedInUser {
     }
 }
 
-/// Two round trips: one reserves the try and reads the user and the signing keys, one begins the session or records
-/// the failure. The first sign-in of an organization makes its signing key with a third.
+/// Two round trips: one reserves the try and reads the user and the signing keys, one begins the session or
+/// records the failure. The first sign-in of an organization makes its signing key with a third.
 async fn login(context: Context, Json(request): Json<LoginRequest>) -> Result<Json<LoginResponse>, ApiError> {
     request.check()?;
     let mut proof = prove(&context, &request, true).await?;

@@ -1,7 +1,7 @@
 //! The proof that a person is who it says: a user name and its password.
 //!
-//! Whatever is wrong gets the same answer after the same work: one batch that reserves the try and reads the user, one
-//! password hash at the configured cost, one batch that records the failure.
+//! Whatever is wrong gets the same answer after the same work: one batch that reserves the try and reads the
+//! user, one password hash at the configured cost, one batch that records the failure.
 
 use iam_core::config::PasswordConfiguration;
 use iam_core::directory::account::{MAX_USERNAME_BYTES, SignInUser, UserStatus};

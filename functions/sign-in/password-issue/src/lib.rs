@@ -1,5 +1,5 @@
-//! `POST /api/v1/users/{user_id}/password-reset`: a reset token for a user, made by an administrator. Using it is the
-//! function `password-reset`'s.
+//! `POST /api/v1/users/{user_id}/password-reset`: a reset token for a user, made by an administrator. Using
+//! it is the function `password-reset`'s.
 
 use http::StatusCode;
 use iam_core::directory::ManagedBy;
@@ -24,13 +24,16 @@ iam_service::deploy!(function);
 #[must_use]
 pub fn function() -> Function {
     let write_users = Access::permission("users", "write", Scope::Organization);
-    Function::new("password-issue", "Makes reset tokens for users").uses_database().uses_notifications().route(
+    Function::new("password-issue", "Makes reset tokens for users")
+        .uses_database()
+        .uses_notifications()
+        .route(
         Route::post("/api/v1/users/{user_id}/password-reset", write_users, issue)
             .summary("Makes a reset token for a user")
             .description(
-                "It is in this answer and nowhere else; with `notify=true` it is sent to the user instead. The caller must \
-                 hold all that the user's roles grant. 409 with code `managed_by_scim` for a user that is managed over SCIM, \
-                 unless `scim.locally_editable` has `password`.",
+                "It is in this answer and nowhere else; with `notify=true` it is sent to the user instead. \
+                 The caller must hold all that the user's roles grant. 409 with code `managed_by_scim` for a \
+                 user that is managed over SCIM, unless `scim.locally_editable` has `password`.",
             )
             .takes_query::<IssueQuery>()
             .gives::<IssueResponse>(201, "Made")

@@ -26,8 +26,8 @@ pub(crate) struct ConfirmRequest {
     new_password: String,
 }
 
-/// One round trip reads the token's user, one spends the token and sets the password. The policy is asked in between,
-/// so that a password it refuses does not cost the token.
+/// One round trip reads the token's user, one spends the token and sets the password. The policy is asked in
+/// between, so that a password it refuses does not cost the token.
 pub(crate) async fn confirm(
     context: Context,
     Json(request): Json<ConfirmRequest>,

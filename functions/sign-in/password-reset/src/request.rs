@@ -33,8 +33,8 @@ pub(crate) struct ResetResponse {
     message: &'static str,
 }
 
-/// One round trip, the same statements whoever is meant: they find out themselves whether there is such a person. What
-/// takes longer comes after the answer.
+/// One round trip, the same statements whoever is meant: they find out themselves whether there is such a
+/// person. What takes longer comes after the answer.
 pub(crate) async fn request(
     context: Context,
     Json(request): Json<ResetRequest>,

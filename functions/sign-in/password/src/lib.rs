@@ -28,8 +28,9 @@ pub fn function() -> Function {
         Route::post("/api/v1/auth/password/change", change_own, change)
             .summary("Changes one's own password")
             .description(
-                "All other sessions of the user end. All rules that the new password violates are named at once. 409 with \
-                 code `managed_by_scim` for a user that is managed over SCIM, unless `scim.locally_editable` has `password`.",
+                "All other sessions of the user end. All rules that the new password violates are named at \
+                 once. 409 with code `managed_by_scim` for a user that is managed over SCIM, unless \
+                 `scim.locally_editable` has `password`.",
             )
             .takes::<ChangeRequest>()
             .answers(204, "Changed")
@@ -47,8 +48,8 @@ struct ChangeRequest {
     new_password: String,
 }
 
-/// Beside the caller's authentication, one round trip reads the user and one replaces the password or records the
-/// failure.
+/// Beside the caller's authentication, one round trip reads the user and one replaces the password or records
+/// the failure.
 async fn change(
     context: Context,
     caller: Caller,

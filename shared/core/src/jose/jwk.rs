@@ -1,5 +1,5 @@
-//! Public keys as others read and write them: JWK (RFC 7517) with the parameters of RFC 7518 section 6 and RFC 8037
-//! section 2. One type for those that are published and those that clients register.
+//! Public keys as others read and write them: JWK (RFC 7517) with the parameters of RFC 7518 section 6 and
+//! RFC 8037 section 2. One type for those that are published and those that clients register.
 
 use std::borrow::Cow;
 
@@ -125,8 +125,8 @@ impl Jwk {
         }
     }
 
-    /// The key as it is written. Whoever verifies with it, this module or the host, refuses a point that is none; what
-    /// is weak is refused where a key is registered.
+    /// The key as it is written. Whoever verifies with it, this module or the host, refuses a point that is
+    /// none; what is weak is refused where a key is registered.
     ///
     /// # Errors
     /// What is allowed, where it is something else.
@@ -219,10 +219,10 @@ mod tests {
     /// The key of RFC 7515 appendix A.2.1, as OpenSSL writes it.
     #[test]
     fn an_rsa_key_is_taken_apart() {
-        let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yR\
-                 T-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-\
-                 UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFk\
-                 MLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+        let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt\
+                 0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSX\
+                 ndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5\
+                 IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
         let modulus = from_base64url(n).unwrap();
         let mut info =
             vec![0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];

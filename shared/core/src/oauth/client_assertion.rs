@@ -1,8 +1,9 @@
-//! `private_key_jwt`: a client proves itself by a JWT that it signed itself (RFC 7523 section 2.2, OpenID Connect Core
-//! section 9).
+//! `private_key_jwt`: a client proves itself by a JWT that it signed itself (RFC 7523 section 2.2, OpenID
+//! Connect Core section 9).
 //!
-//! The keys are those that were registered for the client, public ones of P-256 and Ed25519. RSA is not among them: it
-//! would cost every module that links it a big-integer library, and verifying it elsewhere is the host's affair.
+//! The keys are those that were registered for the client, public ones of P-256 and Ed25519. RSA is not among
+//! them: it would cost every module that links it a big-integer library, and verifying it elsewhere is the
+//! host's affair.
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -92,7 +93,8 @@ impl<'a> UnverifiedAssertion<'a> {
     /// Reads an assertion without believing it.
     ///
     /// # Errors
-    /// When it is malformed, of another type (an access token, say), or its issuer is no client or not its subject.
+    /// When it is malformed, of another type (an access token, say), or its issuer is no client or not its
+    /// subject.
     pub fn parse(text: &'a str) -> Result<Self, TokenError> {
         let jws = Jws::parse(text)?;
         let media_type = jws.media_type().map(str::to_ascii_lowercase);
@@ -117,8 +119,8 @@ impl<'a> UnverifiedAssertion<'a> {
         &self.client_id
     }
 
-    /// Checks claims, and finds the key. Each name in `aud` must be one of ours: an assertion that also speaks to somebody
-    /// else could come from there.
+    /// Checks claims, and finds the key. Each name in `aud` must be one of ours: an assertion that also
+    /// speaks to somebody else could come from there.
     ///
     /// # Errors
     /// Why it does not hold.
@@ -172,8 +174,8 @@ impl UsedAssertion {
     #[must_use]
     pub fn store(&self, organization: &OrganizationId, use_id: &TokenId) -> Statement {
         Statement::new(
-            "INSERT INTO used_assertions (org_id, client_id, jti_hash, use_id, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT DO NOTHING RETURNING use_id",
+            "INSERT INTO used_assertions (org_id, client_id, jti_hash, use_id, expires_at) VALUES (?1, ?2, \
+             ?3, ?4, ?5) ON CONFLICT DO NOTHING RETURNING use_id",
         )
         .bind(organization)
         .bind(&self.client_id)
@@ -189,14 +191,14 @@ impl UsedAssertion {
     }
 }
 
-/// Forgets a few assertions that ended by themselves. Run with each new one, it keeps the table as small as the
-/// assertions of five minutes.
+/// Forgets a few assertions that ended by themselves. Run with each new one, it keeps the table as small as
+/// the assertions of five minutes.
 #[must_use]
 pub fn sweep(organization: &OrganizationId, now: Timestamp) -> Statement {
     Statement::new(
-        "DELETE FROM used_assertions WHERE org_id = ?1 AND (client_id, jti_hash) IN (SELECT client_id, jti_hash FROM \
-         used_assertions INDEXED BY used_assertions_by_expiry WHERE org_id = ?1 AND expires_at < ?2 ORDER BY expires_at \
-         LIMIT ?3)",
+        "DELETE FROM used_assertions WHERE org_id = ?1 AND (client_id, jti_hash) IN (SELECT client_id, \
+         jti_hash FROM used_assertions INDEXED BY used_assertions_by_expiry WHERE org_id = ?1 AND expires_at \
+         < ?2 ORDER BY expires_at LIMIT ?3)",
     )
     .bind(organization)
     .bind(now)

@@ -1,18 +1,20 @@
 //! Lockout: how often a password may be tried.
 //!
-//! A try is *reserved* before the password is looked at, by one conditional statement in the batch that reads the
-//! user: of any number of guesses at the same instant, as many as the threshold allows are looked at. It is taken from
-//! pools, each a row that counts tries in a window of time:
+//! A try is *reserved* before the password is looked at, by one conditional statement in the batch that reads
+//! the user: of any number of guesses at the same instant, as many as the threshold allows are looked at. It
+//! is taken from pools, each a row that counts tries in a window of time:
 //!
-//! - `account:<user id>`: an account, from every address it has not signed in from lately. Where there is no such user,
-//!   `account:#<digest of the name>` behaves the same, so that a lock tells nobody whether there is one.
-//! - `known:<user id>:<address>`: an account from an address that it did sign in from. Strangers have no share in it:
-//!   they can't lock anybody out of the places where they usually are.
+//! - `account:<user id>`: an account, from every address it has not signed in from lately. Where there is no
+//!   such user, `account:#<digest of the name>` behaves the same, so that a lock tells nobody whether there
+//!   is one.
+//! - `known:<user id>:<address>`: an account from an address that it did sign in from. Strangers have no
+//!   share in it: they can't lock anybody out of the places where they usually are.
 //! - `address:<address>`: an address, over all accounts; not asked where the address is known to the account.
 //!
-//! A window begins with its first try and lasts [`lockout_duration`](PasswordConfiguration::lockout_duration); the try
-//! that reaches the threshold moves its end that far from itself. A refused try counts nowhere, so that no lock lasts
-//! longer for being knocked at. A success forgets the account's pool and gives the address its try back.
+//! A window begins with its first try and lasts
+//! [`lockout_duration`](PasswordConfiguration::lockout_duration); the try that reaches the threshold moves
+//! its end that far from itself. A refused try counts nowhere, so that no lock lasts longer for being knocked
+//! at. A success forgets the account's pool and gives the address its try back.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -37,16 +39,17 @@ const CLEARED_AT_ONCE: u32 = 4;
 pub const ORGANIZATION_EXISTS: RecordCondition =
     record_condition!("EXISTS (SELECT 1 FROM organizations WHERE org_id = ?2)");
 
-/// The pools of a try and their thresholds. `?1` is the organization, `?2` the user name's key, `?3` its digest, `?4` the
-/// address, `?5` now, `?6` since when an address counts as known, `?7` and `?8` the thresholds.
+/// The pools of a try and their thresholds. `?1` is the organization, `?2` the user name's key, `?3` its
+/// digest, `?4` the address, `?5` now, `?6` since when an address counts as known, `?7` and `?8` the
+/// thresholds.
 macro_rules! pools {
     () => {
         concat!(
             "(SELECT COALESCE(",
             known_pool!(),
-            ", (SELECT 'account:' || users.user_id FROM users WHERE users.org_id = ?1 AND users.username_key = ?2 AND \
-             users.deleted_at IS NULL), 'account:#' || ?3) AS pool, ?7 AS threshold \
-             UNION ALL SELECT 'address:' || ?4, ?8 WHERE ?4 IS NOT NULL AND ",
+            ", (SELECT 'account:' || users.user_id FROM users WHERE users.org_id = ?1 AND users.username_key \
+             = ?2 AND users.deleted_at IS NULL), 'account:#' || ?3) AS pool, ?7 AS threshold UNION ALL \
+             SELECT 'address:' || ?4, ?8 WHERE ?4 IS NOT NULL AND ",
             known_pool!(),
             " IS NULL)"
         )
@@ -55,9 +58,10 @@ macro_rules! pools {
 
 macro_rules! known_pool {
     () => {
-        "(SELECT 'known:' || users.user_id || ':' || ?4 FROM users JOIN known_addresses ON known_addresses.org_id = \
-         users.org_id AND known_addresses.user_id = users.user_id AND known_addresses.address = ?4 WHERE users.org_id = \
-         ?1 AND users.username_key = ?2 AND users.deleted_at IS NULL AND known_addresses.last_seen > ?6)"
+        "(SELECT 'known:' || users.user_id || ':' || ?4 FROM users JOIN known_addresses ON \
+         known_addresses.org_id = users.org_id AND known_addresses.user_id = users.user_id AND \
+         known_addresses.address = ?4 WHERE users.org_id = ?1 AND users.username_key = ?2 AND \
+         users.deleted_at IS NULL AND known_addresses.last_seen > ?6)"
     };
 }
 
@@ -157,19 +161,17 @@ impl Attempt<'_> {
 
     fn take(&self) -> Query<TakenTry> {
         self.bind(Query::new(concat!(
-            "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) SELECT ?1, pool, 1, \
-             ?5, ?9 FROM ",
+            "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) SELECT \
+             ?1, pool, 1, ?5, ?9 FROM ",
             pools!(),
             " WHERE EXISTS (SELECT 1 FROM organizations WHERE org_id = ?1) AND NOT EXISTS (SELECT 1 FROM ",
             pools!(),
-            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND taken.tries >= \
-             threshold AND taken.window_ends_at > ?5) \
-             ON CONFLICT (org_id, subject) DO UPDATE SET \
-             tries = CASE WHEN window_ends_at > ?5 THEN tries + 1 ELSE 1 END, \
-             window_began_at = CASE WHEN window_ends_at > ?5 THEN MIN(window_began_at, ?5) ELSE ?5 END, \
-             window_ends_at = CASE WHEN window_ends_at > ?5 AND tries + 1 < CASE subject WHEN 'address:' || ?4 THEN ?8 \
-             ELSE ?7 END THEN window_ends_at ELSE ?9 END \
-             RETURNING subject, tries"
+            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND \
+             taken.tries >= threshold AND taken.window_ends_at > ?5) ON CONFLICT (org_id, subject) DO UPDATE \
+             SET tries = CASE WHEN window_ends_at > ?5 THEN tries + 1 ELSE 1 END, window_began_at = CASE \
+             WHEN window_ends_at > ?5 THEN MIN(window_began_at, ?5) ELSE ?5 END, window_ends_at = CASE WHEN \
+             window_ends_at > ?5 AND tries + 1 < CASE subject WHEN 'address:' || ?4 THEN ?8 ELSE ?7 END THEN \
+             window_ends_at ELSE ?9 END RETURNING subject, tries"
         )))
         .bind(self.now.after(self.limits.lockout_duration))
     }
@@ -179,12 +181,13 @@ impl Attempt<'_> {
         self.bind(Query::new(concat!(
             "SELECT MAX(taken.window_ends_at) AS until FROM ",
             pools!(),
-            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND taken.tries >= \
-             threshold AND taken.window_ends_at > ?5"
+            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND \
+             taken.tries >= threshold AND taken.window_ends_at > ?5"
         )))
     }
 
-    /// What a right password is owed: its account's tries forgotten, the address's given back, the address known.
+    /// What a right password is owed: its account's tries forgotten, the address's given back, the address
+    /// known.
     #[must_use]
     pub fn forgive(&self, reservation: &Reservation, user_id: &UserId) -> Vec<Statement> {
         let mut statements: Vec<_> = reservation
@@ -194,8 +197,8 @@ impl Attempt<'_> {
                 Lock::Account => forget_pool(self.organization, pool),
                 // Only out of the window that the try was taken from.
                 Lock::Address => Statement::new(
-                    "UPDATE sign_in_attempts SET tries = tries - 1 WHERE org_id = ?1 AND subject = ?2 AND tries > 0 \
-                     AND window_began_at <= ?3",
+                    "UPDATE sign_in_attempts SET tries = tries - 1 WHERE org_id = ?1 AND subject = ?2 AND \
+                     tries > 0 AND window_began_at <= ?3",
                 )
                 .bind(self.organization)
                 .bind(pool.as_str())
@@ -216,12 +219,14 @@ impl Attempt<'_> {
         pools.filter(|(lock, tries)| *tries >= self.threshold(*lock).into()).map(|(lock, _)| lock).collect()
     }
 
-    /// Clears away a few windows that have ended, of any organization: each failed try clears more than it begins.
+    /// Clears away a few windows that have ended, of any organization: each failed try clears more than it
+    /// begins.
     #[must_use]
     pub fn clear(&self) -> Statement {
         Statement::new(
-            "DELETE FROM sign_in_attempts WHERE (org_id, subject) IN (SELECT org_id, subject FROM sign_in_attempts \
-             INDEXED BY sign_in_attempts_by_end WHERE window_ends_at <= ?1 ORDER BY window_ends_at LIMIT ?2)",
+            "DELETE FROM sign_in_attempts WHERE (org_id, subject) IN (SELECT org_id, subject FROM \
+             sign_in_attempts INDEXED BY sign_in_attempts_by_end WHERE window_ends_at <= ?1 ORDER BY \
+             window_ends_at LIMIT ?2)",
         )
         .bind(self.now)
         .bind(CLEARED_AT_ONCE)

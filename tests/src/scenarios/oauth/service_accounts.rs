@@ -114,7 +114,8 @@ pub async fn are_listed_in_pages(deployment: &Deployment) {
     }
 }
 
-/// Nobody grants what they don't hold, be it by roles, by a client or by a secret of an account that may do more.
+/// Nobody grants what they don't hold, be it by roles, by a client or by a secret of an account that may do
+/// more.
 pub async fn are_no_way_up(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let robot = new_account(&admin, &["admin"]).await;

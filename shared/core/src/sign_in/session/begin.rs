@@ -49,10 +49,11 @@ impl NewSession<'_> {
     #[must_use]
     pub fn begin_on(&self, device_id: Option<&str>) -> Statement {
         Statement::new(
-            "INSERT INTO sessions (org_id, session_id, user_id, ip_address, user_agent, created_at, expires_at, \
-             last_activity, mfa_verified, kind, client_id, scope, token_hash, device_id) SELECT ?1, ?2, ?3, ?4, ?5, \
-             ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?3 AND status = \
-             'active' AND deleted_at IS NULL) RETURNING session_id",
+            "INSERT INTO sessions (org_id, session_id, user_id, ip_address, user_agent, created_at, \
+             expires_at, last_activity, mfa_verified, kind, client_id, scope, token_hash, device_id) SELECT \
+             ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6, ?8, ?9, ?10, ?11, ?12, ?13 WHERE EXISTS (SELECT 1 FROM users \
+             WHERE org_id = ?1 AND user_id = ?3 AND status = 'active' AND deleted_at IS NULL) RETURNING \
+             session_id",
         )
         .bind(self.organization)
         .bind(self.session_id)
@@ -74,8 +75,8 @@ impl NewSession<'_> {
     pub fn end_oldest(&self, configuration: &SessionConfiguration) -> Statement {
         Statement::new(
             "UPDATE sessions SET ended_at = ?3, ended_because = 'limit' WHERE org_id = ?1 AND session_id IN \
-             (SELECT session_id FROM sessions WHERE org_id = ?1 AND user_id = ?2 AND kind = 'interactive' AND ended_at IS NULL \
-             ORDER BY created_at DESC, session_id DESC LIMIT 100 OFFSET ?4)",
+             (SELECT session_id FROM sessions WHERE org_id = ?1 AND user_id = ?2 AND kind = 'interactive' \
+             AND ended_at IS NULL ORDER BY created_at DESC, session_id DESC LIMIT 100 OFFSET ?4)",
         )
         .bind(self.organization)
         .bind(self.user_id)
@@ -87,8 +88,8 @@ impl NewSession<'_> {
     #[must_use]
     pub fn first_refresh_token(&self, hash: &CredentialHash, expires_at: Timestamp) -> Statement {
         Statement::new(
-            "INSERT INTO refresh_tokens (org_id, token_hash, session_id, issued_at, expires_at) \
-             SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?3)",
+            "INSERT INTO refresh_tokens (org_id, token_hash, session_id, issued_at, expires_at) SELECT ?1, \
+             ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?3)",
         )
         .bind(self.organization)
         .bind(hash)

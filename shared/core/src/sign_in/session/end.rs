@@ -39,8 +39,8 @@ pub fn end_owned(
     now: Timestamp,
 ) -> Statement {
     Statement::new(
-        "UPDATE sessions SET ended_at = ?4, ended_because = ?5 WHERE org_id = ?1 AND session_id = ?2 AND user_id = \
-         COALESCE(?3, user_id) AND ended_at IS NULL",
+        "UPDATE sessions SET ended_at = ?4, ended_because = ?5 WHERE org_id = ?1 AND session_id = ?2 AND \
+         user_id = COALESCE(?3, user_id) AND ended_at IS NULL",
     )
     .bind(organization)
     .bind(session_id)
@@ -51,7 +51,8 @@ pub fn end_owned(
 
 /// [`SESSION_NOT_ENDED`], and it is the user's own whose act is recorded.
 pub const OWN_SESSION_NOT_ENDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND user_id = ?5 AND ended_at IS NULL)"
+    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND user_id = ?5 AND ended_at IS \
+     NULL)"
 );
 
 /// How many sessions there are.
@@ -71,8 +72,8 @@ pub fn count_of(
     except: Option<&SessionId>,
 ) -> Query<SessionCount> {
     Query::new(
-        "SELECT COUNT(*) AS count FROM sessions INDEXED BY sessions_by_user WHERE org_id = ?1 AND user_id = ?2 AND \
-         ended_at IS NULL AND session_id IS NOT ?3",
+        "SELECT COUNT(*) AS count FROM sessions INDEXED BY sessions_by_user WHERE org_id = ?1 AND user_id = \
+         ?2 AND ended_at IS NULL AND session_id IS NOT ?3",
     )
     .bind(organization)
     .bind(user_id)
@@ -89,8 +90,8 @@ pub fn end_all_but(
     now: Timestamp,
 ) -> Statement {
     Statement::new(
-        "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?4, ended_because = ?5 WHERE org_id = ?1 AND \
-         user_id = ?2 AND ended_at IS NULL AND session_id IS NOT ?3",
+        "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?4, ended_because = ?5 WHERE org_id = ?1 \
+         AND user_id = ?2 AND ended_at IS NULL AND session_id IS NOT ?3",
     )
     .bind(organization)
     .bind(user_id)

@@ -74,8 +74,8 @@ pub struct SessionQuery<'a> {
 macro_rules! session_columns {
     ($idle_since:literal, $now:literal) => {
         concat!(
-            "SELECT session_id, user_id, kind, device_id, ip_address, user_agent, created_at, expires_at, last_activity, \
-             mfa_verified, ended_at, ended_because, ",
+            "SELECT session_id, user_id, kind, device_id, ip_address, user_agent, created_at, expires_at, \
+             last_activity, mfa_verified, ended_at, ended_because, ",
             holds!($idle_since, $now),
             " AS holds FROM sessions"
         )
@@ -105,7 +105,8 @@ impl SessionQuery<'_> {
     ) -> Query<Session> {
         Query::new(concat!(
             session_columns!("?3", "?4"),
-            " INDEXED BY sessions_of_user WHERE org_id = ?1 AND user_id = ?2 AND session_id < ?5 AND (?6 IS NULL OR ",
+            " INDEXED BY sessions_of_user WHERE org_id = ?1 AND user_id = ?2 AND session_id < ?5 AND (?6 IS \
+             NULL OR ",
             holds!("?3", "?4"),
             " = ?6) ORDER BY session_id DESC LIMIT ?7"
         ))

@@ -36,13 +36,13 @@ pub struct LiveSession {
 macro_rules! live_session {
     ($which:literal) => {
         concat!(
-            "SELECT session_id, session.user_id, expires_at, last_activity, ended_at, session.kind, scope, username, \
-             users.status, ",
+            "SELECT session_id, session.user_id, expires_at, last_activity, ended_at, session.kind, scope, \
+             username, users.status, ",
             grants_column!("users"),
             " FROM ",
             only_row!("sessions", "org_id = ?1 AND ", $which),
-            " AS session CROSS JOIN users ON users.org_id = session.org_id AND users.user_id = session.user_id AND \
-             users.deleted_at IS NULL"
+            " AS session CROSS JOIN users ON users.org_id = session.org_id AND users.user_id = \
+             session.user_id AND users.deleted_at IS NULL"
         )
     };
 }
@@ -77,7 +77,8 @@ impl LiveSession {
     #[must_use]
     pub fn note_activity(organization: &OrganizationId, session_id: &SessionId, now: Timestamp) -> Statement {
         Statement::new(
-            "UPDATE sessions SET last_activity = ?3 WHERE org_id = ?1 AND session_id = ?2 AND last_activity < ?3",
+            "UPDATE sessions SET last_activity = ?3 WHERE org_id = ?1 AND session_id = ?2 AND last_activity \
+             < ?3",
         )
         .bind(organization)
         .bind(session_id)

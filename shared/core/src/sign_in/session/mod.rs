@@ -1,7 +1,8 @@
 //! Sessions and their refresh tokens.
 //!
 //! A session begins with a sign-in and is the family of the refresh tokens that follow from it. Whatever must
-//! happen once is one conditional statement: of two refreshes at the same instant one finds the token unspent.
+//! happen once is one conditional statement: of two refreshes at the same instant one finds the token
+//! unspent.
 
 mod begin;
 mod end;

@@ -9,8 +9,8 @@ use crate::time::{Duration, Timestamp};
 
 /// One use of a refresh token.
 ///
-/// Its successor follows from the token itself under the host's master key, so every refresh of one token asks for the
-/// same successor: one of them makes it, and a retry gets it again.
+/// Its successor follows from the token itself under the host's master key, so every refresh of one token
+/// asks for the same successor: one of them makes it, and a retry gets it again.
 #[derive(Debug)]
 pub struct Refresh<'a> {
     /// In which organization.
@@ -31,12 +31,12 @@ impl Refresh<'_> {
     #[must_use]
     pub fn spend(&self, configuration: &SessionConfiguration) -> Statement {
         Statement::new(
-            "UPDATE refresh_tokens SET spent_at = ?3, successor_hash = ?4, spent_by = ?6 WHERE org_id = ?1 AND \
-             token_hash = ?2 AND spent_at IS NULL AND expires_at > ?3 AND EXISTS (SELECT 1 FROM sessions JOIN users ON \
-             users.org_id = sessions.org_id AND users.user_id = sessions.user_id WHERE sessions.org_id = ?1 AND \
-             sessions.session_id = refresh_tokens.session_id AND sessions.ended_at IS NULL AND \
-             sessions.expires_at > ?3 AND sessions.last_activity > ?5 AND users.status = 'active' AND \
-             users.deleted_at IS NULL) RETURNING session_id",
+            "UPDATE refresh_tokens SET spent_at = ?3, successor_hash = ?4, spent_by = ?6 WHERE org_id = ?1 \
+             AND token_hash = ?2 AND spent_at IS NULL AND expires_at > ?3 AND EXISTS (SELECT 1 FROM sessions \
+             JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id WHERE \
+             sessions.org_id = ?1 AND sessions.session_id = refresh_tokens.session_id AND sessions.ended_at \
+             IS NULL AND sessions.expires_at > ?3 AND sessions.last_activity > ?5 AND users.status = \
+             'active' AND users.deleted_at IS NULL) RETURNING session_id",
         )
         .bind(self.organization)
         .bind(self.presented)
@@ -50,10 +50,10 @@ impl Refresh<'_> {
     #[must_use]
     pub fn store_successor(&self, expires_at: Timestamp) -> Statement {
         Statement::new(
-            "INSERT INTO refresh_tokens (org_id, token_hash, session_id, issued_at, expires_at) \
-             SELECT ?1, ?2, refresh_tokens.session_id, ?4, MIN(?5, sessions.expires_at) FROM refresh_tokens JOIN \
-             sessions ON sessions.org_id = ?1 AND sessions.session_id = refresh_tokens.session_id \
-             WHERE refresh_tokens.org_id = ?1 AND refresh_tokens.token_hash = ?3 AND refresh_tokens.spent_by = ?6",
+            "INSERT INTO refresh_tokens (org_id, token_hash, session_id, issued_at, expires_at) SELECT ?1, \
+             ?2, refresh_tokens.session_id, ?4, MIN(?5, sessions.expires_at) FROM refresh_tokens JOIN \
+             sessions ON sessions.org_id = ?1 AND sessions.session_id = refresh_tokens.session_id WHERE \
+             refresh_tokens.org_id = ?1 AND refresh_tokens.token_hash = ?3 AND refresh_tokens.spent_by = ?6",
         )
         .bind(self.organization)
         .bind(self.successor)
@@ -67,8 +67,8 @@ impl Refresh<'_> {
     #[must_use]
     pub fn note_activity(&self) -> Statement {
         Statement::new(
-            "UPDATE sessions SET last_activity = MAX(last_activity, ?3) WHERE org_id = ?1 AND session_id = (SELECT \
-             session_id FROM refresh_tokens WHERE org_id = ?1 AND token_hash = ?2 AND spent_by = ?4)",
+            "UPDATE sessions SET last_activity = MAX(last_activity, ?3) WHERE org_id = ?1 AND session_id = \
+             (SELECT session_id FROM refresh_tokens WHERE org_id = ?1 AND token_hash = ?2 AND spent_by = ?4)",
         )
         .bind(self.organization)
         .bind(self.presented)
@@ -79,12 +79,13 @@ impl Refresh<'_> {
     /// What became of the token that came, whether it was just spent or long ago, and of its successor.
     pub fn inspect(&self, configuration: &SessionConfiguration) -> Query<InspectedRefreshToken> {
         Query::new(
-            "SELECT token.session_id, token.spent_at, token.spent_by, token.successor_hash, sessions.user_id, \
-             sessions.client_id, sessions.scope, sessions.ended_at, (sessions.ended_at IS NULL AND sessions.expires_at > \
-             ?3 AND sessions.last_activity > ?4 AND users.status = 'active' AND users.deleted_at IS NULL) AS is_live, \
-             (successor.token_hash IS NOT NULL AND successor.spent_at IS NULL AND successor.expires_at > ?3) AS \
-             is_successor_unspent FROM refresh_tokens AS token JOIN sessions ON sessions.org_id = token.org_id AND \
-             sessions.session_id = token.session_id JOIN users ON users.org_id = sessions.org_id AND users.user_id = \
+            "SELECT token.session_id, token.spent_at, token.spent_by, token.successor_hash, \
+             sessions.user_id, sessions.client_id, sessions.scope, sessions.ended_at, (sessions.ended_at IS \
+             NULL AND sessions.expires_at > ?3 AND sessions.last_activity > ?4 AND users.status = 'active' \
+             AND users.deleted_at IS NULL) AS is_live, (successor.token_hash IS NOT NULL AND \
+             successor.spent_at IS NULL AND successor.expires_at > ?3) AS is_successor_unspent FROM \
+             refresh_tokens AS token JOIN sessions ON sessions.org_id = token.org_id AND sessions.session_id \
+             = token.session_id JOIN users ON users.org_id = sessions.org_id AND users.user_id = \
              sessions.user_id LEFT JOIN refresh_tokens AS successor ON successor.org_id = token.org_id AND \
              successor.token_hash = token.successor_hash WHERE token.org_id = ?1 AND token.token_hash = ?2",
         )
@@ -95,13 +96,14 @@ impl Refresh<'_> {
     }
 }
 
-/// The audit condition "this very record's refresh spent the token `?2`"; the record names its session and user.
+/// The audit condition "this very record's refresh spent the token `?2`"; the record names its session and
+/// user.
 pub const REFRESH_TOKEN_SPENT: RecordCondition = crate::record_rows!(
     user_id: "COALESCE(?5, sessions.user_id)",
     resource_id: "COALESCE(?8, sessions.session_id)",
-    from: " FROM refresh_tokens JOIN sessions ON sessions.org_id = \
-     refresh_tokens.org_id AND sessions.session_id = refresh_tokens.session_id WHERE refresh_tokens.org_id = ?1 AND \
-     refresh_tokens.token_hash = ?2 AND refresh_tokens.spent_by = ?12",
+    from: " FROM refresh_tokens JOIN sessions ON sessions.org_id = refresh_tokens.org_id AND \
+           sessions.session_id = refresh_tokens.session_id WHERE refresh_tokens.org_id = ?1 AND \
+           refresh_tokens.token_hash = ?2 AND refresh_tokens.spent_by = ?12",
 );
 
 /// A refresh token after [`Refresh::inspect`].
@@ -128,8 +130,8 @@ pub struct InspectedRefreshToken {
 pub enum RefreshVerdict {
     /// This request spent the token.
     Granted,
-    /// Another request of the same client did, a moment ago, and the successor still waits for its first use: this one
-    /// gets it too. Which of the successors that were asked about.
+    /// Another request of the same client did, a moment ago, and the successor still waits for its first use:
+    /// this one gets it too. Which of the successors that were asked about.
     Repeated(usize),
     /// Another request did, a moment ago, and its successor is spent as well.
     AlreadySpent,
@@ -140,8 +142,8 @@ pub enum RefreshVerdict {
 }
 
 impl InspectedRefreshToken {
-    /// Tells what the refresh that inspected it came to. `successors` are those that follow from the token that came:
-    /// one for each master key that the host has.
+    /// Tells what the refresh that inspected it came to. `successors` are those that follow from the token
+    /// that came: one for each master key that the host has.
     #[must_use]
     pub fn verdict(
         &self,
