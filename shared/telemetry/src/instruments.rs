@@ -48,8 +48,8 @@ pub static AUTH_FAILURES: Counter<2> =
 pub static API_KEY_USAGE: Counter<1> =
     Counter::new("cronos_api_key_usage_total", "{use}", ["key_id"]).with_label_sets(API_KEYS_TOLD_APART);
 
-/// Webhooks, by service (as configured; empty for one that is none) and result: `accepted`, `challenge`, `duplicate`, or why it was
-/// refused.
+/// Webhooks, by service (as configured; empty for one that is none) and result: `accepted`, `challenge`,
+/// `duplicate`, or why it was refused.
 pub static WEBHOOKS: Counter<2> = Counter::new("cronos_webhooks_total", "{message}", ["service", "result"]);
 
 /// What security people want to know of, by type and severity (`low`, `medium`, `high`, `critical`).

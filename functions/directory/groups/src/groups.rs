@@ -48,9 +48,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::patch(GROUP, may("write"), change)
             .summary("Changes a group")
             .description(
-                "What is absent stays. With `If-Match`, only the version of that `ETag`. 409 with code `managed_by_scim` \
-                 for the name of a group that is managed over SCIM, unless `scim.locally_editable` has `groups` and the \
-                 group gives no roles.",
+                "What is absent stays. With `If-Match`, only the version of that `ETag`. 409 with code \
+                 `managed_by_scim` for the name of a group that is managed over SCIM, unless \
+                 `scim.locally_editable` has `groups` and the group gives no roles.",
             )
             .takes::<ChangeGroupRequest>()
             .gives::<Group>(200, "The group as it is now")

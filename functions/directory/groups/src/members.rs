@@ -34,9 +34,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post(MEMBERS, write(), add_many)
             .summary("Puts users into a group")
             .description(
-                "Up to 500 at once, each told of; who is unknown keeps nobody else out. 409 with code `managed_by_scim` \
-                 where SCIM decides who is in the group: it is managed over SCIM, and `scim.locally_editable` has no \
-                 `groups` or the group gives roles.",
+                "Up to 500 at once, each told of; who is unknown keeps nobody else out. 409 with code \
+                 `managed_by_scim` where SCIM decides who is in the group: it is managed over SCIM, and \
+                 `scim.locally_editable` has no `groups` or the group gives roles.",
             )
             .takes::<AddMembersRequest>()
             .gives::<AddMembersResponse>(200, "What became of each")

@@ -46,8 +46,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post(ORGANIZATIONS, all("write"), create)
             .summary("Creates an organization with its administrator")
             .description(
-                "For members of the deployment's own organization. It begins with five roles. The administrator's \
-                 password is in this answer and nowhere else. Takes an `Idempotency-Key`.",
+                "For members of the deployment's own organization. It begins with five roles. The \
+                 administrator's password is in this answer and nowhere else. Takes an `Idempotency-Key`.",
             )
             .takes::<CreateOrganizationRequest>()
             .gives::<CreateOrganizationResponse>(201, "Created")

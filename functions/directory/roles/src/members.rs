@@ -31,8 +31,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::delete(MEMBER, may("write"), remove)
             .summary("Takes a role from a user")
             .description(
-                "The caller must hold what the role grants. The last administrator who may act stays one. 409 with code \
-                 `given_by_group` where a group gives the role: it is taken away there. Doing it twice does no harm.",
+                "The caller must hold what the role grants. The last administrator who may act stays one. \
+                 409 with code `given_by_group` where a group gives the role: it is taken away there. Doing \
+                 it twice does no harm.",
             )
             .answers(204, "The user does not have the role")
             .round_trips(3),

@@ -39,8 +39,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post(ROLES, may("write"), create)
             .summary("Creates a role")
             .description(
-                "Nobody creates a role that grants, itself or by inheritance, what its creator does not hold. Takes an \
-                 `Idempotency-Key`.",
+                "Nobody creates a role that grants, itself or by inheritance, what its creator does not \
+                 hold. Takes an `Idempotency-Key`.",
             )
             .takes::<CreateRoleRequest>()
             .gives::<Role>(201, "Created")
@@ -49,8 +49,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::patch(ROLE, may("write"), change)
             .summary("Changes a role")
             .description(
-                "What is absent stays. It holds from the next request of everybody who has the role, or one that \
-                 inherits from it. The caller must hold what the role grants, before and after.",
+                "What is absent stays. It holds from the next request of everybody who has the role, or one \
+                 that inherits from it. The caller must hold what the role grants, before and after.",
             )
             .takes::<ChangeRoleRequest>()
             .gives::<Role>(200, "The role as it is now")
@@ -58,8 +58,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::delete(ROLE, may("delete"), delete)
             .summary("Deletes a role")
             .description(
-                "Refused while users have it, unless by force, and while other roles inherit from it. The caller must \
-                 hold what it grants.",
+                "Refused while users have it, unless by force, and while other roles inherit from it. The \
+                 caller must hold what it grants.",
             )
             .takes_query::<DeleteRoleQuery>()
             .answers(204, "Deleted")
@@ -256,7 +256,8 @@ async fn change(
     }
 }
 
-/// The database checks one thing by itself: how much a role may grant, here one that inherits from the changed one.
+/// The database checks one thing by itself: how much a role may grant, here one that inherits from the
+/// changed one.
 fn too_large(error: DbError) -> ApiError {
     match error {
         DbError::Constraint(cause) => {

@@ -31,9 +31,9 @@ pub fn function() -> Function {
         Route::post(PATH, write, create)
             .summary("Creates a user")
             .description(
-                "409 with code `username_taken` where somebody has the name. A role is given only by who holds all that \
-                 it grants. 409 with code `managed_by_scim` for a group whose members SCIM decides on. Takes an \
-                 `Idempotency-Key`.",
+                "409 with code `username_taken` where somebody has the name. A role is given only by who \
+                 holds all that it grants. 409 with code `managed_by_scim` for a group whose members SCIM \
+                 decides on. Takes an `Idempotency-Key`.",
             )
             .takes::<CreateUserRequest>()
             .gives::<DirectoryUser>(201, "Created")
@@ -61,8 +61,8 @@ pub struct CreateUserRequest {
     pub password: Option<String>,
 }
 
-/// Two round trips beside the caller's authentication: one looks up roles and groups where there are any, one creates.
-/// Another where an `Idempotency-Key` comes again.
+/// Two round trips beside the caller's authentication: one looks up roles and groups where there are any, one
+/// creates. Another where an `Idempotency-Key` comes again.
 async fn create(
     context: Context,
     caller: Caller,

@@ -143,8 +143,8 @@ async fn look_up(
     Ok((roles, KnownGroups::read(&rows.next().unwrap_or_default())?))
 }
 
-/// Whether the caller may create this user: its roles are there and the caller's to give, its groups are there and not
-/// kept by SCIM.
+/// Whether the caller may create this user: its roles are there and the caller's to give, its groups are
+/// there and not kept by SCIM.
 fn admit(
     line: &ImportLine,
     caller: &Caller,

@@ -32,7 +32,10 @@ pub fn function() -> Function {
         .route(
             Route::get(PATH, read, show)
                 .summary("Shows the deployment's switches")
-                .description("For members of the deployment's own organization, whatever another one's roles grant.")
+                .description(
+                    "For members of the deployment's own organization, whatever another one's roles \
+                     grant.",
+                )
                 .gives::<FlagsAnswer>(200, "Each switch, and where its value comes from")
                 .round_trips(2),
         )
@@ -40,9 +43,9 @@ pub fn function() -> Function {
             Route::patch(PATH, manage, change)
                 .summary("Changes switches")
                 .description(
-                    "A JSON merge patch (RFC 7396): what is absent stays, `null` returns a switch to the configuration's \
-                     value. It is seen everywhere within `seen_everywhere_within_seconds`. For members of the deployment's \
-                     own organization, whatever another one's roles grant.",
+                    "A JSON merge patch (RFC 7396): what is absent stays, `null` returns a switch to the \
+                     configuration's value. It is seen everywhere within `seen_everywhere_within_seconds`. \
+                     For members of the deployment's own organization, whatever another one's roles grant.",
                 )
                 .takes::<PatchFlagsRequest>()
                 .gives::<FlagsAnswer>(200, "The switches as they are now")

@@ -1,4 +1,5 @@
-//! `/health`, `/ready` and `/health/detailed`: whether the product lives, whether it can serve, and how its parts do.
+//! `/health`, `/ready` and `/health/detailed`: whether the product lives, whether it can serve, and how its
+//! parts do.
 
 use std::collections::BTreeMap;
 
@@ -108,8 +109,8 @@ pub struct DetailedHealth {
 pub struct Component {
     /// How it does.
     pub status: Status,
-    /// How long it took to answer. On Workers the clock stands still while code runs, so this is the part's time
-    /// alone.
+    /// How long it took to answer. On Workers the clock stands still while code runs, so this is the part's
+    /// time alone.
     pub latency_ms: i64,
 }
 

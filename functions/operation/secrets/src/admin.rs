@@ -40,8 +40,8 @@ pub(crate) struct StoreHealth {
     store: &'static str,
     /// How it does.
     status: StoreStatus,
-    /// What is wrong, in one word: `unreachable`, `timeout`, `sealed`, `denied`, `no_credential`, `busy`, `lying`,
-    /// `refused`, `misconfigured`, `unreadable`.
+    /// What is wrong, in one word: `unreachable`, `timeout`, `sealed`, `denied`, `no_credential`, `busy`,
+    /// `lying`, `refused`, `misconfigured`, `unreadable`.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'static str>,
     /// The version of the Vault.
@@ -201,7 +201,8 @@ async fn host_shelf(context: &Context, own: &[&'static str]) -> Shelf {
     Shelf::new(SecretStore::Host, texts, problem)
 }
 
-/// A Vault that can't be logged in to, or whose secret can't be read, gives nothing, however well it says it does.
+/// A Vault that can't be logged in to, or whose secret can't be read, gives nothing, however well it says it
+/// does.
 async fn vault_shelf(vault: &Vault, context: &Context, kept: &mut Option<KvSecret>) -> Shelf {
     let Some(place) = configuration(context) else {
         let mut shelf = Shelf::new(SecretStore::Vault, BTreeMap::new(), None);

@@ -1,8 +1,10 @@
-//! The master key in the Vault, turned over step by step. Instances follow within `secrets.max_age`, and one that does not
-//! reach the Vault within `secrets.max_stale` more; each step waits until they have: none ever meets what it can't open.
+//! The master key in the Vault, turned over step by step. Instances follow within `secrets.max_age`, and one
+//! that does not reach the Vault within `secrets.max_stale` more; each step waits until they have: none ever
+//! meets what it can't open.
 //!
-//! `announce` adds a new key that only opens, `switch` lets it seal, `finish` removes the old one once nothing needs it. Each
-//! is one write, which takes effect only where the secret still has the version that the caller saw.
+//! `announce` adds a new key that only opens, `switch` lets it seal, `finish` removes the old one once
+//! nothing needs it. Each is one write, which takes effect only where the secret still has the version that
+//! the caller saw.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,8 +10,8 @@ use crate::id::{GroupId, OrganizationId, UserId};
 use crate::permission::{Grant, Grants};
 use crate::sql::{FromRow, Row, RowError, Rows, Statement};
 
-/// Whether `own` includes every grant of these texts: whoever holds `own` may give them away. A text that is no grant
-/// gives nothing.
+/// Whether `own` includes every grant of these texts: whoever holds `own` may give them away. A text that is
+/// no grant gives nothing.
 pub fn hold_all<'a>(own: &Grants, texts: impl IntoIterator<Item = &'a str>) -> bool {
     texts.into_iter().filter_map(|text| text.parse::<Grant>().ok()).all(|grant| own.include(&grant))
 }
@@ -106,7 +106,8 @@ impl KnownRoles {
         names.iter().enumerate().map(check).collect()
     }
 
-    /// All of them, each with its grants: a JSON array of pairs, for statements that check that nothing changed.
+    /// All of them, each with its grants: a JSON array of pairs, for statements that check that nothing
+    /// changed.
     #[must_use]
     pub fn as_pairs(&self) -> serde_json::Value {
         self.0.values().map(|role| json!([role.role, role.effective_grants])).collect()
@@ -130,12 +131,12 @@ impl GroupLookUp {
         Statement::new(concat!(
             "SELECT wanted.value ->> 0 AS wanted, 0 AS by_name, groups.group_id, groups.display_name, ",
             kept_by_scim!("groups", "?3"),
-            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = \
-             wanted.value ->> 0 UNION ALL SELECT wanted.value ->> 0 AS wanted, 1 AS by_name, groups.group_id, \
-             groups.display_name, ",
+            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND \
+             groups.group_id = wanted.value ->> 0 UNION ALL SELECT wanted.value ->> 0 AS wanted, 1 AS \
+             by_name, groups.group_id, groups.display_name, ",
             kept_by_scim!("groups", "?3"),
-            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.display_name_key = \
-             wanted.value ->> 1"
+            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND \
+             groups.display_name_key = wanted.value ->> 1"
         ))
         .bind(organization)
         .bind(json!(wanted).to_string())
@@ -146,9 +147,9 @@ impl GroupLookUp {
     #[must_use]
     pub fn kept(organization: &OrganizationId, user_id: &UserId, edits: &LocalEdits<'_>) -> Statement {
         Statement::new(concat!(
-            "SELECT groups.group_id, groups.display_name, 1 AS kept FROM group_members CROSS JOIN groups ON groups.org_id = \
-             group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = ?1 AND \
-             group_members.user_id = ?2 AND ",
+            "SELECT groups.group_id, groups.display_name, 1 AS kept FROM group_members CROSS JOIN groups ON \
+             groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE \
+             group_members.org_id = ?1 AND group_members.user_id = ?2 AND ",
             kept_by_scim!("groups", "?3")
         ))
         .bind(organization)

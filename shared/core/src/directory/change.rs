@@ -1,7 +1,7 @@
 //! Changes of a user that was read: all of a change or nothing, and only while the user is as it was read.
 //!
-//! The audit record is the gate. It is written under every condition that the change has, by one statement; what follows
-//! it in the transaction asks for the record and for nothing else.
+//! The audit record is the gate. It is written under every condition that the change has, by one statement;
+//! what follows it in the transaction asks for the record and for nothing else.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -39,11 +39,12 @@ impl Target {
         Statement::new(concat!(
             "SELECT ",
             directory_columns!("?3", "?4", "?5"),
-            ", (SELECT json_group_array(DISTINCT json_array(roles.role, roles.effective_grants)) FROM user_roles CROSS JOIN \
-             roles ON roles.org_id = user_roles.org_id AND roles.role = user_roles.role WHERE user_roles.org_id = \
-             users.org_id AND user_roles.user_id = users.user_id) AS held, (SELECT json_group_array(DISTINCT json_array(\
-             user_roles.role, user_roles.via_group <> '')) FROM user_roles WHERE user_roles.org_id = users.org_id AND \
-             user_roles.user_id = users.user_id) AS origins FROM users WHERE users.org_id = ?1 AND users.user_id = ?2"
+            ", (SELECT json_group_array(DISTINCT json_array(roles.role, roles.effective_grants)) FROM \
+             user_roles CROSS JOIN roles ON roles.org_id = user_roles.org_id AND roles.role = \
+             user_roles.role WHERE user_roles.org_id = users.org_id AND user_roles.user_id = users.user_id) \
+             AS held, (SELECT json_group_array(DISTINCT json_array(user_roles.role, user_roles.via_group <> \
+             '')) FROM user_roles WHERE user_roles.org_id = users.org_id AND user_roles.user_id = \
+             users.user_id) AS origins FROM users WHERE users.org_id = ?1 AND users.user_id = ?2"
         ))
         .bind(organization)
         .bind(user_id)
@@ -74,8 +75,8 @@ impl Target {
         self.origins.iter().any(|(held, by_group)| held == role && *by_group != 0)
     }
 
-    /// Whether the user has other roles once these are all that are given to it: what a group gives stays, and is not given
-    /// a second time.
+    /// Whether the user has other roles once these are all that are given to it: what a group gives stays,
+    /// and is not given a second time.
     fn roles_change(&self, wanted: &[KnownRole]) -> bool {
         let is_new = |role: &KnownRole| !self.is_given(&role.role) && !self.is_by_group(&role.role);
         let is_dropped =
@@ -214,35 +215,38 @@ pub enum ChangeRefusal {
     Conflict,
 }
 
-/// "The user is in the version that was read and holds nothing that it did not hold then; the roles that it gets grant
-/// what they did; the groups are there, and it neither comes into one that SCIM keeps nor leaves one; and an administrator
-/// who may act remains." `?2` is the JSON object of [`Change::premise`].
+/// "The user is in the version that was read and holds nothing that it did not hold then; the roles that it
+/// gets grant what they did; the groups are there, and it neither comes into one that SCIM keeps nor leaves
+/// one; and an administrator who may act remains." `?2` is the JSON object of [`Change::premise`].
 macro_rules! change_condition {
     ($rest:literal) => {
-        crate::record_condition!("EXISTS (SELECT 1 FROM users WHERE \
-             users.org_id = ?1 AND users.user_id = ?2 ->> 'user_id' AND users.version = ?2 ->> 'version' AND ",
+        crate::record_condition!("EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 \
+             ->> 'user_id' AND users.version = ?2 ->> 'version' AND ",
             $rest,
-            ") AND NOT EXISTS (SELECT 1 FROM user_roles CROSS JOIN roles ON roles.org_id = user_roles.org_id AND \
-             roles.role = user_roles.role WHERE user_roles.org_id = ?1 AND user_roles.user_id = ?2 ->> 'user_id' AND NOT \
-             EXISTS (SELECT 1 FROM json_each(?2, '$.held') AS held WHERE held.value ->> 0 = roles.role AND held.value \
-             ->> 1 = roles.effective_grants)) AND NOT EXISTS (SELECT 1 FROM json_each(?2, '$.roles') AS wanted \
-             LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = wanted.value ->> 0 WHERE roles.effective_grants IS \
-             NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM json_each(?2, '$.groups') AS wanted WHERE NOT \
-             EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND groups.group_id = wanted.value)) AND NOT EXISTS \
-             (SELECT 1 FROM json_each(?2, '$.groups') AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id \
-             = wanted.value WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE group_members.org_id = ?1 AND \
-             group_members.user_id = ?2 ->> 'user_id' AND group_members.group_id = wanted.value) AND ",
+            ") AND NOT EXISTS (SELECT 1 FROM user_roles CROSS JOIN roles ON roles.org_id = user_roles.org_id \
+             AND roles.role = user_roles.role WHERE user_roles.org_id = ?1 AND user_roles.user_id = ?2 ->> \
+             'user_id' AND NOT EXISTS (SELECT 1 FROM json_each(?2, '$.held') AS held WHERE held.value ->> 0 \
+             = roles.role AND held.value ->> 1 = roles.effective_grants)) AND NOT EXISTS (SELECT 1 FROM \
+             json_each(?2, '$.roles') AS wanted LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = \
+             wanted.value ->> 0 WHERE roles.effective_grants IS NOT wanted.value ->> 1) AND NOT EXISTS \
+             (SELECT 1 FROM json_each(?2, '$.groups') AS wanted WHERE NOT EXISTS (SELECT 1 FROM groups WHERE \
+             groups.org_id = ?1 AND groups.group_id = wanted.value)) AND NOT EXISTS (SELECT 1 FROM \
+             json_each(?2, '$.groups') AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id \
+             = wanted.value WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE group_members.org_id = ?1 \
+             AND group_members.user_id = ?2 ->> 'user_id' AND group_members.group_id = wanted.value) AND ",
             kept_by_scim!("groups", "?2 -> 'edits'"),
-            ") AND (?2 ->> 'regroups' = 0 OR NOT EXISTS (SELECT 1 FROM group_members CROSS JOIN groups ON groups.org_id = \
-             group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = ?1 AND \
-             group_members.user_id = ?2 ->> 'user_id' AND group_members.group_id NOT IN (SELECT value FROM json_each(?2, \
-             '$.groups')) AND ",
+            ") AND (?2 ->> 'regroups' = 0 OR NOT EXISTS (SELECT 1 FROM group_members CROSS JOIN groups ON \
+             groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE \
+             group_members.org_id = ?1 AND group_members.user_id = ?2 ->> 'user_id' AND \
+             group_members.group_id NOT IN (SELECT value FROM json_each(?2, '$.groups')) AND ",
             kept_by_scim!("groups", "?2 -> 'edits'"),
-            ")) AND (?2 ->> 'guarded' = 0 OR NOT EXISTS (SELECT 1 FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> \
-             'user_id' AND role = 'admin') OR (?2 ->> 'by_group_stays' AND EXISTS (SELECT 1 FROM user_roles WHERE org_id = \
-             ?1 AND user_id = ?2 ->> 'user_id' AND role = 'admin' AND via_group <> '')) OR EXISTS (SELECT 1 FROM user_roles JOIN users ON users.org_id = user_roles.org_id \
-             AND users.user_id = user_roles.user_id WHERE user_roles.org_id = ?1 AND user_roles.role = 'admin' AND \
-             user_roles.user_id <> ?2 ->> 'user_id' AND users.status = 'active' AND users.deleted_at IS NULL))"
+            ")) AND (?2 ->> 'guarded' = 0 OR NOT EXISTS (SELECT 1 FROM user_roles WHERE org_id = ?1 AND \
+             user_id = ?2 ->> 'user_id' AND role = 'admin') OR (?2 ->> 'by_group_stays' AND EXISTS (SELECT 1 \
+             FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 'user_id' AND role = 'admin' AND \
+             via_group <> '')) OR EXISTS (SELECT 1 FROM user_roles JOIN users ON users.org_id = \
+             user_roles.org_id AND users.user_id = user_roles.user_id WHERE user_roles.org_id = ?1 AND \
+             user_roles.role = 'admin' AND user_roles.user_id <> ?2 ->> 'user_id' AND users.status = \
+             'active' AND users.deleted_at IS NULL))"
         )
     };
 }
@@ -251,8 +255,8 @@ const IS_THERE: RecordCondition = change_condition!("users.deleted_at IS NULL");
 
 /// It can be restored while it is not due to be purged and its name is free.
 const IS_RESTORABLE: RecordCondition = change_condition!(
-    "users.deleted_at >= ?2 ->> 'deleted_since' AND NOT EXISTS (SELECT 1 FROM users AS other WHERE other.org_id = ?1 \
-     AND other.username_key = users.username_key AND other.deleted_at IS NULL)"
+    "users.deleted_at >= ?2 ->> 'deleted_since' AND NOT EXISTS (SELECT 1 FROM users AS other WHERE \
+     other.org_id = ?1 AND other.username_key = users.username_key AND other.deleted_at IS NULL)"
 );
 
 /// A statement that does its work where the record `?2` of this transaction was written.
@@ -374,10 +378,11 @@ impl Change<'_> {
     /// SCIM shows the address of this column where its own list of addresses is gone.
     fn set_attributes(&self, patch: &Patch, log_id: &LogId) -> Statement {
         let text = where_recorded!(
-            "UPDATE users SET username = COALESCE(?4, username), username_key = COALESCE(?5, username_key), email = \
-             CASE WHEN ?6 THEN ?7 ELSE email END, attributes = CASE WHEN ?6 THEN json_remove(attributes, '$.emails') \
-             ELSE attributes END, display_name = CASE WHEN ?8 THEN ?9 ELSE display_name END, updated_at = ?10, version \
-             = version + 1 WHERE org_id = ?1 AND user_id = ?3 AND"
+            "UPDATE users SET username = COALESCE(?4, username), username_key = COALESCE(?5, username_key), \
+             email = CASE WHEN ?6 THEN ?7 ELSE email END, attributes = CASE WHEN ?6 THEN \
+             json_remove(attributes, '$.emails') ELSE attributes END, display_name = CASE WHEN ?8 THEN ?9 \
+             ELSE display_name END, updated_at = ?10, version = version + 1 WHERE org_id = ?1 AND user_id = \
+             ?3 AND"
         );
         let user = &self.target.user;
         let email = patch.email.as_ref().filter(|email| **email != user.email);
@@ -393,13 +398,13 @@ impl Change<'_> {
 
     fn replace_roles(&self, roles: &str, log_id: &LogId) -> [Statement; 2] {
         let remove = where_recorded!(
-            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?3 AND via_group = '' AND role NOT IN (SELECT value \
-             FROM json_each(?4)) AND"
+            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?3 AND via_group = '' AND role NOT IN \
+             (SELECT value FROM json_each(?4)) AND"
         );
         let add = where_recorded!(
-            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?3, wanted.value FROM json_each(?4) AS wanted \
-             WHERE NOT EXISTS (SELECT 1 FROM user_roles AS held WHERE held.org_id = ?1 AND held.user_id = ?3 AND held.role = \
-             wanted.value) AND",
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?3, wanted.value FROM json_each(?4) \
+             AS wanted WHERE NOT EXISTS (SELECT 1 FROM user_roles AS held WHERE held.org_id = ?1 AND \
+             held.user_id = ?3 AND held.role = wanted.value) AND",
             " ON CONFLICT DO NOTHING"
         );
         [remove, add].map(|text| self.about(text, log_id).bind(roles))
@@ -407,12 +412,12 @@ impl Change<'_> {
 
     fn replace_groups(&self, groups: &str, log_id: &LogId) -> [Statement; 2] {
         let remove = where_recorded!(
-            "DELETE FROM group_members WHERE org_id = ?1 AND user_id = ?3 AND group_id NOT IN (SELECT value FROM \
-             json_each(?4)) AND"
+            "DELETE FROM group_members WHERE org_id = ?1 AND user_id = ?3 AND group_id NOT IN (SELECT value \
+             FROM json_each(?4)) AND"
         );
         let add = where_recorded!(
-            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, ?3, wanted.value FROM json_each(?4) AS \
-             wanted WHERE",
+            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, ?3, wanted.value FROM \
+             json_each(?4) AS wanted WHERE",
             " ON CONFLICT DO NOTHING"
         );
         [remove, add].map(|text| self.about(text, log_id).bind(groups))
@@ -426,31 +431,32 @@ impl Change<'_> {
             }
         };
         let text = where_recorded!(
-            "UPDATE users SET status = ?4, updated_at = ?5, version = version + 1 WHERE org_id = ?1 AND user_id = ?3 AND"
+            "UPDATE users SET status = ?4, updated_at = ?5, version = version + 1 WHERE org_id = ?1 AND \
+             user_id = ?3 AND"
         );
         self.about(text, log_id).bind(status.as_str()).bind(self.now)
     }
 
     fn set_deleted(&self, deleted_at: Option<Timestamp>, log_id: &LogId) -> Statement {
         let text = where_recorded!(
-            "UPDATE users SET deleted_at = ?4, updated_at = ?5, version = version + 1 WHERE org_id = ?1 AND user_id = ?3 \
-             AND"
+            "UPDATE users SET deleted_at = ?4, updated_at = ?5, version = version + 1 WHERE org_id = ?1 AND \
+             user_id = ?3 AND"
         );
         self.about(text, log_id).bind(deleted_at).bind(self.now)
     }
 
     fn end_sessions(&self, because: &'static str, log_id: &LogId) -> Statement {
         let text = where_recorded!(
-            "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?4, ended_because = ?5 WHERE org_id = ?1 AND \
-             user_id = ?3 AND ended_at IS NULL AND"
+            "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?4, ended_because = ?5 WHERE org_id \
+             = ?1 AND user_id = ?3 AND ended_at IS NULL AND"
         );
         self.about(text, log_id).bind(self.now).bind(because)
     }
 
     fn revoke_keys(&self, log_id: &LogId) -> Statement {
         let text = where_recorded!(
-            "UPDATE api_keys INDEXED BY api_keys_active_by_owner SET status = 'revoked', revoked_at = ?4 WHERE org_id = \
-             ?1 AND owner_id = ?3 AND status = 'active' AND"
+            "UPDATE api_keys INDEXED BY api_keys_active_by_owner SET status = 'revoked', revoked_at = ?4 \
+             WHERE org_id = ?1 AND owner_id = ?3 AND status = 'active' AND"
         );
         self.about(text, log_id).bind(self.now)
     }
@@ -461,23 +467,24 @@ impl Change<'_> {
             "DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject = 'account:' || ?3 AND"
         );
         let known = where_recorded!(
-            "DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject >= 'known:' || ?3 || ':' AND subject < 'known:' \
-             || ?3 || ';' AND"
+            "DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject >= 'known:' || ?3 || ':' AND subject \
+             < 'known:' || ?3 || ';' AND"
         );
         let status = where_recorded!(
-            "UPDATE users SET status = 'active', updated_at = ?4, version = version + 1 WHERE org_id = ?1 AND user_id = \
-             ?3 AND status = 'locked' AND"
+            "UPDATE users SET status = 'active', updated_at = ?4, version = version + 1 WHERE org_id = ?1 \
+             AND user_id = ?3 AND status = 'locked' AND"
         );
         [self.about(account, log_id), self.about(known, log_id), self.about(status, log_id).bind(self.now)]
     }
 
     fn inspect(&self, log_id: &LogId) -> Statement {
-        let text = "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?2) AS done, EXISTS (SELECT \
-             1 FROM user_roles JOIN users ON users.org_id = user_roles.org_id AND users.user_id = user_roles.user_id \
-             WHERE user_roles.org_id = ?1 AND user_roles.role = 'admin' AND user_roles.user_id <> ?3 AND users.status = \
-             'active' AND users.deleted_at IS NULL) AS others, EXISTS (SELECT 1 FROM users JOIN users AS other ON \
-             other.org_id = users.org_id AND other.username_key = users.username_key AND other.deleted_at IS NULL WHERE \
-             users.org_id = ?1 AND users.user_id = ?3 AND other.user_id <> ?3) AS taken";
+        let text = "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?2) AS done, \
+             EXISTS (SELECT 1 FROM user_roles JOIN users ON users.org_id = user_roles.org_id AND \
+             users.user_id = user_roles.user_id WHERE user_roles.org_id = ?1 AND user_roles.role = 'admin' \
+             AND user_roles.user_id <> ?3 AND users.status = 'active' AND users.deleted_at IS NULL) AS \
+             others, EXISTS (SELECT 1 FROM users JOIN users AS other ON other.org_id = users.org_id AND \
+             other.username_key = users.username_key AND other.deleted_at IS NULL WHERE users.org_id = ?1 \
+             AND users.user_id = ?3 AND other.user_id <> ?3) AS taken";
         self.about(text, log_id)
     }
 }

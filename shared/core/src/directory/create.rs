@@ -24,8 +24,9 @@ pub const USER_EXISTS: RecordCondition = record_condition!(
 pub const USER_CREATED: CreationCondition =
     creation_condition!("EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?4)");
 
-/// A salt that is the same when the same subject sends the same `Idempotency-Key` again: so is then the hash of the same
-/// password, and a repeated request can be told from another one without a quick hash of its password being kept.
+/// A salt that is the same when the same subject sends the same `Idempotency-Key` again: so is then the hash
+/// of the same password, and a repeated request can be told from another one without a quick hash of its
+/// password being kept.
 #[must_use]
 pub fn repeatable_salt(organization: &OrganizationId, subject_id: &UserId, key: &[u8]) -> [u8; SALT_BYTES] {
     let mut digest = Sha256::new();
@@ -67,8 +68,9 @@ pub struct NewUser<'a> {
 }
 
 impl NewUser<'_> {
-    /// Creates and records the user in one transaction: where its name is free, its roles still grant what they did when
-    /// they were looked up, and its groups are there and open to it. The first statement returns its id if so.
+    /// Creates and records the user in one transaction: where its name is free, its roles still grant what
+    /// they did when they were looked up, and its groups are there and open to it. The first statement
+    /// returns its id if so.
     #[must_use]
     pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
         vec![self.create(), self.give_roles(), self.join_groups(), event.record_if(USER_EXISTS, self.user_id)]
@@ -78,7 +80,8 @@ impl NewUser<'_> {
     #[must_use]
     pub fn inspect(&self) -> Statement {
         Statement::new(
-            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND username_key = ?2 AND deleted_at IS NULL) AS taken",
+            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND username_key = ?2 AND deleted_at IS \
+             NULL) AS taken",
         )
         .bind(self.organization)
         .bind(username_key(self.username))
@@ -113,12 +116,12 @@ impl NewUser<'_> {
         let pairs: Vec<_> = self.roles.iter().map(|role| json!([role.role, role.effective_grants])).collect();
         Statement::new(concat!(
             "INSERT INTO users (org_id, user_id, kind, username, username_key, email, display_name, status, \
-             password_hash, password_changed_at, managed_by, created_at, updated_at) SELECT ?1, ?2, 'person', ?3, ?4, \
-             ?5, ?6, 'active', ?7, CASE WHEN ?7 IS NULL THEN NULL ELSE ?8 END, 'manual', ?8, ?8 WHERE NOT EXISTS \
-             (SELECT 1 FROM json_each(?9) AS wanted LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = \
-             wanted.value ->> 0 WHERE roles.effective_grants IS NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM \
-             json_each(?10) AS wanted WHERE NOT EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND \
-             groups.group_id = wanted.value AND NOT ",
+             password_hash, password_changed_at, managed_by, created_at, updated_at) SELECT ?1, ?2, \
+             'person', ?3, ?4, ?5, ?6, 'active', ?7, CASE WHEN ?7 IS NULL THEN NULL ELSE ?8 END, 'manual', \
+             ?8, ?8 WHERE NOT EXISTS (SELECT 1 FROM json_each(?9) AS wanted LEFT JOIN roles ON roles.org_id \
+             = ?1 AND roles.role = wanted.value ->> 0 WHERE roles.effective_grants IS NOT wanted.value ->> \
+             1) AND NOT EXISTS (SELECT 1 FROM json_each(?10) AS wanted WHERE NOT EXISTS (SELECT 1 FROM \
+             groups WHERE groups.org_id = ?1 AND groups.group_id = wanted.value AND NOT ",
             kept_by_scim!("groups", "?11"),
             ")) ON CONFLICT DO NOTHING RETURNING user_id"
         ))
@@ -138,8 +141,8 @@ impl NewUser<'_> {
     fn give_roles(&self) -> Statement {
         let roles: Vec<_> = self.roles.iter().map(|role| role.role.as_str()).collect();
         Statement::new(
-            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, wanted.value FROM json_each(?3) AS wanted \
-             WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, wanted.value FROM json_each(?3) \
+             AS wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
         )
         .bind(self.organization)
         .bind(self.user_id)
@@ -148,8 +151,8 @@ impl NewUser<'_> {
 
     fn join_groups(&self) -> Statement {
         Statement::new(
-            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, ?2, wanted.value FROM json_each(?3) AS \
-             wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
+            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, ?2, wanted.value FROM \
+             json_each(?3) AS wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
         )
         .bind(self.organization)
         .bind(self.user_id)

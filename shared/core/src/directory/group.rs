@@ -82,8 +82,8 @@ impl Group {
         Statement::new(concat!(
             "SELECT ",
             group_columns!(),
-            " FROM groups WHERE org_id = ?1 AND group_id = ?2 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM group_members \
-             WHERE org_id = ?1 AND user_id = ?3 AND group_id = ?2))"
+            " FROM groups WHERE org_id = ?1 AND group_id = ?2 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM \
+             group_members WHERE org_id = ?1 AND user_id = ?3 AND group_id = ?2))"
         ))
         .bind(organization)
         .bind(group_id)
@@ -102,8 +102,8 @@ impl Group {
         .bind(display_name_key(display_name))
     }
 
-    /// A page of groups by name, whose names begin with `prefix`, after the group with the key `after`. One row more
-    /// than `limit` tells that there is another page.
+    /// A page of groups by name, whose names begin with `prefix`, after the group with the key `after`. One
+    /// row more than `limit` tells that there is another page.
     #[must_use]
     pub fn page(organization: &OrganizationId, prefix: &str, after: Option<&str>, limit: u32) -> Statement {
         let prefix = display_name_key(prefix);
@@ -113,14 +113,14 @@ impl Group {
             None => concat!(
                 "SELECT ",
                 group_columns!(),
-                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key >= ?2 AND \
-                 display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
+                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key >= ?2 \
+                 AND display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
             ),
             Some(_) => concat!(
                 "SELECT ",
                 group_columns!(),
-                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key > ?2 AND \
-                 display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
+                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key > ?2 \
+                 AND display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
             ),
         });
         // A cursor of another prefix begins where this one does.
@@ -145,8 +145,9 @@ impl NewGroup<'_> {
         let group = self.group;
         Statement::new(
             "INSERT INTO groups (org_id, group_id, display_name, display_name_key, description, external_id, \
-             managed_by, created_at, updated_at, version) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9 WHERE NOT \
-             EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND display_name_key = ?4) RETURNING group_id",
+             managed_by, created_at, updated_at, version) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9 \
+             WHERE NOT EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND display_name_key = ?4) RETURNING \
+             group_id",
         )
         .bind(self.organization)
         .bind(&group.group_id)
@@ -168,13 +169,13 @@ pub const GROUP_EXISTS: RecordCondition =
 pub const GROUP_CREATED: CreationCondition =
     creation_condition!("EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?4)");
 
-/// Another group has the name: `$asked` is a JSON array of the group's id, the version that it must have or null, its new
-/// name's key or null, its new name or null, and what [`LocalEdits`] says.
+/// Another group has the name: `$asked` is a JSON array of the group's id, the version that it must have or
+/// null, its new name's key or null, its new name or null, and what [`LocalEdits`] says.
 macro_rules! name_taken {
     ($asked:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM groups AS other INDEXED BY groups_by_display_name WHERE other.org_id = ?1 AND \
-             other.display_name_key = ",
+            "EXISTS (SELECT 1 FROM groups AS other INDEXED BY groups_by_display_name WHERE other.org_id = ?1 \
+             AND other.display_name_key = ",
             $asked,
             " ->> 2 AND other.group_id <> ",
             $asked,
@@ -183,7 +184,8 @@ macro_rules! name_taken {
     };
 }
 
-/// The group shall get another name, and SCIM decides on its name: it is SCIM's, or would give roles under the new name.
+/// The group shall get another name, and SCIM decides on its name: it is SCIM's, or would give roles under
+/// the new name.
 macro_rules! name_kept {
     ($asked:literal) => {
         concat!(
@@ -240,17 +242,17 @@ pub struct GroupChange<'a> {
 }
 
 impl GroupChange<'_> {
-    /// The batch: the record, the change (a row if it held), the group as it is now with the columns `name_taken` and
-    /// `name_kept`.
+    /// The batch: the record, the change (a row if it held), the group as it is now with the columns
+    /// `name_taken` and `name_kept`.
     #[must_use]
     pub fn statements(&self, event: AuditEvent) -> [Statement; 3] {
         let key = self.display_name.map(display_name_key);
         let asked =
             json!([self.group_id, self.version, key, self.display_name, self.edits.condition()]).to_string();
         let change = Statement::new(concat!(
-            "UPDATE groups SET display_name = COALESCE(?3, display_name), display_name_key = COALESCE(?2 ->> 2, \
-             display_name_key), description = CASE WHEN ?4 THEN ?5 ELSE description END, updated_at = ?6, version = \
-             version + 1 WHERE org_id = ?1 AND group_id = ?2 ->> 0 AND ",
+            "UPDATE groups SET display_name = COALESCE(?3, display_name), display_name_key = COALESCE(?2 ->> \
+             2, display_name_key), description = CASE WHEN ?4 THEN ?5 ELSE description END, updated_at = ?6, \
+             version = version + 1 WHERE org_id = ?1 AND group_id = ?2 ->> 0 AND ",
             changeable!("?2"),
             " RETURNING group_id"
         ))
@@ -281,8 +283,8 @@ const GROUP_DELETABLE: RecordCondition = crate::record_rows!(from: " FROM groups
     kept_by_scim!("groups", "?2 -> 1")
 );
 
-/// Deletes a group and who was in it, recorded if it was there and SCIM does not keep it: the second answers with a row if
-/// so, the last with the group's `display_name` where it stays.
+/// Deletes a group and who was in it, recorded if it was there and SCIM does not keep it: the second answers
+/// with a row if so, the last with the group's `display_name` where it stays.
 #[must_use]
 pub fn delete(
     organization: &OrganizationId,
@@ -301,16 +303,16 @@ pub fn delete(
         ))
         .bind(edits.to_string()),
         bound(
-            "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
-             group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND NOT EXISTS (SELECT 1 \
-             FROM groups WHERE org_id = ?1 AND group_id = ?2)",
+            "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, \
+             group_id FROM group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = \
+             ?2) AND NOT EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2)",
         ),
         bound("SELECT display_name FROM groups WHERE org_id = ?1 AND group_id = ?2"),
     ]
 }
 
-/// A page of the users in a group, oldest first, after the user `after`. One row more than `limit` tells that there is
-/// another page.
+/// A page of the users in a group, oldest first, after the user `after`. One row more than `limit` tells that
+/// there is another page.
 #[must_use]
 pub fn members(
     organization: &OrganizationId,
@@ -319,9 +321,9 @@ pub fn members(
     limit: u32,
 ) -> Statement {
     Statement::new(
-        "SELECT users.user_id, users.username, users.display_name, users.status FROM group_members INDEXED BY \
-         group_members_by_group CROSS JOIN users ON users.org_id = group_members.org_id AND users.user_id = \
-         group_members.user_id WHERE group_members.org_id = ?1 AND group_members.group_id = ?2 AND \
+        "SELECT users.user_id, users.username, users.display_name, users.status FROM group_members INDEXED \
+         BY group_members_by_group CROSS JOIN users ON users.org_id = group_members.org_id AND users.user_id \
+         = group_members.user_id WHERE group_members.org_id = ?1 AND group_members.group_id = ?2 AND \
          group_members.user_id > ?3 AND users.deleted_at IS NULL ORDER BY group_members.user_id LIMIT ?4",
     )
     .bind(organization)
@@ -349,8 +351,9 @@ const EACH_ADDED: RecordCondition = crate::record_rows!(
     details: "json_set(?13, '$.member', added.value ->> 0)",
     from: " FROM json_each(?2 -> 1) AS added WHERE ",
     group_open!("?2"),
-    " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) AND NOT \
-     EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0)",
+    " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS \
+     NULL) AND NOT EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 AND user_id = added.value ->> 0 AND \
+     group_id = ?2 ->> 0)",
 );
 
 /// Records that the user `?2 ->> 1` is about to leave the group `?2 ->> 0`.
@@ -359,15 +362,16 @@ const IS_MEMBER: RecordCondition = crate::record_rows!(from: " FROM \
     group_open!("?2")
 );
 
-/// The group `?2 ->> 0` as who is put in or taken out sees it: its `display_name`, and whether it is `kept` by SCIM.
+/// The group `?2 ->> 0` as who is put in or taken out sees it: its `display_name`, and whether it is `kept`
+/// by SCIM.
 const INSPECT_GROUP: &str = concat!(
     "SELECT groups.display_name, ",
     kept_by_scim!("groups", "?2 -> 2"),
     " AS kept FROM groups WHERE groups.org_id = ?1 AND groups.group_id = ?2 ->> 0"
 );
 
-/// Puts users into a group, each of them once, unless SCIM keeps it. The batch: the group ([`GroupInspection`]), how each
-/// stands now ([`Standing`]), a record for each who comes in, and the deed.
+/// Puts users into a group, each of them once, unless SCIM keeps it. The batch: the group
+/// ([`GroupInspection`]), how each stands now ([`Standing`]), a record for each who comes in, and the deed.
 #[must_use]
 pub fn add_members(
     organization: &OrganizationId,
@@ -381,23 +385,24 @@ pub fn add_members(
     [
         bound(INSPECT_GROUP),
         bound(
-            "SELECT added.value ->> 0 AS user_id, EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = \
-             added.value ->> 0 AND deleted_at IS NULL) AS known, EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 \
-             AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0) AS member FROM json_each(?2 -> 1) AS added",
+            "SELECT added.value ->> 0 AS user_id, EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id \
+             = added.value ->> 0 AND deleted_at IS NULL) AS known, EXISTS (SELECT 1 FROM group_members WHERE \
+             org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0) AS member FROM \
+             json_each(?2 -> 1) AS added",
         ),
         event.record_if(EACH_ADDED, asked.as_str()),
         bound(concat!(
-            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, added.value ->> 0, ?2 ->> 0 FROM \
-             json_each(?2 -> 1) AS added WHERE ",
+            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, added.value ->> 0, ?2 ->> 0 \
+             FROM json_each(?2 -> 1) AS added WHERE ",
             group_open!("?2"),
-            " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) \
-             ON CONFLICT DO NOTHING"
+            " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND \
+             deleted_at IS NULL) ON CONFLICT DO NOTHING"
         )),
     ]
 }
 
-/// Takes a user out of a group, unless SCIM keeps it. The batch: the group ([`GroupInspection`]), the record, the deed, and
-/// whether there is such a user: the column `known`.
+/// Takes a user out of a group, unless SCIM keeps it. The batch: the group ([`GroupInspection`]), the record,
+/// the deed, and whether there is such a user: the column `known`.
 #[must_use]
 pub fn remove_member(
     organization: &OrganizationId,
@@ -416,7 +421,8 @@ pub fn remove_member(
             group_open!("?2")
         )),
         bound(
-            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND deleted_at IS NULL) AS known",
+            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND deleted_at IS \
+             NULL) AS known",
         ),
     ]
 }

@@ -1,7 +1,8 @@
 //! Users in pages, by filter.
 //!
-//! Of the filters of a question one drives, by index; the others look at the users it comes upon, [`SCAN`] at most, and
-//! then the page ends, full or not. So a page's cost has a bound whatever is asked for, and every combination may be.
+//! Of the filters of a question one drives, by index; the others look at the users it comes upon, [`SCAN`] at
+//! most, and then the page ends, full or not. So a page's cost has a bound whatever is asked for, and every
+//! combination may be.
 
 use serde::Deserialize;
 
@@ -16,7 +17,8 @@ use crate::time::Timestamp;
 /// How many users a page looks at, at most, where more than one filter is given.
 const SCAN: u32 = 1000;
 
-/// Which users. What is `None` does not matter; deleted ones are found where their status is asked for, alone.
+/// Which users. What is `None` does not matter; deleted ones are found where their status is asked for,
+/// alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct UserFilter {
     /// By user name, without regard to case.
@@ -37,8 +39,8 @@ pub struct UserFilter {
     pub managed_by: Option<ManagedBy>,
 }
 
-/// The filter that is asked first: where it finds users, from `?2` on, `?3` of them after `?4` others; its own value is
-/// `?5`.
+/// The filter that is asked first: where it finds users, from `?2` on, `?3` of them after `?4` others; its
+/// own value is `?5`.
 struct Driver {
     candidates: &'static str,
     value: Option<String>,
@@ -46,31 +48,39 @@ struct Driver {
     is_exact: bool,
 }
 
-const IN_ORDER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_in_order WHERE \
-     org_id = ?1 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const BY_USERNAME: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_by_username \
-     WHERE org_id = ?1 AND username_key = ?5 AND deleted_at IS NULL AND user_id >= ?2 LIMIT ?3 OFFSET ?4";
-const BY_EMAIL: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_by_email WHERE \
-     org_id = ?1 AND lower(email) = ?5 AND email IS NOT NULL AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id \
+const IN_ORDER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_in_order WHERE org_id = ?1 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
+const BY_USERNAME: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_by_username WHERE org_id = ?1 AND username_key = ?5 AND deleted_at IS NULL AND user_id >= ?2 \
      LIMIT ?3 OFFSET ?4";
+const BY_EMAIL: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_by_email WHERE org_id = ?1 AND lower(email) = ?5 AND email IS NOT NULL AND deleted_at IS NULL AND \
+     user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
 const BY_PREFIX: &str = "SELECT user_id AS candidate_id, username_key AS position FROM users INDEXED BY \
-     users_by_username WHERE org_id = ?1 AND username_key >= ?2 AND username_key < ?5 AND deleted_at IS NULL ORDER BY \
-     username_key LIMIT ?3 OFFSET ?4";
-const BY_ROLE: &str = "SELECT DISTINCT user_id AS candidate_id, user_id AS position FROM user_roles INDEXED BY \
-     user_roles_by_role WHERE org_id = ?1 AND role = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
+     users_by_username WHERE org_id = ?1 AND username_key >= ?2 AND username_key < ?5 AND deleted_at IS NULL \
+     ORDER BY username_key LIMIT ?3 OFFSET ?4";
+const BY_ROLE: &str = "SELECT DISTINCT user_id AS candidate_id, user_id AS position FROM user_roles INDEXED \
+     BY user_roles_by_role WHERE org_id = ?1 AND role = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
 const BY_GROUP: &str = "SELECT user_id AS candidate_id, user_id AS position FROM group_members INDEXED BY \
-     group_members_by_group WHERE org_id = ?1 AND group_id = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const LOCKED: &str = "SELECT substr(subject, 9) AS candidate_id, substr(subject, 9) AS position FROM sign_in_attempts \
-     WHERE org_id = ?1 AND subject >= 'account:' || ?2 AND subject < 'account;' ORDER BY subject LIMIT ?3 OFFSET ?4";
-const SUSPENDED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_suspended WHERE \
-     org_id = ?1 AND status = 'suspended' AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const DELETED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_deleted WHERE \
-     org_id = ?1 AND deleted_at IS NOT NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const SERVICE_ACCOUNTS: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
-     users_service_accounts WHERE org_id = ?1 AND kind = 'service_account' AND deleted_at IS NULL AND user_id >= ?2 \
+     group_members_by_group WHERE org_id = ?1 AND group_id = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
+const LOCKED: &str = "SELECT substr(subject, 9) AS candidate_id, substr(subject, 9) AS position FROM \
+     sign_in_attempts WHERE org_id = ?1 AND subject >= 'account:' || ?2 AND subject < 'account;' ORDER BY \
+     subject LIMIT ?3 OFFSET ?4";
+const SUSPENDED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_suspended WHERE org_id = ?1 AND status = 'suspended' AND deleted_at IS NULL AND user_id >= ?2 \
      ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const BY_KEEPER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_by_keeper WHERE \
-     org_id = ?1 AND managed_by = ?5 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
+const DELETED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_deleted WHERE org_id = ?1 AND deleted_at IS NOT NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
+const SERVICE_ACCOUNTS: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_service_accounts WHERE org_id = ?1 AND kind = 'service_account' AND deleted_at IS NULL AND \
+     user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
+const BY_KEEPER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_by_keeper WHERE org_id = ?1 AND managed_by = ?5 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY \
+     user_id LIMIT ?3 OFFSET ?4";
 
 /// Those among the candidates that every filter lets through, whole. Parameters from `?6` on.
 const PAGE_BEGIN: &str = concat!(
@@ -79,15 +89,16 @@ const PAGE_BEGIN: &str = concat!(
     " FROM (SELECT candidate_id AS page_id, position FROM ("
 );
 const PAGE_END: &str = concat!(
-    ") CROSS JOIN users ON users.org_id = ?1 AND users.user_id = candidate_id WHERE (users.deleted_at IS NOT NULL) = ?9 \
-     AND (?10 IS NULL OR users.username_key = ?10) AND (?11 IS NULL OR lower(users.email) = ?11) AND (?12 IS NULL OR \
-     EXISTS (SELECT 1 FROM user_roles WHERE user_roles.org_id = ?1 AND user_roles.user_id = candidate_id AND \
-     user_roles.role = ?12)) AND (?13 IS NULL OR EXISTS (SELECT 1 FROM group_members WHERE group_members.org_id = ?1 \
-     AND group_members.user_id = candidate_id AND group_members.group_id = ?13)) AND (?14 IS NULL OR users.kind = ?14) \
-     AND (?15 IS NULL OR users.managed_by = ?15) AND (?16 IS NULL OR ",
+    ") CROSS JOIN users ON users.org_id = ?1 AND users.user_id = candidate_id WHERE (users.deleted_at IS NOT \
+     NULL) = ?9 AND (?10 IS NULL OR users.username_key = ?10) AND (?11 IS NULL OR lower(users.email) = ?11) \
+     AND (?12 IS NULL OR EXISTS (SELECT 1 FROM user_roles WHERE user_roles.org_id = ?1 AND \
+     user_roles.user_id = candidate_id AND user_roles.role = ?12)) AND (?13 IS NULL OR EXISTS (SELECT 1 FROM \
+     group_members WHERE group_members.org_id = ?1 AND group_members.user_id = candidate_id AND \
+     group_members.group_id = ?13)) AND (?14 IS NULL OR users.kind = ?14) AND (?15 IS NULL OR \
+     users.managed_by = ?15) AND (?16 IS NULL OR ",
     shown_status!("?6", "?7"),
-    " = ?16) AND (?17 IS NULL OR substr(users.username_key, 1, length(?17)) = ?17) ORDER BY position LIMIT ?18) CROSS \
-     JOIN users ON users.org_id = ?1 AND users.user_id = page_id"
+    " = ?16) AND (?17 IS NULL OR substr(users.username_key, 1, length(?17)) = ?17) ORDER BY position LIMIT \
+     ?18) CROSS JOIN users ON users.org_id = ?1 AND users.user_id = page_id"
 );
 
 impl UserFilter {

@@ -1,13 +1,15 @@
-//! The directory as its administrators see it: users created, found, changed, deleted, restored, carried in and out.
+//! The directory as its administrators see it: users created, found, changed, deleted, restored, carried in
+//! and out.
 
-/// Whether the user in the table `users` may act, in the words of [`DirectoryStatus`]. `$now` and `$threshold` are the
-/// parameters for the moment and for how many failed sign-ins lock an account.
+/// Whether the user in the table `users` may act, in the words of [`DirectoryStatus`]. `$now` and
+/// `$threshold` are the parameters for the moment and for how many failed sign-ins lock an account.
 macro_rules! shown_status {
     ($now:literal, $threshold:literal) => {
         concat!(
-            "CASE WHEN users.deleted_at IS NOT NULL THEN 'deleted' WHEN users.status = 'suspended' THEN 'suspended' \
-             WHEN users.status = 'locked' OR EXISTS (SELECT 1 FROM sign_in_attempts WHERE sign_in_attempts.org_id = \
-             users.org_id AND sign_in_attempts.subject = 'account:' || users.user_id AND sign_in_attempts.tries >= ",
+            "CASE WHEN users.deleted_at IS NOT NULL THEN 'deleted' WHEN users.status = 'suspended' THEN \
+             'suspended' WHEN users.status = 'locked' OR EXISTS (SELECT 1 FROM sign_in_attempts WHERE \
+             sign_in_attempts.org_id = users.org_id AND sign_in_attempts.subject = 'account:' || \
+             users.user_id AND sign_in_attempts.tries >= ",
             $threshold,
             " AND sign_in_attempts.window_ends_at > ",
             $now,
@@ -26,9 +28,10 @@ macro_rules! directory_columns {
             shown_status!($now, $threshold),
             " AS shown_status, ",
             $crate::roles_column!("users"),
-            ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN groups \
-             ON groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE \
-             group_members.org_id = users.org_id AND group_members.user_id = users.user_id LIMIT ",
+            ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members \
+             JOIN groups ON groups.org_id = group_members.org_id AND groups.group_id = \
+             group_members.group_id WHERE group_members.org_id = users.org_id AND group_members.user_id = \
+             users.user_id LIMIT ",
             $groups,
             ")) AS groups"
         )
@@ -113,8 +116,8 @@ pub fn check_username(username: &str) -> Result<&str, FieldProblem> {
     Ok(username)
 }
 
-/// Whether this may be an e-mail address: something on both sides of an `@`, no white space. Whether mail arrives
-/// there only sending some can tell.
+/// Whether this may be an e-mail address: something on both sides of an `@`, no white space. Whether mail
+/// arrives there only sending some can tell.
 ///
 /// # Errors
 /// When it can't be one, or is too long.
@@ -164,7 +167,8 @@ pub fn check_names(pointer: &str, names: &[String], most: usize) -> Result<(), F
     Ok(())
 }
 
-/// What e-mail addresses are found by: without regard to the case of ASCII letters, as SQLite's `lower` does it.
+/// What e-mail addresses are found by: without regard to the case of ASCII letters, as SQLite's `lower` does
+/// it.
 #[must_use]
 pub fn email_key(email: &str) -> String {
     email.trim().to_ascii_lowercase()

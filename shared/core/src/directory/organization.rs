@@ -64,8 +64,8 @@ impl Organization {
             .bind(organization)
     }
 
-    /// A page of all organizations, after the organization `after`. One row more than `limit` tells that there is
-    /// another page.
+    /// A page of all organizations, after the organization `after`. One row more than `limit` tells that
+    /// there is another page.
     #[must_use]
     pub fn page(after: Option<&OrganizationId>, limit: u32) -> Statement {
         Statement::new(
@@ -170,8 +170,8 @@ impl NewOrganization<'_> {
 
     fn built_in_role(&self, role: &str, grants: &[&str], log_id: &LogId) -> Statement {
         Statement::new(
-            "INSERT INTO roles (org_id, role, grants, effective_grants, built_in, revision) VALUES (?1, ?2, ?3, ?3, 1, \
-             ?4)",
+            "INSERT INTO roles (org_id, role, grants, effective_grants, built_in, revision) VALUES (?1, ?2, \
+             ?3, ?3, 1, ?4)",
         )
         .bind(self.organization)
         .bind(role)
@@ -181,9 +181,9 @@ impl NewOrganization<'_> {
 
     fn administrator(&self, user_id: &UserId, hash: String) -> Statement {
         Statement::new(
-            "INSERT INTO users (org_id, user_id, username, username_key, email, display_name, status, password_hash, \
-             password_changed_at, managed_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, 'Administrator', \
-             'active', ?6, ?7, 'manual', ?7, ?7)",
+            "INSERT INTO users (org_id, user_id, username, username_key, email, display_name, status, \
+             password_hash, password_changed_at, managed_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, \
+             ?5, 'Administrator', 'active', ?6, ?7, 'manual', ?7, ?7)",
         )
         .bind(self.organization)
         .bind(user_id)

@@ -1,8 +1,8 @@
 //! Roles: what they grant by themselves, what they inherit, and who may change them.
 //!
-//! Nobody gives away what it does not hold. What a caller reads to decide on that (the role, the roles it inherits
-//! from) carries a [`Role::revision`], and every write holds only where those are still what was read. Whether
-//! inheritance would come round in a circle is decided by the write itself.
+//! Nobody gives away what it does not hold. What a caller reads to decide on that (the role, the roles it
+//! inherits from) carries a [`Role::revision`], and every write holds only where those are still what was
+//! read. Whether inheritance would come round in a circle is decided by the write itself.
 
 pub mod change;
 pub mod member;
@@ -105,9 +105,9 @@ pub struct Role {
 /// The columns a [`Role`] is read from.
 macro_rules! role_columns {
     () => {
-        "roles.role, roles.description, roles.grants, roles.effective_grants, roles.built_in, roles.revision, (SELECT \
-         json_group_array(role_parents.parent) FROM role_parents WHERE role_parents.org_id = roles.org_id AND \
-         role_parents.role = roles.role) AS inherits"
+        "roles.role, roles.description, roles.grants, roles.effective_grants, roles.built_in, \
+         roles.revision, (SELECT json_group_array(role_parents.parent) FROM role_parents WHERE \
+         role_parents.org_id = roles.org_id AND role_parents.role = roles.role) AS inherits"
     };
 }
 pub(crate) use role_columns;
@@ -121,7 +121,8 @@ impl Role {
             .bind(role)
     }
 
-    /// A page of roles by name, after the role `after`. One row more than `limit` tells that there is another page.
+    /// A page of roles by name, after the role `after`. One row more than `limit` tells that there is another
+    /// page.
     #[must_use]
     pub fn page(organization: &OrganizationId, after: Option<&RoleName>, limit: u32) -> Statement {
         Statement::new(concat!(
@@ -140,8 +141,8 @@ impl Role {
         Statement::new(concat!(
             "SELECT ",
             role_columns!(),
-            " FROM roles WHERE org_id = ?1 AND role IN (SELECT ?2 UNION SELECT value FROM json_each(?3) UNION SELECT \
-             parent FROM role_parents WHERE org_id = ?1 AND role = ?2)"
+            " FROM roles WHERE org_id = ?1 AND role IN (SELECT ?2 UNION SELECT value FROM json_each(?3) \
+             UNION SELECT parent FROM role_parents WHERE org_id = ?1 AND role = ?2)"
         ))
         .bind(organization)
         .bind(role)

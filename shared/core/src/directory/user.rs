@@ -11,7 +11,12 @@ use crate::sql::{FromRow, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 macro_rules! words {
-    ($(#[$documentation:meta])* $name:ident, $column:literal { $($(#[$variant_documentation:meta])* $variant:ident = $word:literal,)+ }) => {
+    (
+        $(#[$documentation:meta])*
+        $name:ident, $column:literal {
+            $($(#[$variant_documentation:meta])* $variant:ident = $word:literal,)+
+        }
+    ) => {
         $(#[$documentation])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]

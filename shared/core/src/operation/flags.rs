@@ -1,7 +1,7 @@
 //! Switches that work without a deploy: maintenance, verbose logging, rate limits.
 //!
-//! The configuration says what holds at first (`operational`); what somebody sets at run time is stored and goes
-//! before it. Instances look again at most `operational.flags_max_age` later.
+//! The configuration says what holds at first (`operational`); what somebody sets at run time is stored and
+//! goes before it. Instances look again at most `operational.flags_max_age` later.
 
 mod change;
 

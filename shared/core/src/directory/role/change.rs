@@ -17,27 +17,29 @@ use crate::sql::{Row, RowError, Rows, Statement};
 /// How many users a role is taken from at most where it is deleted by force.
 pub const MAX_TAKEN_FROM: u32 = 10_000;
 
-/// The roles that the change was decided on are what they were: `$seen` is a JSON array of `[name, revision]`.
+/// The roles that the change was decided on are what they were: `$seen` is a JSON array of `[name,
+/// revision]`.
 macro_rules! unchanged {
     ($seen:literal) => {
         concat!(
             "NOT EXISTS (SELECT 1 FROM json_each(",
             $seen,
-            ") AS seen WHERE NOT EXISTS (SELECT 1 FROM roles AS parent WHERE parent.org_id = ?1 AND parent.role = \
-             seen.value ->> 0 AND parent.revision = seen.value ->> 1))"
+            ") AS seen WHERE NOT EXISTS (SELECT 1 FROM roles AS parent WHERE parent.org_id = ?1 AND \
+             parent.role = seen.value ->> 0 AND parent.revision = seen.value ->> 1))"
         )
     };
 }
 
-/// The role `?2` is among the roles of `$seen` or those they inherit from. A CROSS JOIN is run in its order: from the
-/// roles found so far to the index, not the other way round.
+/// The role `?2` is among the roles of `$seen` or those they inherit from. A CROSS JOIN is run in its order:
+/// from the roles found so far to the index, not the other way round.
 macro_rules! circular {
     ($seen:literal) => {
         concat!(
             "EXISTS (WITH RECURSIVE ancestors (role) AS (SELECT value ->> 0 FROM json_each(",
             $seen,
-            ") UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON role_parents.org_id = ?1 AND \
-             role_parents.role = ancestors.role) SELECT 1 FROM ancestors WHERE role = ?2)"
+            ") UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON \
+             role_parents.org_id = ?1 AND role_parents.role = ancestors.role) SELECT 1 FROM ancestors WHERE \
+             role = ?2)"
         )
     };
 }
@@ -79,8 +81,8 @@ impl RoleChange<'_> {
         Ok(())
     }
 
-    /// The change without its audit record, to run as one batch in front of [`RoleChange::outcome`]. The first answers
-    /// with a row if it holds; the others do nothing otherwise.
+    /// The change without its audit record, to run as one batch in front of [`RoleChange::outcome`]. The
+    /// first answers with a row if it holds; the others do nothing otherwise.
     #[must_use]
     pub fn statements(&self) -> Vec<Statement> {
         let first = match self.before {
@@ -109,9 +111,9 @@ impl RoleChange<'_> {
     fn create(&self) -> Statement {
         // A new role has no heirs, so nothing can come round to it.
         self.bind(Statement::new(concat!(
-            "INSERT INTO roles (org_id, role, description, grants, effective_grants, revision) SELECT ?1, ?2, ?3, ?4, \
-             ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AND (SELECT COUNT(*) FROM \
-             (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?7)) < ?7 AND ",
+            "INSERT INTO roles (org_id, role, description, grants, effective_grants, revision) SELECT ?1, \
+             ?2, ?3, ?4, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AND \
+             (SELECT COUNT(*) FROM (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?7)) < ?7 AND ",
             unchanged!("?6"),
             " RETURNING role"
         )))
@@ -120,8 +122,8 @@ impl RoleChange<'_> {
 
     fn update(&self, before: &Role) -> Statement {
         self.bind(Statement::new(concat!(
-            "UPDATE roles SET description = ?3, grants = ?4, revision = ?5 WHERE org_id = ?1 AND role = ?2 AND \
-             revision = ?7 AND ",
+            "UPDATE roles SET description = ?3, grants = ?4, revision = ?5 WHERE org_id = ?1 AND role = ?2 \
+             AND revision = ?7 AND ",
             unchanged!("?6"),
             " AND NOT ",
             circular!("?6"),
@@ -133,7 +135,8 @@ impl RoleChange<'_> {
     fn drop_parents(&self) -> Statement {
         Statement::new(
             "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND parent NOT IN (SELECT value FROM \
-             json_each(?4)) AND EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = ?3)",
+             json_each(?4)) AND EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = \
+             ?3)",
         )
         .bind(self.organization)
         .bind(self.role)
@@ -143,8 +146,8 @@ impl RoleChange<'_> {
 
     fn add_parents(&self) -> Statement {
         Statement::new(
-            "INSERT INTO role_parents (org_id, role, parent) SELECT ?1, ?2, parents.value FROM json_each(?4) AS \
-             parents WHERE EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = ?3) \
+            "INSERT INTO role_parents (org_id, role, parent) SELECT ?1, ?2, parents.value FROM json_each(?4) \
+             AS parents WHERE EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = ?3) \
              ON CONFLICT DO NOTHING",
         )
         .bind(self.organization)
@@ -157,14 +160,15 @@ impl RoleChange<'_> {
     fn spread(&self) -> Statement {
         Statement::new(
             "UPDATE roles SET revision = ?3, effective_grants = (WITH RECURSIVE ancestors (role) AS (SELECT \
-             roles.role UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON role_parents.org_id = ?1 \
-             AND role_parents.role = ancestors.role) SELECT json_group_array(given.text) FROM (SELECT DISTINCT \
-             own.value AS text FROM ancestors CROSS JOIN roles AS ancestor ON ancestor.org_id = ?1 AND ancestor.role = \
-             ancestors.role JOIN json_each(ancestor.grants) AS own ORDER BY own.value) AS given) WHERE org_id = ?1 AND \
-             role IN (WITH RECURSIVE heirs (role) AS (SELECT ?2 UNION SELECT role_parents.role FROM heirs CROSS \
-             JOIN role_parents INDEXED BY role_parents_by_parent ON role_parents.org_id = ?1 AND role_parents.parent = \
-             heirs.role) SELECT role FROM heirs) AND EXISTS (SELECT 1 FROM roles AS changed WHERE changed.org_id = ?1 \
-             AND changed.role = ?2 AND changed.revision = ?3)",
+             roles.role UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON \
+             role_parents.org_id = ?1 AND role_parents.role = ancestors.role) SELECT \
+             json_group_array(given.text) FROM (SELECT DISTINCT own.value AS text FROM ancestors CROSS JOIN \
+             roles AS ancestor ON ancestor.org_id = ?1 AND ancestor.role = ancestors.role JOIN \
+             json_each(ancestor.grants) AS own ORDER BY own.value) AS given) WHERE org_id = ?1 AND role IN \
+             (WITH RECURSIVE heirs (role) AS (SELECT ?2 UNION SELECT role_parents.role FROM heirs CROSS JOIN \
+             role_parents INDEXED BY role_parents_by_parent ON role_parents.org_id = ?1 AND \
+             role_parents.parent = heirs.role) SELECT role FROM heirs) AND EXISTS (SELECT 1 FROM roles AS \
+             changed WHERE changed.org_id = ?1 AND changed.role = ?2 AND changed.revision = ?3)",
         )
         .bind(self.organization)
         .bind(self.role)
@@ -247,8 +251,8 @@ pub const ROLE_CREATED: CreationCondition = creation_condition!(
     "EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?4 ->> 0 AND revision = ?4 ->> 1)"
 );
 
-/// The role may be deleted: `$asked` is a JSON array of its name, its revision as it was read, whether by force, and
-/// from how many users at most.
+/// The role may be deleted: `$asked` is a JSON array of its name, its revision as it was read, whether by
+/// force, and from how many users at most.
 macro_rules! deletable {
     ($asked:literal) => {
         concat!(
@@ -256,11 +260,11 @@ macro_rules! deletable {
             $asked,
             " ->> 0 AND there.revision = ",
             $asked,
-            " ->> 1) AND NOT EXISTS (SELECT 1 FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 \
-             AND parent = ",
+            " ->> 1) AND NOT EXISTS (SELECT 1 FROM role_parents INDEXED BY role_parents_by_parent WHERE \
+             org_id = ?1 AND parent = ",
             $asked,
-            " ->> 0) AND (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY user_roles_by_role \
-             WHERE org_id = ?1 AND role = ",
+            " ->> 0) AND (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY \
+             user_roles_by_role WHERE org_id = ?1 AND role = ",
             $asked,
             " ->> 0 LIMIT ",
             $asked,
@@ -275,8 +279,8 @@ macro_rules! deletable {
 
 /// Writes the record where the role may be deleted, with the number of users who had it.
 const ROLE_DELETABLE: RecordCondition = crate::record_rows!(
-    details: "json_set(?13, '$.taken_from', (SELECT COUNT(DISTINCT user_id) FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = ?1 AND role = ?2 \
-     ->> 0))",
+    details: "json_set(?13, '$.taken_from', (SELECT COUNT(DISTINCT user_id) FROM user_roles INDEXED BY \
+         user_roles_by_role WHERE org_id = ?1 AND role = ?2 ->> 0))",
     from: " WHERE ",
     deletable!("?2")
 );
@@ -318,18 +322,18 @@ impl RoleDeletion<'_> {
             .bind(self.organization)
             .bind(asked),
             about(
-                "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
-                 org_id = ?1 AND role = ?2)",
+                "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles \
+                 WHERE org_id = ?1 AND role = ?2)",
             ),
             about(
-                "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
-                 org_id = ?1 AND role = ?2)",
+                "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM \
+                 roles WHERE org_id = ?1 AND role = ?2)",
             ),
             about(
-                "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS (SELECT 1 FROM \
-                 role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent = ?2) AS inherited, \
-                 (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY user_roles_by_role WHERE \
-                 org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
+                "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS \
+                 (SELECT 1 FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent \
+                 = ?2) AS inherited, (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED \
+                 BY user_roles_by_role WHERE org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
             )
             .bind(MAX_TAKEN_FROM + 1),
         ]

@@ -40,15 +40,15 @@ impl FromRow for Member {
     }
 }
 
-/// A page of the users who have a role, each once whoever gives it, oldest first, after the user `after`. One row more than `limit` tells that there
-/// is another page.
+/// A page of the users who have a role, each once whoever gives it, oldest first, after the user `after`. One
+/// row more than `limit` tells that there is another page.
 #[must_use]
 pub fn page(organization: &OrganizationId, role: &RoleName, after: Option<&UserId>, limit: u32) -> Statement {
     Statement::new(
         "SELECT users.user_id, users.username, users.display_name, users.status FROM user_roles INDEXED BY \
-         user_roles_by_role CROSS JOIN users ON users.org_id = user_roles.org_id AND users.user_id = user_roles.user_id \
-         WHERE user_roles.org_id = ?1 AND user_roles.role = ?2 AND user_roles.user_id > ?3 AND users.deleted_at IS NULL \
-         GROUP BY user_roles.user_id ORDER BY user_roles.user_id LIMIT ?4",
+         user_roles_by_role CROSS JOIN users ON users.org_id = user_roles.org_id AND users.user_id = \
+         user_roles.user_id WHERE user_roles.org_id = ?1 AND user_roles.role = ?2 AND user_roles.user_id > \
+         ?3 AND users.deleted_at IS NULL GROUP BY user_roles.user_id ORDER BY user_roles.user_id LIMIT ?4",
     )
     .bind(organization)
     .bind(role)
@@ -56,8 +56,8 @@ pub fn page(organization: &OrganizationId, role: &RoleName, after: Option<&UserI
     .bind(limit.saturating_add(1))
 }
 
-/// The user has the role: `$asked` is a JSON array of role, revision, user. `$via` is `= ''` where somebody gave it to the
-/// user itself, `<> ''` where a group gives it.
+/// The user has the role: `$asked` is a JSON array of role, revision, user. `$via` is `= ''` where somebody
+/// gave it to the user itself, `<> ''` where a group gives it.
 macro_rules! has_role {
     ($asked:literal, $via:literal) => {
         concat!(
@@ -110,7 +110,8 @@ macro_rules! has_room {
     };
 }
 
-/// Somebody else who may act is an administrator, or the role is another (`$asked ->> 4` is the administrators' role).
+/// Somebody else who may act is an administrator, or the role is another (`$asked ->> 4` is the
+/// administrators' role).
 macro_rules! administrator_remains {
     ($asked:literal) => {
         concat!(
@@ -118,8 +119,9 @@ macro_rules! administrator_remains {
             $asked,
             " ->> 0 <> ",
             $asked,
-            " ->> 4 OR EXISTS (SELECT 1 FROM user_roles AS other INDEXED BY user_roles_by_role CROSS JOIN users ON \
-             users.org_id = other.org_id AND users.user_id = other.user_id WHERE other.org_id = ?1 AND other.role = ",
+            " ->> 4 OR EXISTS (SELECT 1 FROM user_roles AS other INDEXED BY user_roles_by_role CROSS JOIN \
+             users ON users.org_id = other.org_id AND users.user_id = other.user_id WHERE other.org_id = ?1 \
+             AND other.role = ",
             $asked,
             " ->> 4 AND other.user_id <> ",
             $asked,
@@ -183,7 +185,8 @@ impl RoleMembership<'_> {
         Statement::new(text).bind(self.organization).bind(self.asked())
     }
 
-    /// The batch that gives the role to the user itself. It is recorded, and done, only where it was not given yet.
+    /// The batch that gives the role to the user itself. It is recorded, and done, only where it was not
+    /// given yet.
     #[must_use]
     pub fn add(&self, event: AuditEvent) -> Vec<Statement> {
         vec![
@@ -196,13 +199,15 @@ impl RoleMembership<'_> {
         ]
     }
 
-    /// The batch that takes the role away. It is recorded, and done, only where the user has it and no group gives it.
+    /// The batch that takes the role away. It is recorded, and done, only where the user has it and no group
+    /// gives it.
     #[must_use]
     pub fn remove(&self, event: AuditEvent) -> Vec<Statement> {
         vec![
             event.record_if(const { crate::record_condition!(removable!("?2")) }, self.asked()),
             self.bound(concat!(
-                "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND via_group = '' AND ",
+                "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND \
+                 via_group = '' AND ",
                 removable!("?2")
             )),
             self.outcome(),

@@ -82,9 +82,9 @@ impl FlagChange<'_> {
             changes.insert((*name).to_owned(), ChangedFlag { by: self.by.clone(), at: self.now });
         }
         let statement = Statement::new(
-            "INSERT INTO flags (org_id, document, changes, version, log_id) VALUES (?1, ?2, ?3, ?4 + 1, ?5) ON CONFLICT \
-             (org_id) DO UPDATE SET document = excluded.document, changes = excluded.changes, version = \
-             excluded.version, log_id = excluded.log_id WHERE version = ?4",
+            "INSERT INTO flags (org_id, document, changes, version, log_id) VALUES (?1, ?2, ?3, ?4 + 1, ?5) \
+             ON CONFLICT (org_id) DO UPDATE SET document = excluded.document, changes = excluded.changes, \
+             version = excluded.version, log_id = excluded.log_id WHERE version = ?4",
         );
         Ok(statement
             .bind(self.deployment)
