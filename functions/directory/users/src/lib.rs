@@ -97,7 +97,7 @@ pub fn function() -> Function {
 async fn get(context: Context, caller: Caller, Id(user_id): Id<UserId>) -> Result<Response, ApiError> {
     let threshold = context.configuration().password.lockout_threshold;
     let find = DirectoryUser::by_id(&caller.organization, &user_id, threshold, context.now);
-    let user = context.db(&caller.organization).run(find).await?.decode_first::<DirectoryUser>()?;
+    let user = context.db(&caller.organization).one(find).await?;
     Ok(shown(&user.ok_or_else(not_found)?))
 }
 

@@ -11,7 +11,7 @@ use crate::id::{OrganizationId, UserId};
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
 use crate::secret::password::SALT_BYTES;
-use crate::sql::Statement;
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
 
@@ -67,19 +67,36 @@ pub struct NewUser<'a> {
     pub now: Timestamp,
 }
 
+/// Where the answers to a creation are found.
+#[derive(Clone, Copy, Debug)]
+pub struct NewUserTickets {
+    /// Whether the user was created.
+    pub created: Ticket,
+    /// Why not.
+    pub inspection: Ticket<UsernameTaken>,
+}
+
+/// Whether somebody has the name of a user that was to be created.
+#[derive(Clone, Copy, Debug)]
+pub struct UsernameTaken(pub bool);
+
+impl FromRow for UsernameTaken {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.integer("taken")? != 0))
+    }
+}
+
 impl NewUser<'_> {
-    /// Creates and records the user in one transaction: where its name is free, its roles still grant what
-    /// they did when they were looked up, and its groups are there and open to it. The first statement
-    /// returns its id if so.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
-        vec![self.create(), self.give_roles(), self.join_groups(), event.record_if(USER_EXISTS, self.user_id)]
+    /// Creates and records the user in one transaction: where its name is free, its roles still grant what they
+    /// did when they were looked up, and its groups are there and open to it.
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> NewUserTickets {
+        let created = batch.then(self.create());
+        batch.extend([self.give_roles(), self.join_groups(), event.record_if(USER_EXISTS, self.user_id)]);
+        NewUserTickets { created, inspection: batch.ask(self.inspect()) }
     }
 
-    /// Tells why [`NewUser::statements`] created nothing: column `taken`, whether the name is.
-    #[must_use]
-    pub fn inspect(&self) -> Statement {
-        Statement::new(
+    fn inspect(&self) -> Query<UsernameTaken> {
+        Query::new(
             "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND username_key = ?2 AND deleted_at IS \
              NULL) AS taken",
         )

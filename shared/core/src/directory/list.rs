@@ -11,7 +11,7 @@ use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 use crate::directory::account::{MAX_GROUPS_SHOWN, username_key};
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, OrganizationId};
-use crate::sql::{FromRow, RowError, Rows, Statement, Value};
+use crate::sql::{Answers, Batch, FromRow, Query, Row, RowError, Ticket, Value};
 use crate::time::Timestamp;
 
 /// How many users a page looks at, at most, where more than one filter is given.
@@ -137,7 +137,7 @@ impl UserFilter {
 
 /// A question for a page.
 #[derive(Clone, Debug)]
-pub struct ListQuery<'a> {
+pub struct UserListQuery<'a> {
     /// In which organization.
     pub organization: &'a OrganizationId,
     /// Which users.
@@ -154,17 +154,47 @@ pub struct ListQuery<'a> {
 
 /// A page of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct UserPage {
     /// The users.
     pub users: Vec<DirectoryUser>,
     /// For the next page; `None` on the last one.
     pub next_cursor: Option<String>,
 }
 
-impl ListQuery<'_> {
-    /// The statements that find the page, for one batch; `None` where the cursor is none of ours.
+/// Where the answers to a question for a page are found.
+#[derive(Clone, Copy, Debug)]
+pub struct UserListTickets {
+    page: Ticket<PlacedUser>,
+    next: Ticket<Position>,
+}
+
+/// A user, and where in the list it stands.
+#[derive(Debug)]
+struct PlacedUser {
+    position: Position,
+    user: DirectoryUser,
+}
+
+/// A place in the list: of another kind with each filter that drives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Position(String);
+
+impl FromRow for PlacedUser {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { position: Position::from_row(row)?, user: DirectoryUser::from_row(row)? })
+    }
+}
+
+impl FromRow for Position {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.text("position")?.to_owned()))
+    }
+}
+
+impl UserListQuery<'_> {
+    /// Asks for the page; `None` where the cursor is none of ours.
     #[must_use]
-    pub fn statements(&self) -> Option<Vec<Statement>> {
+    pub fn ask(&self, batch: &mut Batch) -> Option<UserListTickets> {
         let driver = self.filter.driver();
         let start = match self.cursor {
             Some(cursor) => String::from_utf8(from_base64url(cursor)?).ok()?,
@@ -174,22 +204,24 @@ impl ListQuery<'_> {
             },
         };
         let scanned = if driver.is_exact { self.limit.saturating_add(1) } else { SCAN };
-        let candidates = |text: String, limit: u32, offset: u32| {
-            Statement::new(text).bind(self.organization).bind(start.as_str()).bind(limit).bind(offset)
-        };
         let page = format!("{PAGE_BEGIN}{}{PAGE_END}", driver.candidates);
-        let page = self.bind_filter(candidates(page, scanned, 0).bind(driver.value.clone()));
-        let next = candidates(format!("SELECT position FROM ({})", driver.candidates), 1, scanned);
+        let page = self.candidates(page, &start, scanned, 0).bind(driver.value.clone());
+        let next = format!("SELECT position FROM ({})", driver.candidates);
+        let next = self.candidates(next, &start, 1, scanned);
         let next = match driver.value {
             Some(value) => next.bind(value),
             None => next,
         };
-        Some(vec![page, next])
+        Some(UserListTickets { page: batch.ask(self.bind_filter(page)), next: batch.ask(next) })
     }
 
-    fn bind_filter(&self, statement: Statement) -> Statement {
+    fn candidates<T>(&self, text: String, start: &str, limit: u32, offset: u32) -> Query<T> {
+        Query::new(text).bind(self.organization).bind(start).bind(limit).bind(offset)
+    }
+
+    fn bind_filter<T>(&self, query: Query<T>) -> Query<T> {
         let filter = self.filter;
-        statement
+        query
             .bind(self.now)
             .bind(self.lockout_threshold)
             .bind(MAX_GROUPS_SHOWN)
@@ -205,25 +237,23 @@ impl ListQuery<'_> {
             .bind(self.limit.saturating_add(1))
     }
 
-    /// Reads what the statements found.
+    /// The page that was found.
     ///
     /// # Errors
     /// When a row does not decode.
-    pub fn read(&self, page: &Rows, next: &Rows) -> Result<Page, RowError> {
-        let mut found = Vec::with_capacity(page.len());
-        for row in page {
-            found.push((row.text("position")?.to_owned(), DirectoryUser::from_row(row)?));
-        }
-        found.sort_by(|(left, _), (right, _)| left.cmp(right));
+    pub fn page(&self, answers: &Answers, tickets: UserListTickets) -> Result<UserPage, RowError> {
+        let mut found = answers.all(tickets.page)?;
+        found.sort_by(|left, right| left.position.cmp(&right.position));
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        // A cursor is the place of the first user of its page, which may be one that no filter let through.
         let next = match found.get(limit) {
-            Some((position, _)) => Some(position.clone()),
-            None => next.first().map(|row| row.text("position").map(str::to_owned)).transpose()?,
+            Some(first) => Some(first.position.clone()),
+            None => answers.one(tickets.next)?,
         };
         found.truncate(limit);
-        Ok(Page {
-            users: found.into_iter().map(|(_, user)| user).collect(),
-            next_cursor: next.map(|position| base64url(position.as_bytes())),
+        Ok(UserPage {
+            users: found.into_iter().map(|found| found.user).collect(),
+            next_cursor: next.map(|position| base64url(position.0.as_bytes())),
         })
     }
 }

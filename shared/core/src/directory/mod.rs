@@ -1,5 +1,7 @@
-//! The directory as its administrators see it: users created, found, changed, deleted, restored, carried in
-//! and out.
+//! The directory: users, groups, roles and organizations, found, created, changed, deleted, carried in and out.
+//!
+//! `account` is a user as it signs in and acts, `user` the same one as its administrators see it; `change`, `create`,
+//! `list` and `transfer` are what they do to it.
 
 /// Whether the user in the table `users` may act, in the words of [`DirectoryStatus`]. `$now` and
 /// `$threshold` are the parameters for the moment and for how many failed sign-ins lock an account.
@@ -56,16 +58,17 @@ pub mod transfer;
 mod user;
 
 pub use assignment::{
-    GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, RoleLookUp, RoleRefusal, hold_all,
+    AssignmentRefusal, FoundGroup, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, RoleLookUp,
+    hold_all,
 };
-pub use change::{Act, Change, ChangeRefusal, Patch, Target};
-pub use create::{NewUser, USER_CREATED, USER_EXISTS, repeatable_salt};
-pub use list::{ListQuery, Page, UserFilter};
+pub use change::{TargetUser, UserAct, UserChange, UserChangeRefusal, UserChangeTickets, UserPatch};
+pub use create::{NewUser, NewUserTickets, USER_CREATED, USER_EXISTS, UsernameTaken, repeatable_salt};
+pub use list::{UserFilter, UserListQuery, UserListTickets, UserPage};
 pub use user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 
 use crate::directory::account::MAX_USERNAME_BYTES;
 
-/// The role whose last active holder stays.
+/// The role that holds every right. It can't be deleted nor lose that, and somebody active always has it.
 pub const ADMINISTRATOR: &str = "admin";
 
 /// The longest e-mail address, in bytes (RFC 5321 section 4.5.3.1).
@@ -74,8 +77,8 @@ pub const MAX_EMAIL_BYTES: usize = 254;
 /// The longest name for people, in characters.
 pub const MAX_DISPLAY_NAME_CHARACTERS: usize = 256;
 
-/// How many roles a user has at most.
-pub const MAX_ROLES: usize = 32;
+/// How many roles a user has at most: all of them are read at each of its requests.
+pub const MAX_ROLES_PER_USER: usize = 32;
 
 /// How many groups one request puts a user into at most.
 pub const MAX_GROUPS: usize = 100;

@@ -14,12 +14,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::directory::ADMINISTRATOR;
 use crate::id::OrganizationId;
 use crate::permission::{Grant, Grants, Name};
-use crate::sql::{FromRow, Row, RowError, Statement, Value};
-
-/// The role that holds every right. It can't be deleted nor lose that, and somebody active always has it.
-pub const ADMINISTRATOR: &str = "admin";
+use crate::sql::{FromRow, Query, Row, RowError, Value};
 
 /// How many roles an organization has at most.
 pub const MAX_ROLES: u32 = 200;
@@ -114,18 +112,16 @@ pub(crate) use role_columns;
 
 impl Role {
     /// Finds a role.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, role: &RoleName) -> Statement {
-        Statement::new(concat!("SELECT ", role_columns!(), " FROM roles WHERE org_id = ?1 AND role = ?2"))
+    pub fn find(organization: &OrganizationId, role: &RoleName) -> Query<Self> {
+        Query::new(concat!("SELECT ", role_columns!(), " FROM roles WHERE org_id = ?1 AND role = ?2"))
             .bind(organization)
             .bind(role)
     }
 
     /// A page of roles by name, after the role `after`. One row more than `limit` tells that there is another
     /// page.
-    #[must_use]
-    pub fn page(organization: &OrganizationId, after: Option<&RoleName>, limit: u32) -> Statement {
-        Statement::new(concat!(
+    pub fn page(organization: &OrganizationId, after: Option<&RoleName>, limit: u32) -> Query<Self> {
+        Query::new(concat!(
             "SELECT ",
             role_columns!(),
             " FROM roles WHERE org_id = ?1 AND role > ?2 ORDER BY role LIMIT ?3"
@@ -136,9 +132,8 @@ impl Role {
     }
 
     /// What a change of a role is decided on: the role, the roles it inherits from now, and those it shall.
-    #[must_use]
-    pub fn involved(organization: &OrganizationId, role: &RoleName, parents: &[RoleName]) -> Statement {
-        Statement::new(concat!(
+    pub fn involved(organization: &OrganizationId, role: &RoleName, parents: &[RoleName]) -> Query<Self> {
+        Query::new(concat!(
             "SELECT ",
             role_columns!(),
             " FROM roles WHERE org_id = ?1 AND role IN (SELECT ?2 UNION SELECT value FROM json_each(?3) \

@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use super::{
-    ADMINISTRATOR, MAX_EFFECTIVE_GRANTS, MAX_ROLES, Role, RoleDraft, RoleName, RoleRefusal, check_held,
-};
+use super::{MAX_EFFECTIVE_GRANTS, MAX_ROLES, Role, RoleDraft, RoleName, RoleRefusal, check_held};
 use crate::creation_condition;
 use crate::directory::role::role_columns;
 use crate::id::OrganizationId;
@@ -12,7 +10,7 @@ use crate::permission::Grants;
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
 use crate::record_condition;
-use crate::sql::{Row, RowError, Rows, Statement};
+use crate::sql::{Answers, Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 
 /// How many users a role is taken from at most where it is deleted by force.
 pub const MAX_TAKEN_FROM: u32 = 10_000;
@@ -61,6 +59,27 @@ pub struct RoleChange<'a> {
     pub revision: &'a str,
 }
 
+/// Where the answers to a change are found.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleChangeTickets {
+    done: Ticket,
+    after: Ticket<InspectedRole>,
+}
+
+/// The role as it is after the attempt.
+#[derive(Debug)]
+struct InspectedRole {
+    role: Role,
+    /// What was asked for would go round in a circle.
+    is_circular: bool,
+}
+
+impl FromRow for InspectedRole {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { role: Role::from_row(row)?, is_circular: row.integer("circular")? != 0 })
+    }
+}
+
 impl RoleChange<'_> {
     /// Whether a caller may make this change: it holds what the role grants now, and what it will grant.
     ///
@@ -81,15 +100,15 @@ impl RoleChange<'_> {
         Ok(())
     }
 
-    /// The change without its audit record, to run as one batch in front of [`RoleChange::outcome`]. The
-    /// first answers with a row if it holds; the others do nothing otherwise.
-    #[must_use]
-    pub fn statements(&self) -> Vec<Statement> {
-        let first = match self.before {
+    /// Makes the change and records it. Only the first statement decides; the others do nothing unless it held.
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> RoleChangeTickets {
+        let done = batch.then(match self.before {
             None => self.create(),
             Some(before) => self.update(before),
-        };
-        vec![first, self.drop_parents(), self.add_parents(), self.spread()]
+        });
+        batch.extend([self.drop_parents(), self.add_parents(), self.spread()]);
+        batch.then(event.record_if(ROLE_HAS_REVISION, json!([self.role, self.revision]).to_string()));
+        RoleChangeTickets { done, after: batch.ask(self.inspect()) }
     }
 
     fn seen(&self) -> String {
@@ -175,16 +194,8 @@ impl RoleChange<'_> {
         .bind(self.revision)
     }
 
-    /// The audit record, after [`RoleChange::statements`]: written if they held.
-    #[must_use]
-    pub fn record(&self, event: AuditEvent) -> Statement {
-        event.record_if(ROLE_HAS_REVISION, json!([self.role, self.revision]).to_string())
-    }
-
-    /// What became of it: the role as it is now, and whether what was asked for is circular.
-    #[must_use]
-    pub fn outcome(&self) -> Statement {
-        Statement::new(concat!(
+    fn inspect(&self) -> Query<InspectedRole> {
+        Query::new(concat!(
             "SELECT ",
             role_columns!(),
             ", ",
@@ -196,19 +207,18 @@ impl RoleChange<'_> {
         .bind(self.seen())
     }
 
-    /// Tells what became of it, from the rows of the first statement and those of [`RoleChange::outcome`].
+    /// Tells what became of it.
     ///
     /// # Errors
     /// When a row is not as expected.
-    pub fn verdict(&self, first: &Rows, outcome: &Rows) -> Result<ChangeVerdict, RowError> {
-        let there: Option<Role> = outcome.decode_first()?;
-        let is_circular = outcome.first().map(|row| row.integer("circular")).transpose()? == Some(1);
-        Ok(match (there, self.before) {
-            (Some(role), _) if !first.is_empty() => ChangeVerdict::Done(Box::new(role)),
+    pub fn verdict(&self, answers: &Answers, tickets: RoleChangeTickets) -> Result<ChangeVerdict, RowError> {
+        let is_done = answers.did(tickets.done)?;
+        Ok(match (answers.one(tickets.after)?, self.before) {
+            (Some(after), _) if is_done => ChangeVerdict::Done(Box::new(after.role)),
             (Some(_), None) => ChangeVerdict::Exists,
             (None, None) => ChangeVerdict::NotCreated,
             (None, Some(_)) => ChangeVerdict::Gone,
-            (Some(_), Some(_)) if is_circular => ChangeVerdict::Circular,
+            (Some(after), Some(_)) if after.is_circular => ChangeVerdict::Circular,
             (Some(_), Some(_)) => ChangeVerdict::ChangedMeanwhile,
         })
     }
@@ -231,14 +241,21 @@ pub enum ChangeVerdict {
     ChangedMeanwhile,
 }
 
-/// Whether an organization has [`MAX_ROLES`]: the column `full`.
-#[must_use]
-pub fn is_full(organization: &OrganizationId) -> Statement {
-    Statement::new(
-        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?2)) >= ?2 AS full",
-    )
-    .bind(organization)
-    .bind(MAX_ROLES)
+/// Whether an organization has [`MAX_ROLES`].
+#[derive(Clone, Copy, Debug)]
+pub struct RolesFull(pub bool);
+
+impl FromRow for RolesFull {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.integer("full")? != 0))
+    }
+}
+
+/// Whether an organization has [`MAX_ROLES`].
+pub fn is_full(organization: &OrganizationId) -> Query<RolesFull> {
+    Query::new("SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?2)) >= ?2 AS full")
+        .bind(organization)
+        .bind(MAX_ROLES)
 }
 
 /// The audit condition "the role exists in this revision"; `?2` is a JSON array of the two.
@@ -296,6 +313,33 @@ pub struct RoleDeletion<'a> {
     pub by_force: bool,
 }
 
+/// Where the answers to a deletion are found.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleDeletionTickets {
+    deleted: Ticket,
+    hindrance: Ticket<Hindrance>,
+}
+
+/// What may be in the way of a deletion.
+#[derive(Debug)]
+struct Hindrance {
+    is_present: bool,
+    is_inherited: bool,
+    /// How many users have it, [`MAX_TAKEN_FROM`] and one at most.
+    holders: i64,
+}
+
+impl FromRow for Hindrance {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        let is = |column| row.integer(column).map(|number| number != 0);
+        Ok(Self {
+            is_present: is("present")?,
+            is_inherited: is("inherited")?,
+            holders: row.integer("holders")?,
+        })
+    }
+}
+
 impl RoleDeletion<'_> {
     /// Whether a caller may delete it.
     ///
@@ -303,61 +347,58 @@ impl RoleDeletion<'_> {
     /// Why not.
     pub fn check(&self, caller: &Grants) -> Result<(), RoleRefusal> {
         self.role.check_held(caller)?;
-        if self.role.role.as_str() == ADMINISTRATOR { Err(RoleRefusal::Administrator) } else { Ok(()) }
+        if self.role.role.is_administrator() { Err(RoleRefusal::Administrator) } else { Ok(()) }
     }
 
-    /// The batch: the record, the deletion (a row if it held), what hung on the role, and what is in the way.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    /// Deletes the role with what hung on it, recorded if it may be deleted.
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> RoleDeletionTickets {
         let asked =
             json!([self.role.role, self.role.revision, self.by_force, MAX_TAKEN_FROM + 1]).to_string();
         let about = |text: &'static str| Statement::new(text).bind(self.organization).bind(&self.role.role);
-        vec![
-            event.record_if(ROLE_DELETABLE, asked.as_str()),
-            Statement::new(concat!(
-                "DELETE FROM roles WHERE org_id = ?1 AND role = ?2 ->> 0 AND ",
-                deletable!("?2"),
-                " RETURNING role"
-            ))
-            .bind(self.organization)
-            .bind(asked),
-            about(
-                "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles \
-                 WHERE org_id = ?1 AND role = ?2)",
-            ),
-            about(
-                "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM \
-                 roles WHERE org_id = ?1 AND role = ?2)",
-            ),
-            about(
-                "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS \
-                 (SELECT 1 FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent \
-                 = ?2) AS inherited, (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED \
-                 BY user_roles_by_role WHERE org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
-            )
-            .bind(MAX_TAKEN_FROM + 1),
-        ]
+        batch.then(event.record_if(ROLE_DELETABLE, asked.as_str()));
+        let delete = Statement::new(concat!(
+            "DELETE FROM roles WHERE org_id = ?1 AND role = ?2 ->> 0 AND ",
+            deletable!("?2"),
+            " RETURNING role"
+        ));
+        let deleted = batch.then(delete.bind(self.organization).bind(asked));
+        batch.then(about(
+            "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
+             org_id = ?1 AND role = ?2)",
+        ));
+        batch.then(about(
+            "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
+             org_id = ?1 AND role = ?2)",
+        ));
+        let hindrance = about(
+            "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS (SELECT 1 \
+             FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent = ?2) AS \
+             inherited, (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY \
+             user_roles_by_role WHERE org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
+        );
+        let hindrance = batch.ask(hindrance.bind(MAX_TAKEN_FROM + 1).into());
+        RoleDeletionTickets { deleted, hindrance }
     }
 
-    /// Tells what became of it, from the rows of [`RoleDeletion::statements`].
+    /// Tells what became of it.
     ///
     /// # Errors
     /// When a row is not as expected.
-    pub fn verdict(&self, rows: &[Rows]) -> Result<DeletionVerdict, RowError> {
-        let is = |row: &Row, column| row.integer(column).map(|number| number > 0);
-        if rows.get(1).is_some_and(|deleted| !deleted.is_empty()) {
+    pub fn verdict(
+        &self,
+        answers: &Answers,
+        tickets: RoleDeletionTickets,
+    ) -> Result<DeletionVerdict, RowError> {
+        if answers.did(tickets.deleted)? {
             return Ok(DeletionVerdict::Done);
         }
-        let Some(row) = rows.last().and_then(Rows::first) else { return Ok(DeletionVerdict::Gone) };
+        let hindrance = answers.one(tickets.hindrance)?.ok_or(RowError::unreadable("present"))?;
         let most = if self.by_force { MAX_TAKEN_FROM } else { 0 };
-        Ok(if !is(row, "present")? {
-            DeletionVerdict::Gone
-        } else if is(row, "inherited")? {
-            DeletionVerdict::Inherited
-        } else if row.integer("holders")? > i64::from(most) {
-            DeletionVerdict::InUse
-        } else {
-            DeletionVerdict::ChangedMeanwhile
+        Ok(match hindrance {
+            Hindrance { is_present: false, .. } => DeletionVerdict::Gone,
+            Hindrance { is_inherited: true, .. } => DeletionVerdict::Inherited,
+            Hindrance { holders, .. } if holders > i64::from(most) => DeletionVerdict::InUse,
+            Hindrance { .. } => DeletionVerdict::ChangedMeanwhile,
         })
     }
 }
