@@ -155,7 +155,7 @@ async fn detailed(context: Context, _: Caller) -> Result<Json<DetailedHealth>, A
 async fn ask_database(context: &Context) -> Component {
     let before = iam_edge::now();
     let answer =
-        context.db(&context.configuration().organization).run(Statement::new("SELECT 1 AS one")).await;
+        context.db(&context.configuration().organization).execute(Statement::new("SELECT 1 AS one")).await;
     component(context, "database", before, answer.map(|_| ()).map_err(|error| error.to_string()))
 }
 

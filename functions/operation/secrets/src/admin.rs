@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::Path;
 use iam_core::config::{SecretStore, is_secret_name};
-use iam_core::permission::{Permission, Scope};
+use iam_core::operation::acts;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
 use iam_vault::kv::{self, KvSecret};
@@ -100,19 +100,6 @@ pub(crate) struct RewrapAnswer {
     ciphertext: Option<String>,
 }
 
-/// `all` means all of one's own organization everywhere but in the deployment's own.
-pub(crate) fn check_operator(
-    context: &Context,
-    caller: &Caller,
-    action: &'static str,
-) -> Result<(), ApiError> {
-    if caller.organization == context.configuration().organization {
-        return Ok(());
-    }
-    let cause = format!("user {} is not of the deployment's own organization", caller.user_id);
-    Err(ApiError::forbidden(&Permission::new("secrets", action, Scope::All)).cause(cause))
-}
-
 /// What a store has: texts by name, and what is wrong with it.
 struct Shelf {
     store: SecretStore,
@@ -138,9 +125,9 @@ pub(crate) async fn list(
     context: Context,
     caller: Caller,
 ) -> Result<Json<SecretsAnswer>, ApiError> {
-    check_operator(&context, &caller, "read")?;
-    let event = context.audit_by_text(&caller, "secrets.list", "secret")?;
-    context.db(&caller.organization).run(event.record()).await?;
+    context.check_operator(&caller, "secrets", "read")?;
+    let event = context.audit_by(&caller, acts::SECRETS_LIST)?;
+    context.db(&caller.organization).execute(event.record()).await?;
     let mut kept: Option<KvSecret> = None;
     let mut shelves = Vec::new();
     for store in context.configuration().secrets.order.iter().copied() {
@@ -244,7 +231,7 @@ pub(crate) async fn rewrap(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<RewrapAnswer>, ApiError> {
-    check_operator(&context, &caller, "manage")?;
+    context.check_operator(&caller, "secrets", "manage")?;
     if !is_secret_name(&name) {
         return Err(no_secret());
     }
@@ -281,10 +268,10 @@ pub(crate) async fn rewrap(
     let sealed = vault.answer(&context, iam_vault::rewrap(&place.transit_mount, key, &sealed)).await?;
     // Recorded before it is done: better a record without an act than the other way round.
     let event = context
-        .audit_by_text(&caller, "secrets.rewrap", "secret")?
+        .audit_by(&caller, acts::SECRETS_REWRAP)?
         .on(name.as_str())
         .detail("key_version", sealed.key_version());
-    context.db(&caller.organization).run(event.record()).await?;
+    context.db(&caller.organization).execute(event.record()).await?;
     let stored = match kept {
         Some(kept) => {
             let mut data = kept.data.unwrap_or_default();

@@ -6,8 +6,8 @@ mod admin;
 mod answer;
 mod certificate;
 mod internal;
+mod rotation;
 mod text;
-mod turn;
 mod vault;
 
 use std::sync::Arc;
@@ -93,7 +93,7 @@ fn with_internal(function: Function, vault: &Arc<Vault>) -> Function {
 
 fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
     let all = |action| Access::permission("secrets", action, Scope::All);
-    let (list, rewrap, turn) = (Arc::clone(vault), Arc::clone(vault), Arc::clone(vault));
+    let (list, rewrap, rotate) = (Arc::clone(vault), Arc::clone(vault), Arc::clone(vault));
     let issue = Arc::clone(vault);
     function
         .route(
@@ -127,20 +127,20 @@ fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
         )
         .route(
             Route::post(
-                "/api/v1/admin/secrets/master-key/turn",
+                "/api/v1/admin/secrets/master-key/rotate",
                 all("manage"),
                 move |context: Context, caller, Json(request)| {
-                    turn::turn(Arc::clone(&turn), context, caller, request)
+                    rotation::rotate(Arc::clone(&rotate), context, caller, request)
                 },
             )
-            .summary("Turns over the master key that is kept in the Vault, one step of three")
+            .summary("Rotates the master key that is kept in the Vault, one step of three")
             .description(
                 "For members of the deployment's own organization. `announce`, `switch`, `finish`; each is \
                  refused until every instance has seen the one before, and `finish` while anything stored \
                  needs the old key.",
             )
-            .takes::<turn::TurnRequest>()
-            .gives::<turn::TurnAnswer>(200, "Done")
+            .takes::<rotation::MasterKeyRotationRequest>()
+            .gives::<rotation::MasterKeyRotationAnswer>(200, "Done")
             .round_trips(3),
         )
         .route(

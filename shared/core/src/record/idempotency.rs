@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::encoding::base64url;
 use crate::id::OrganizationId;
-use crate::sql::{FromRow, Row, RowError, Statement, Value};
+use crate::sql::{FromRow, Query, Row, RowError, Statement, Value};
 use crate::time::{Duration, Timestamp};
 
 /// How long an answer is kept.
@@ -77,9 +77,8 @@ impl IdempotentRequest {
     }
 
     /// Finds the kept answer.
-    #[must_use]
-    pub fn find(&self) -> Statement {
-        Statement::new(
+    pub fn find(&self) -> Query<KeptAnswer> {
+        Query::new(
             "SELECT request_hash, sealed_answer FROM idempotent_answers \
              WHERE org_id = ?1 AND subject_id = ?2 AND idempotency_key = ?3",
         )

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::FlagSettings;
 use crate::id::{LogId, OrganizationId, UserId};
 use crate::record::audit::RecordCondition;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 /// Whether the change that bears this audit record's id is the one in force; `?2` is that id.
@@ -36,9 +36,8 @@ pub struct FlagsOnRecord {
 
 impl FlagsOnRecord {
     /// Finds what was set for a deployment, which is its first organization's.
-    #[must_use]
-    pub fn find(deployment: &OrganizationId) -> Statement {
-        Statement::new("SELECT document, changes, version FROM flags WHERE org_id = ?1").bind(deployment)
+    pub fn find(deployment: &OrganizationId) -> Query<Self> {
+        Query::new("SELECT document, changes, version FROM flags WHERE org_id = ?1").bind(deployment)
     }
 }
 
