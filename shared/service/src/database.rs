@@ -93,7 +93,7 @@ impl Db {
 
     /// Reads the flags alone.
     pub(crate) async fn read_flags(&self) -> Result<(), DbError> {
-        let question = StoredFlags::find(&self.instance.configuration.organization);
+        let question = StoredFlags::find(&self.instance.configuration.organization).into_statement();
         self.learn(Some(self.database.run(question).await?));
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Db {
     fn question(&self) -> Option<Statement> {
         let configuration = &self.instance.configuration;
         let is_due = self.instance.flags.is_due(self.now, configuration.operational.flags_max_age);
-        is_due.then(|| StoredFlags::find(&configuration.organization))
+        is_due.then(|| StoredFlags::find(&configuration.organization).into_statement())
     }
 
     fn learn(&self, rows: Option<Rows>) {

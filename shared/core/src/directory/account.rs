@@ -1,4 +1,5 @@
-//! Users: the directory's people and service accounts, and what their roles let them do.
+//! An account as it signs in and acts: what sign-in has to know of a user, what its roles grant, and the user as
+//! it sees itself. The same row as administrators see and change it is in [`user`](super::DirectoryUser).
 
 use std::str::FromStr;
 

@@ -11,11 +11,7 @@ use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{creation_condition, grants_column, roles_column};
 
-/// The longest display name, in characters.
-pub const MAX_DISPLAY_NAME_CHARACTERS: usize = 256;
-
-/// How many roles a service account has at most.
-pub const MAX_ROLES: usize = 32;
+pub use crate::directory::{MAX_DISPLAY_NAME_CHARACTERS, MAX_ROLES_PER_USER as MAX_ROLES};
 
 /// The longest name of a role, in bytes.
 pub const MAX_ROLE_BYTES: usize = 128;

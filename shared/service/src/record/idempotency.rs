@@ -3,7 +3,7 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::id::OrganizationId;
-use iam_core::record::idempotency::{CreationCondition, IdempotentRequest, KeptAnswer, MAX_KEY_BYTES};
+use iam_core::record::idempotency::{CreationCondition, IdempotentRequest, MAX_KEY_BYTES};
 use iam_core::sql::{Answers, Batch, Rows, Statement};
 use iam_edge::DbError;
 use serde::Serialize;
@@ -107,7 +107,7 @@ impl Creation {
         match db.batch(batch).await {
             Ok(answers) => Ok(CreationResult::Ran(answers)),
             Err(DbError::Constraint(cause)) => {
-                let kept: Option<KeptAnswer> = db.run(request.find()).await?.decode_first()?;
+                let kept = db.one(request.find()).await?;
                 let kept = kept.ok_or_else(|| ApiError::internal(cause))?;
                 if !request.is_same(&kept) {
                     let detail = "this `Idempotency-Key` was used with another body";

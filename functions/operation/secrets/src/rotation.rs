@@ -1,8 +1,10 @@
-//! The master key in the Vault, turned over step by step. Instances follow within `secrets.max_age`, and one that does not
-//! reach the Vault within `secrets.max_stale` more; each step waits until they have: none ever meets what it can't open.
+//! The master key in the Vault, rotated step by step. Instances follow within `secrets.max_age`, and one
+//! that does not reach the Vault within `secrets.max_stale` more; each step waits until they have: none ever
+//! meets what it can't open.
 //!
-//! `announce` adds a new key that only opens, `switch` lets it seal, `finish` removes the old one once nothing needs it. Each
-//! is one write, which takes effect only where the secret still has the version that the caller saw.
+//! `announce` adds a new key that only opens, `switch` lets it seal, `finish` removes the old one once
+//! nothing needs it. Each is one write, which takes effect only where the secret still has the version that
+//! the caller saw.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +12,9 @@ use std::sync::Arc;
 use iam_core::config::{SecretStore, VaultConfiguration};
 use iam_core::encoding::base64url;
 use iam_core::oauth::keyring::is_master_key_needed;
+use iam_core::operation::acts;
 use iam_core::secret::seal::{MasterKey, MasterKeys};
+use iam_core::sql::Row;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
 use iam_vault::kv::{self, KvSecret};
@@ -19,7 +23,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::admin::check_operator;
 use crate::answer::refusal;
 use crate::text::present;
 use crate::vault::{Vault, configured};
@@ -52,7 +55,7 @@ impl Step {
 /// Which step, from where.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct TurnRequest {
+pub(crate) struct MasterKeyRotationRequest {
     /// The step.
     step: Step,
     /// The version of the secret, as the list shows it: a step that is asked for twice is done once.
@@ -61,7 +64,7 @@ pub(crate) struct TurnRequest {
 
 /// A step that was done.
 #[derive(Serialize, JsonSchema)]
-pub(crate) struct TurnAnswer {
+pub(crate) struct MasterKeyRotationAnswer {
     /// The step.
     step: Step,
     /// The version that it wrote.
@@ -73,13 +76,13 @@ pub(crate) struct TurnAnswer {
 type Data = BTreeMap<String, SecretText>;
 
 /// Two round trips beside the caller's authentication.
-pub(crate) async fn turn(
+pub(crate) async fn rotate(
     vault: Arc<Vault>,
     context: Context,
     caller: Caller,
-    request: TurnRequest,
-) -> Result<Json<TurnAnswer>, ApiError> {
-    check_operator(&context, &caller, "manage")?;
+    request: MasterKeyRotationRequest,
+) -> Result<Json<MasterKeyRotationAnswer>, ApiError> {
+    context.check_operator(&caller, "secrets", "manage")?;
     let place = configured(&context)?;
     check_store(&context).await?;
     let kept = vault.answer(&context, kv::read(&place.kv_mount, &place.path)).await?.ok_or_else(elsewhere)?;
@@ -92,7 +95,7 @@ pub(crate) async fn turn(
     match (request.step, previous) {
         (Step::Announce, Some(_)) => {
             let detail = "two master keys are there already: go on with `switch` or `finish`";
-            return Err(ApiError::conflict("turn_pending", detail));
+            return Err(ApiError::conflict("rotation_pending", detail));
         }
         (Step::Announce, None) => {
             let new = new_key(&vault, &context, place, &current).await?;
@@ -118,13 +121,13 @@ pub(crate) async fn turn(
     }
     // Recorded before it is done: better a record without an act than the other way round.
     let event = context
-        .audit_by_text(&caller, "secrets.master_key_turn", "secret")?
+        .audit_by(&caller, acts::SECRETS_MASTER_KEY_ROTATE)?
         .on(MASTER_KEY)
         .detail("step", request.step.as_str())
         .detail("from_version", request.version);
-    context.db(&caller.organization).run(event.record()).await?;
+    context.db(&caller.organization).execute(event.record()).await?;
     let written = write(&vault, &context, place, &data, request.version).await?;
-    Ok(Json(TurnAnswer {
+    Ok(Json(MasterKeyRotationAnswer {
         step: request.step,
         version: written.version,
         seen_everywhere_at: seen_everywhere_at(&context, written.created_at),
@@ -141,7 +144,7 @@ async fn write(
     vault.answer(context, kv::write(&place.kv_mount, &place.path, data, Some(version))).await
 }
 
-/// A store that is asked before the Vault must not have one: what is turned here would be nobody's.
+/// A store that is asked before the Vault must not have one: what is rotated here would be nobody's.
 async fn check_store(context: &Context) -> Result<(), ApiError> {
     for store in &context.configuration().secrets.order {
         match store {
@@ -256,9 +259,8 @@ async fn check_unneeded(
     };
     let keys = MasterKeys::new(key, None);
     let db = context.db(&context.configuration().organization);
-    let rows = db.run(is_master_key_needed(keys.current_id())).await?;
-    match rows.first().map(|row| row.integer("needed")).transpose()? {
-        Some(0) => Ok(()),
+    match db.one::<Row>(is_master_key_needed(keys.current_id()).into()).await? {
+        Some(row) if row.integer("needed")? == 0 => Ok(()),
         Some(_) | None => {
             let detail = "something stored opens under that key alone: the job `key-rotation` seals it anew";
             Err(ApiError::conflict("still_needed", detail))
