@@ -87,7 +87,7 @@ pub async fn verify_key(
     let (key, looked_up_at, leases) = match remembered {
         Some((key, looked_up_at)) => (Some(key), looked_up_at, Vec::new()),
         None => {
-            let find = PresentedKey::find(organization, &hash);
+            let find = PresentedKey::find(organization, &hash).into_statement();
             let db = context.db(organization);
             let (found, leases) = if questions.is_empty() {
                 (db.run(find).await?, Vec::new())
