@@ -368,7 +368,7 @@ async fn authenticate_scim(
     let (organization, hash) = (credential.organization(), credential.hash());
     let default_limit = context.configuration().scim.rate_limit_per_minute;
     let charge = Charge::plan(context, organization, Some(Bearer::ScimToken { hash: &hash, default_limit }));
-    let mut questions = vec![PresentedScimToken::find(organization, &hash)];
+    let mut questions = vec![PresentedScimToken::find(organization, &hash).into_statement()];
     questions.extend(charge.statements());
     let mut rows = context.db(organization).batch_of(questions).await?.into_iter();
     let token = working_token(context, rows.next().unwrap_or_default().decode_first()?)
