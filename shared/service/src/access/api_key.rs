@@ -69,7 +69,7 @@ pub async fn verify_key(
         Some((key, looked_up_at)) => (Some(key), looked_up_at, None),
         None => {
             let mut batch = Batch::new();
-            let found = batch.ask(PresentedKey::find(organization, &hash).into());
+            let found = batch.ask(PresentedKey::find(organization, &hash));
             let leases = charge.ask(&mut batch);
             let answers = context.db(organization).batch(batch).await?;
             (answers.one(found)?.map(Arc::new), context.now, Some((leases, answers)))

@@ -60,7 +60,7 @@ async fn authenticate_scim(
     let default_limit = context.configuration().scim.rate_limit_per_minute;
     let charge = Charge::plan(context, organization, Some(Bearer::ScimToken { hash: &hash, default_limit }));
     let mut batch = Batch::new();
-    let found = batch.ask(PresentedScimToken::find(organization, &hash).into());
+    let found = batch.ask(PresentedScimToken::find(organization, &hash));
     let leases = charge.ask(&mut batch);
     let answers = context.db(organization).batch(batch).await?;
     let token = working_token(context, answers.one(found)?).inspect_err(|_| charge.give_back_unsettled())?;
