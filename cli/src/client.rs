@@ -182,8 +182,8 @@ impl Client {
         self.answer(call)?.success()
     }
 
-    /// Sends it, again where that may help, and with a new access token where the old one is over; the answer whatever it
-    /// is.
+    /// Sends it, again where that may help, and with a new access token where the old one is over; the answer
+    /// whatever it is.
     pub(crate) fn answer(&self, call: &Call<'_>) -> Result<Answer> {
         let mut tries = 1;
         let mut is_refreshed = false;
@@ -237,8 +237,8 @@ impl Client {
         }
     }
 
-    /// Exchanges the profile's refresh token, or takes over what another run of this program exchanged meanwhile. Whether
-    /// there is another access token now.
+    /// Exchanges the profile's refresh token, or takes over what another run of this program exchanged
+    /// meanwhile. Whether there is another access token now.
     fn refresh(&self) -> Result<bool> {
         let (before, path) = match &*self.credential.borrow() {
             Credential::Profile(profile, path) => (profile.clone(), path.clone()),

@@ -33,8 +33,8 @@ pub(crate) const FIELDS: [&str; 15] = [
     "rotates_at",
 ];
 
-/// The path of a key. What is no key's id is refused here and not repeated: it may be the key itself, which belongs into
-/// no address and no log.
+/// The path of a key. What is no key's id is refused here and not repeated: it may be the key itself, which
+/// belongs into no address and no log.
 pub(crate) fn path(key_id: &str) -> Result<String> {
     match key_id.parse::<KeyId>() {
         Ok(key_id) => Ok(format!("{KEYS}/{}", encoded(key_id.as_str()))),
@@ -78,8 +78,8 @@ pub(crate) fn idempotency_key() -> Result<String> {
     Ok(format!("iam-{}", iam_core::encoding::base64url(&bytes)))
 }
 
-/// Hands a new key over: to its file where there is one, otherwise to what tells of it. It is told of without the key where
-/// that is in the file.
+/// Hands a new key over: to its file where there is one, otherwise to what tells of it. It is told of without
+/// the key where that is in the file.
 pub(crate) fn hand_over(
     mut answer: Value,
     member: &str,

@@ -20,9 +20,9 @@ use output::Format;
 
 /// Administer a deployment of Edge IAM.
 ///
-/// Sign in once with `iam login`; the other commands use what it stored. Instead of signing in, a token or an API key can
-/// be given in the environment variable IAM_TOKEN. Secrets are never arguments: they are asked for, read from standard
-/// input, or taken from the environment.
+/// Sign in once with `iam login`; the other commands use what it stored. Instead of signing in, a token or an
+/// API key can be given in the environment variable IAM_TOKEN. Secrets are never arguments: they are asked
+/// for, read from standard input, or taken from the environment.
 #[derive(Parser)]
 #[command(name = "iam", version, after_long_help = exit::EXIT_CODES)]
 pub(crate) struct Arguments {

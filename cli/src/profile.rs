@@ -46,8 +46,8 @@ impl Profile {
         }
     }
 
-    /// Keeps the profile: in a new file that takes the old one's place, so that nobody ever reads half of one. On Unix
-    /// only its owner may read it.
+    /// Keeps the profile: in a new file that takes the old one's place, so that nobody ever reads half of
+    /// one. On Unix only its owner may read it.
     pub(crate) fn store(&self, path: &Path) -> Result<()> {
         let folder = path.parent().context("a profile without a folder")?;
         fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;

@@ -11,8 +11,8 @@ use crate::exit::{Exit, Failure};
 /// The longest secret that is read, in bytes.
 const MAX_SECRET_BYTES: u64 = 4096;
 
-/// Asks for a secret: the environment variable if it is set, a prompt without echo on a terminal, otherwise the first
-/// line of standard input.
+/// Asks for a secret: the environment variable if it is set, a prompt without echo on a terminal, otherwise
+/// the first line of standard input.
 pub(crate) fn ask(prompt: &str, variable: &str) -> Result<String> {
     if let Ok(secret) = std::env::var(variable)
         && !secret.is_empty()

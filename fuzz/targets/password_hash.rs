@@ -1,4 +1,5 @@
-//! A password hash of another software: recognised within its bounds or refused, and never verified at a cost beyond them.
+//! A password hash of another software: recognised within its bounds or refused, and never verified at a cost
+//! beyond them.
 #![no_main]
 
 use iam_core::secret::password::{is_outdated, recognise, PasswordCost};

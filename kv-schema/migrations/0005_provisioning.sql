@@ -19,11 +19,12 @@ CREATE TABLE scim_values (
 
 CREATE INDEX scim_values_by_value ON scim_values (org_id, kind, attribute, value, id);
 
--- Writing to this view replaces a resource's values by those of a JSON object.
-CREATE VIEW scim_documents AS SELECT '' AS org_id, '' AS kind, '' AS id, '' AS document;
+-- Nothing to read: SQLite has no procedures, so what triggers share is the INSERT into a view. This one replaces a
+-- resource's values by those of a JSON object.
+CREATE VIEW replace_scim_values AS SELECT '' AS org_id, '' AS kind, '' AS id, '' AS document;
 
 -- Two statements: D1 takes five terms in a compound one at most.
-CREATE TRIGGER scim_documents_are_indexed INSTEAD OF INSERT ON scim_documents
+CREATE TRIGGER scim_values_are_replaced INSTEAD OF INSERT ON replace_scim_values
 BEGIN
   DELETE FROM scim_values WHERE org_id = NEW.org_id AND kind = NEW.kind AND id = NEW.id;
   INSERT INTO scim_values (org_id, kind, id, attribute, element, value, exact)
@@ -71,7 +72,7 @@ END;
 -- attributes have none.
 CREATE TRIGGER users_are_indexed AFTER INSERT ON users WHEN NEW.kind = 'person'
 BEGIN
-  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'User', NEW.user_id, json_patch(CASE WHEN
+  INSERT INTO replace_scim_values (org_id, kind, id, document) VALUES (NEW.org_id, 'User', NEW.user_id, json_patch(CASE WHEN
     NEW.email IS NULL THEN '{}' ELSE json_object('emails', json_array(json_object('value', NEW.email, 'primary', json('true'))))
     END, json_patch(json_object('displayName', NEW.display_name), NEW.attributes)));
 END;
@@ -79,7 +80,7 @@ END;
 CREATE TRIGGER users_are_reindexed AFTER UPDATE OF attributes, email, display_name ON users
 WHEN NEW.kind = 'person' AND (OLD.attributes, OLD.email, OLD.display_name) IS NOT (NEW.attributes, NEW.email, NEW.display_name)
 BEGIN
-  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'User', NEW.user_id, json_patch(CASE WHEN
+  INSERT INTO replace_scim_values (org_id, kind, id, document) VALUES (NEW.org_id, 'User', NEW.user_id, json_patch(CASE WHEN
     NEW.email IS NULL THEN '{}' ELSE json_object('emails', json_array(json_object('value', NEW.email, 'primary', json('true'))))
     END, json_patch(json_object('displayName', NEW.display_name), NEW.attributes)));
 END;
@@ -91,12 +92,12 @@ END;
 
 CREATE TRIGGER groups_are_indexed AFTER INSERT ON groups WHEN NEW.attributes <> '{}'
 BEGIN
-  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'Group', NEW.group_id, NEW.attributes);
+  INSERT INTO replace_scim_values (org_id, kind, id, document) VALUES (NEW.org_id, 'Group', NEW.group_id, NEW.attributes);
 END;
 
 CREATE TRIGGER groups_are_reindexed AFTER UPDATE OF attributes ON groups WHEN OLD.attributes <> NEW.attributes
 BEGIN
-  INSERT INTO scim_documents (org_id, kind, id, document) VALUES (NEW.org_id, 'Group', NEW.group_id, NEW.attributes);
+  INSERT INTO replace_scim_values (org_id, kind, id, document) VALUES (NEW.org_id, 'Group', NEW.group_id, NEW.attributes);
 END;
 
 CREATE TRIGGER groups_are_unindexed AFTER DELETE ON groups

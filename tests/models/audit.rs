@@ -1,6 +1,7 @@
 //! What of two acts at the same moment is recorded.
 
 use iam_core::id::{LogId, OrganizationId, ScimClientId, ScimTokenId};
+use iam_core::provisioning::acts;
 use iam_core::provisioning::client::ScimClientRevocation;
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::time::Timestamp;
@@ -28,7 +29,7 @@ fn what_changed_nothing_is_not_recorded() {
             timestamp: now,
             actor: Actor::Manual,
             user_id: None,
-            act: iam_tests::model::act("scim_client.token.revoke", "scim_client"),
+            act: acts::TOKEN_REVOKE,
             resource_id: Some(client_id.to_string()),
             ip_address: None,
             user_agent: None,

@@ -1,4 +1,4 @@
-//! Keys that turn by themselves: whatever time, crashes, runs at once, receivers and revocations do, the owner holds a working
+//! Keys that are rotated by themselves: whatever time, crashes, runs at once, receivers and revocations do, the owner holds a working
 //! key that it has received, a key has one living successor, and the only copy of a key is never lost.
 
 use std::collections::BTreeSet;
@@ -117,14 +117,14 @@ impl World {
             now: start,
         };
         let set = schedule.set();
-        assert_eq!(world.database.run(set).len(), 1);
+        assert_eq!(world.database.run(set.into_statement()).len(), 1);
         world.received.insert(key_id);
         world
     }
 
     fn carried(&mut self, key_id: &KeyId) -> CarriedRights {
         let find = CarriedRights::find(&self.organization, key_id, Reach::Organization);
-        self.database.run(find).decode_first().unwrap().unwrap()
+        self.database.run(find.into_statement()).decode_first().unwrap().unwrap()
     }
 
     fn entropy<const N: usize>(&mut self) -> [u8; N] {
@@ -291,7 +291,7 @@ impl World {
             }
             Step::Retry => {
                 let page = ListedDelivery::page(&self.organization, Reach::Organization, None, 10);
-                let open: Vec<ListedDelivery> = self.database.run(page).decode().unwrap();
+                let open: Vec<ListedDelivery> = self.database.run(page.into_statement()).decode().unwrap();
                 for delivery in open {
                     let retry = ListedDelivery::retry(
                         &self.organization,
@@ -299,7 +299,7 @@ impl World {
                         &delivery.delivery_id,
                         self.now,
                     );
-                    self.database.run(retry);
+                    self.database.run(retry.into_statement());
                 }
             }
             Step::RotateByCall => self.rotate_by_call(),

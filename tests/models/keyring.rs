@@ -1,5 +1,6 @@
-//! The keyring: whatever time, schedule, people and crashes do, no token that lives fails anywhere, nobody ever meets a key
-//! that is not in its copy of the JWKS, and one key signs at a time. Only an emergency breaks tokens.
+//! The keyring: whatever time, schedule, people and crashes do, no token that lives fails anywhere, nobody
+//! ever meets a key that is not in its copy of the JWKS, and one key signs at a time. Only an emergency
+//! breaks tokens.
 
 use iam_core::config::Configuration;
 use iam_core::id::{OrganizationId, SigningKeyId};
@@ -42,7 +43,7 @@ enum Step {
         instance: usize,
     },
     ChangeAlgorithm,
-    TurnMasterKey,
+    RotateMasterKey,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -56,7 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Emergency),
         8 => (0..SKEWS.len()).prop_map(|instance| Step::Sign { instance }),
         1 => Just(Step::ChangeAlgorithm),
-        1 => Just(Step::TurnMasterKey),
+        1 => Just(Step::RotateMasterKey),
     ]
 }
 
@@ -122,7 +123,7 @@ impl World {
     }
 
     fn keys(&mut self, now: Timestamp) -> Vec<StoredKey> {
-        self.database.run(StoredKey::all(&self.organization, now)).decode().unwrap()
+        self.database.run(StoredKey::all(&self.organization, now).into_statement()).decode().unwrap()
     }
 
     fn new_key(&mut self, place: Place) -> StoredKey {
@@ -292,7 +293,7 @@ impl World {
     }
 
     /// Once nothing needs the one before.
-    fn turn_master_key(&mut self) {
+    fn rotate_master_key(&mut self) {
         let needed = self.master.previous_id().map(|previous| IsNeeded::find(previous).into_statement());
         if needed.is_none_or(|needed| self.database.run(needed).decode() == Ok(vec![IsNeeded(false)])) {
             let previous = master(self.master_byte);
@@ -324,7 +325,7 @@ impl World {
                 };
                 self.configuration.jwt.algorithm = other;
             }
-            Step::TurnMasterKey => self.turn_master_key(),
+            Step::RotateMasterKey => self.rotate_master_key(),
         }
     }
 
@@ -349,8 +350,8 @@ impl World {
     }
 }
 
-/// An instance that read the keys just before the announcement fills a cache as late as it can, the cache a verifier as
-/// late as it can, and an instance whose clock is ahead signs.
+/// An instance that read the keys just before the announcement fills a cache as late as it can, the cache a
+/// verifier as late as it can, and an instance whose clock is ahead signs.
 #[test]
 fn the_longest_chain_of_copies_is_waited_out() {
     let mut world = World::new(300, 3600, 36_000);

@@ -1,5 +1,5 @@
-//! A refresh token family against a model of it: two parties who hold its tokens, retries, time, the session's end, a
-//! master key that is turned over.
+//! A refresh token family against a model of it: two parties who hold its tokens, retries, time, the
+//! session's end, a master key that is rotated.
 
 use iam_core::config::Configuration;
 use iam_core::encoding::base64url;
@@ -8,9 +8,9 @@ use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::secret::credential::{Credential, CredentialHash, REFRESH_TOKEN_PREFIX};
 use iam_core::secret::seal::{MasterKey, MasterKeys};
 use iam_core::sign_in::session::{
-    InspectedRefreshToken, NewSession, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict, SESSION_NOT_ENDED,
-    SessionKind, end,
+    NewSession, REFRESH_TOKEN_SPENT, Refresh, RefreshVerdict, SESSION_NOT_ENDED, SessionKind, end,
 };
+use iam_core::sql::{Answers, Batch};
 use iam_core::time::{Duration, Timestamp};
 use iam_tests::model::Database;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ enum Step {
     },
     EndSession,
     SuspendUser,
-    TurnMasterKey,
+    RotateMasterKey,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -47,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (60_000_i64..2_000_000).prop_map(|milliseconds| Step::Advance { milliseconds }),
         1 => Just(Step::EndSession),
         1 => Just(Step::SuspendUser),
-        1 => Just(Step::TurnMasterKey),
+        1 => Just(Step::RotateMasterKey),
     ]
 }
 
@@ -107,7 +107,7 @@ struct World {
     session_id: SessionId,
     user_id: UserId,
     master: MasterKeys,
-    is_turned: bool,
+    is_rotated: bool,
     now: Timestamp,
     serial: u64,
     /// The texts of the tokens, in the order of the family.
@@ -123,16 +123,16 @@ fn key(byte: u8) -> MasterKey {
 
 impl World {
     fn new() -> Self {
-        let document = r#"{"session": {"timeout": "2h", "idle_timeout": "20m"}, "jwt": {"refresh_token_expiry": "25m",
-            "refresh_reuse_tolerance": "5s"}}"#;
+        let document = r#"{"session": {"timeout": "2h", "idle_timeout": "20m"},
+            "jwt": {"refresh_token_expiry": "25m", "refresh_reuse_tolerance": "5s"}}"#;
         let configuration = Configuration::parse(document, []).unwrap();
         let now = Timestamp::from_millis(1_763_800_000_000);
         let organization = configuration.organization.clone();
         let (user_id, session_id) = (UserId::new(now, [1; 10]), SessionId::new(now, [2; 10]));
         let mut database = Database::default();
         database.execute(&format!(
-            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-             VALUES ('{organization}', '{}', 'model', 'model', 'active', 'manual', 0, 0)",
+            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+             updated_at) VALUES ('{organization}', '{}', 'model', 'model', 'active', 'manual', 0, 0)",
             user_id.as_str()
         ));
         let session = NewSession {
@@ -166,7 +166,7 @@ impl World {
             session_id,
             user_id,
             master: MasterKeys::new(key(1), None),
-            is_turned: false,
+            is_rotated: false,
             now,
             serial: 0,
             texts: vec![first.reveal().to_owned()],
@@ -216,16 +216,15 @@ impl World {
             now: self.now,
         };
         let session = &self.configuration.session;
-        let batch = [
+        let mut batch = Batch::from([
             refresh.spend(session),
             refresh.store_successor(self.now.after(self.configuration.jwt.refresh_token_expiry)),
             refresh.note_activity(),
             event.record_if(REFRESH_TOKEN_SPENT, &presented),
-            refresh.inspect(session),
-        ];
-        let rows = self.database.batch(batch);
-        let inspected: InspectedRefreshToken =
-            rows[4].decode_first().unwrap().expect("it is a token of ours");
+        ]);
+        let inspected = batch.ask(refresh.inspect(session));
+        let answers = Answers::new(self.database.batch(batch.into_statements()));
+        let inspected = answers.one(inspected).unwrap().expect("it is a token of ours");
         assert_eq!((&inspected.session_id, &inspected.user_id), (&self.session_id, &self.user_id));
         let tolerance = self.configuration.jwt.refresh_reuse_tolerance;
         match inspected.verdict(&refresh, &hashes, tolerance) {
@@ -297,11 +296,11 @@ impl World {
                 self.database.execute("UPDATE users SET status = 'suspended'");
                 self.family.suspended = true;
             }
-            Step::TurnMasterKey if !self.is_turned => {
+            Step::RotateMasterKey if !self.is_rotated => {
                 self.master = MasterKeys::new(key(2), Some(key(1)));
-                self.is_turned = true;
+                self.is_rotated = true;
             }
-            Step::TurnMasterKey => {}
+            Step::RotateMasterKey => {}
         }
     }
 
@@ -315,7 +314,8 @@ impl World {
         assert_eq!(recorded("token.refresh"), members - 1, "one record a member, none a retry");
         assert!(recorded("token.reuse") <= 1);
         assert_eq!(number("SELECT ended_at IS NOT NULL FROM sessions") != 0, self.family.ended);
-        let outlives = "SELECT COUNT(*) FROM refresh_tokens, sessions WHERE refresh_tokens.expires_at > sessions.expires_at";
+        let outlives = "SELECT COUNT(*) FROM refresh_tokens, sessions WHERE refresh_tokens.expires_at > \
+                        sessions.expires_at";
         assert_eq!(number(outlives), 0);
     }
 }

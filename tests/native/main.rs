@@ -1,5 +1,6 @@
 //! What needs no built module: the scenarios on the native host, and what a room is tested for besides.
 
+mod house;
 #[path = "../models/mod.rs"]
 mod models;
 mod scenarios;

@@ -18,6 +18,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// Whether hosts show what the functions log: `IAM_TEST_VERBOSE=1`.
+#[must_use]
+pub fn is_verbose() -> bool {
+    std::env::var_os("IAM_TEST_VERBOSE").is_some()
+}
+
 /// Starts all functions on workerd, with an empty database that is then filled.
 #[must_use]
 pub fn workerd(setup: Setup) -> (Deployment, Attached) {
@@ -39,6 +45,7 @@ pub fn workerd(setup: Setup) -> (Deployment, Attached) {
         json!({"unless": "SELECT 1 FROM organizations LIMIT 1", "statements": setup.statements_as_json()});
     let state = tempfile::tempdir().unwrap();
     document["state"] = json!(state.path());
+    document["verbose"] = json!(is_verbose());
     let (base_url, running) = start_workerd(&document);
     let count = Arc::new(move |sql: &str| count(&d1_file(state.path()), sql));
     (
@@ -147,7 +154,7 @@ pub fn start_spin(manifest: &Path, state: &Path, variables: &serde_json::Value) 
         .arg("--compile-cache")
         .arg(root().join("dist/spin/compiled"))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(if is_verbose() { Stdio::inherit() } else { Stdio::null() })
         .spawn()
         .expect("the Spin-compatible host starts");
     let output = child.stdout.take().unwrap();
@@ -181,8 +188,11 @@ fn first_line(output: ChildStdout, wanted: impl Fn(&str) -> bool) -> String {
         let mut line = String::new();
         assert!(output.read_line(&mut line).unwrap() > 0, "the host ended before it was ready");
         if wanted(&line) {
-            // Whatever else it says is read and dropped, so that it never waits for a reader.
-            std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+            // Whatever else it says is read and mostly dropped, so that it never waits for a reader.
+            std::thread::spawn(move || match is_verbose() {
+                true => std::io::copy(&mut output, &mut std::io::stderr()),
+                false => std::io::copy(&mut output, &mut std::io::sink()),
+            });
             return line;
         }
     }

@@ -35,8 +35,8 @@ macro_rules! each_scenario {
     ($callback:path, $with:ident) => {
         $callback! { $with
             sign_in {
-                sign_in => signs_in, wrong_credentials_look_alike, a_token_opens_the_profile,
-                    a_forged_token_opens_nothing, sessions_are_limited;
+                sign_in => signs_in, wrong_credentials_look_alike, a_second_factor_is_refused,
+                    a_token_opens_the_profile, a_forged_token_opens_nothing, sessions_are_limited;
                 lockout => parallel_guesses_get_five_tries, an_unknown_account_locks_alike,
                     an_address_is_locked_over_all_accounts, a_made_up_organization_leaves_no_trace;
                 sessions => a_browser_signs_in_with_a_cookie, another_site_changes_nothing,
@@ -53,7 +53,7 @@ macro_rules! each_scenario {
                 well_known => keys_verify_tokens, copies_are_kept, metadata_names_the_endpoints,
                     the_description_is_served;
                 service_accounts => are_administered, are_not_people, are_listed_in_pages, are_no_way_up,
-                    are_created_once, secrets_turn, keys_are_checked, are_out_of_reach_of_scim;
+                    are_created_once, secrets_rotate, keys_are_checked, are_out_of_reach_of_scim;
                 tokens => a_client_gets_tokens, bad_requests_are_refused, a_scope_narrows,
                     tokens_end_with_their_client, assertions_work_once, introspection_tells,
                     revocation_ends_the_session, validation_tells, a_refresh_token_is_exchanged;

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 /// refresh token's second coming.
 #[must_use]
 pub fn configuration() -> Value {
+    let level = if crate::hosts::is_verbose() { "INFO" } else { "ERROR" };
     json!({
         "password": {"argon2": {"memory_kib": 1024, "iterations": 1}},
         "jwt": {"refresh_reuse_tolerance": "4s"},
-        "monitoring": {"logging": {"level": "ERROR"}},
+        "monitoring": {"logging": {"level": level}},
         "cors": {"allowed_origins": ["https://console.example.com"]},
         // Every test client says where it comes from: one test's failed sign-ins lock no other test out.
         "network": {"trusted_proxies": ["127.0.0.0/8", "::1/128"]},

@@ -8,7 +8,8 @@ use crate::workspace::cargo;
 
 /// Check licences, bans, sources and, where their database can be reached, advisories (deny.toml).
 ///
-/// Needs cargo-deny: `cargo install --locked cargo-deny`, some minutes. Not part of `cargo xtask test` for that.
+/// Needs cargo-deny: `cargo install --locked cargo-deny`, some minutes. Not part of `cargo xtask test` for
+/// that.
 #[derive(Args)]
 pub(crate) struct Audit {
     /// Leave the advisories out: their database can't be reached from here

@@ -25,13 +25,13 @@ use report::Report;
 use server::Server;
 
 /// What the names of the modules begin with that are built for this alone.
-const PREFIX: &str = "bench-";
+pub(crate) const PREFIX: &str = "bench-";
 
 /// Measure CPU time per request on workerd, database round trips and sizes, against their budgets.
 ///
-/// Every function has a socket of its own, without the gateway. Rounds of a bare answer, a select by primary key
-/// and the operation follow each other; the figures are medians, and the ratios those of runs side by side.
-/// Linux only: the CPU time is the kernel's count for the workerd process.
+/// Every function has a socket of its own, without the gateway. Rounds of a bare answer, a select by primary
+/// key and the operation follow each other; the figures are medians, and the ratios those of runs side by
+/// side. Linux only: the CPU time is the kernel's count for the workerd process.
 #[derive(Args)]
 pub(crate) struct Bench {
     /// How many requests a round sends of each; one in twenty of what hashes passwords
@@ -43,8 +43,8 @@ pub(crate) struct Bench {
     /// Also write the figures, with every sample, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Measure how the cost of each operation grows with the directory instead: how many users there are, each with
-    /// ten sessions and three API keys
+    /// Measure how the cost of each operation grows with the directory instead: how many users there are,
+    /// each with ten sessions and three API keys
     #[arg(long, value_name = "USERS", num_args = 0.., value_delimiter = ',',
           default_missing_values = ["1000", "100000", "1000000"])]
     scale: Vec<u32>,

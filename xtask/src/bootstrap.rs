@@ -16,9 +16,9 @@ use crate::{first_organization, process};
 
 /// Make the first organization and administrator of a remote database.
 ///
-/// Prints the SQL on standard output (it holds hashes only), or runs it on D1 with --apply; the credentials are
-/// shown once, on standard error. On a database that has the organization already the SQL fails and changes
-/// nothing.
+/// Prints the SQL on standard output (it holds hashes only), or runs it on D1 with --apply; the credentials
+/// are shown once, on standard error. On a database that has the organization already the SQL fails and
+/// changes nothing.
 #[derive(Args)]
 pub(crate) struct Bootstrap {
     /// The organization's name

@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::iter;
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use crate::workspace::{Module, Workspace, cargo};
-use crate::{bindings, process, tools, workers};
+use crate::{bench, bindings, process, tools, workers};
 
 pub(crate) const WORKERS: &str = "wasm32-unknown-unknown";
 pub(crate) const SPIN: &str = "wasm32-wasip2";
@@ -36,6 +40,16 @@ pub(crate) enum Host {
     All,
 }
 
+impl Host {
+    fn triples(self) -> &'static [&'static str] {
+        match self {
+            Self::Cloudflare => &[WORKERS],
+            Self::Spin => &[SPIN],
+            Self::All => &[WORKERS, SPIN],
+        }
+    }
+}
+
 impl Build {
     pub(crate) fn run(&self) -> Result<()> {
         let workspace = Workspace::load()?;
@@ -44,43 +58,58 @@ impl Build {
     }
 }
 
-/// Builds `modules` for `host`; the functions of a target in one cargo call, since one by one the features that cargo
-/// unifies differ and dependencies would be compiled again and again. What only tests and benches use comes apart: with it the
-/// functions would get features that they are not deployed with.
+/// Builds `modules` for `host`. What only tests and benches use comes apart: with it the functions would get
+/// features that they are not deployed with.
 pub(crate) fn modules_for(workspace: &Workspace, modules: &[&Module], host: Host) -> Result<()> {
+    let (functions, others): (Vec<&Module>, Vec<&Module>) =
+        modules.iter().partition(|module| module.function);
+    // Benches measure workerd alone.
+    let (benches, tests): (Vec<&Module>, Vec<&Module>) =
+        others.into_iter().partition(|module| module.name.starts_with(bench::PREFIX));
+    let workers_only = if host == Host::Spin { &[][..] } else { &[WORKERS] };
+    compile(&functions, host.triples())?;
+    compile(&tests, host.triples())?;
+    compile(&benches, workers_only)?;
     if host != Host::Spin {
-        compile(modules, WORKERS)?;
-        for module in modules {
-            worker(workspace, module)?;
-        }
+        on_every_core(modules, |module| worker(workspace, module))?;
         workers::save(workspace)?;
     }
     if host != Host::Cloudflare {
-        compile(modules, SPIN)?;
-        for module in modules {
-            component(workspace, module)?;
-        }
+        functions.iter().chain(&tests).try_for_each(|module| component(workspace, module))?;
     }
     Ok(())
 }
 
-fn compile(modules: &[&Module], triple: &str) -> Result<()> {
-    tools::rust_target(triple)?;
-    let (functions, tests): (Vec<&Module>, Vec<&Module>) = modules.iter().partition(|module| module.function);
-    [functions, tests]
-        .iter()
-        .filter(|modules| !modules.is_empty())
-        .try_for_each(|modules| compile_together(modules, triple))
+/// All modules for all targets in one cargo call: one by one the features that cargo unifies differ and
+/// dependencies would be compiled again and again, and while one target links, the other's crates are
+/// compiled.
+fn compile(modules: &[&Module], triples: &[&str]) -> Result<()> {
+    if modules.is_empty() || triples.is_empty() {
+        return Ok(());
+    }
+    triples.iter().try_for_each(|triple| tools::rust_target(triple))?;
+    process::step(&format!("compile {} modules for {}", modules.len(), triples.join(" and ")), || {
+        let mut command = cargo();
+        command.args(["build", "--release", "--lib"]);
+        command.args(triples.iter().flat_map(|triple| ["--target", triple]));
+        command.args(modules.iter().flat_map(|module| ["-p", &module.package]));
+        process::run(&mut command, &format!("the build for {} failed", triples.join(" and ")))
+    })
 }
 
-fn compile_together(modules: &[&Module], triple: &str) -> Result<()> {
-    process::step(&format!("compile {} modules for {triple}", modules.len()), || {
-        let mut command = cargo();
-        command.args(["build", "--release", "--lib", "--target", triple]);
-        for module in modules {
-            command.args(["-p", &module.package]);
-        }
-        process::run(&mut command, &format!("the build for {triple} failed"))
+/// Does `work` for each module, as many at once as there are cores; the first failure is the answer.
+fn on_every_core(modules: &[&Module], work: impl Fn(&Module) -> Result<()> + Sync) -> Result<()> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let queue = Mutex::new(modules.iter());
+    // Nobody holds the lock over a panic: the work is done without it.
+    let next = || queue.lock().ok().and_then(|mut queue| queue.next());
+    let worker = || iter::from_fn(next).try_for_each(|module| work(module));
+    thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        handles.into_iter().try_for_each(|handle| match handle.join() {
+            Ok(result) => result,
+            Err(_) => bail!("a thread that binds modules panicked"),
+        })
     })
 }
 

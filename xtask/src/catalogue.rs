@@ -1,6 +1,8 @@
 //! What the functions declare: the generated crate `iam-catalogue` links them all and prints it.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -61,10 +63,17 @@ pub(crate) struct Uses {
 impl Catalogue {
     /// Builds and runs the catalogue crate.
     pub(crate) fn load() -> Result<Self> {
-        let text = process::output(
-            cargo().args(["run", "--quiet", "--package", "iam-catalogue"]),
-            "the functions' declarations cannot be read: iam-catalogue failed",
-        )?;
+        Self::printed(cargo().args(["run", "--quiet", "--package", "iam-catalogue"]))
+    }
+
+    /// Runs the catalogue crate's program, which another build left.
+    pub(crate) fn of(program: &Path) -> Result<Self> {
+        Self::printed(&mut Command::new(program))
+    }
+
+    fn printed(command: &mut Command) -> Result<Self> {
+        let text =
+            process::output(command, "the functions' declarations cannot be read: iam-catalogue failed")?;
         let mut catalogue: Self =
             serde_json::from_str(&text).context("iam-catalogue printed an unexpected document")?;
         catalogue.functions.sort_by(|left, right| left.name.cmp(&right.name));
@@ -128,6 +137,16 @@ edition.workspace = true
 rust-version.workspace = true
 license.workspace = true
 publish.workspace = true
+
+# Generated code has no tests of its own, and each empty test program would link every function once more.
+[lib]
+test = false
+doctest = false
+
+[[bin]]
+name = \"iam-catalogue\"
+path = \"src/main.rs\"
+test = false
 
 [dependencies]
 iam-service.workspace = true

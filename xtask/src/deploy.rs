@@ -33,14 +33,17 @@ pub(crate) struct Deploy {
     /// The KV namespace's id
     #[arg(long, value_name = "ID", env = "IAM_KV_NAMESPACE_ID")]
     namespace_id: Option<String>,
-    /// The configuration document (JSON, or TOML by its name) that becomes IAM_CONFIG; every field has a default
+    /// The configuration document (JSON, or TOML by its name) that becomes IAM_CONFIG; every field has a
+    /// default
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A JSON or .env file with IAM_MASTER_KEY (32 bytes, base64url) and IAM_INTERNAL_TOKEN, and with
-    /// IAM_MASTER_KEY_PREVIOUS while the master key is turned over; secrets set before stay where it is not given
+    /// IAM_MASTER_KEY_PREVIOUS while the master key is turned over; secrets set before stay where it is not
+    /// given
     #[arg(long, value_name = "FILE")]
     secrets_file: Option<PathBuf>,
-    /// The id of a Secrets Store of the account that has them, by the same names; then no Worker has any of its own
+    /// The id of a Secrets Store of the account that has them, by the same names; then no Worker has any of
+    /// its own
     #[arg(long, value_name = "ID", conflicts_with = "secrets_file")]
     secrets_store: Option<String>,
 }
@@ -57,6 +60,17 @@ struct Prepared {
     folder: PathBuf,
 }
 
+/// What needs no account: the ids of the tracked manifests and an empty configuration.
+const DRY_RUN: Deployment<'_> = Deployment {
+    database_id: LOCAL_DATABASE_ID,
+    namespace_id: LOCAL_NAMESPACE_ID,
+    config: "{}",
+    secrets_store: None,
+    dist: "../../cloudflare",
+    migrations: "../../../kv-schema/migrations",
+    build: false,
+};
+
 impl Deploy {
     pub(crate) fn run(&self) -> Result<()> {
         let workspace = Workspace::load()?;
@@ -67,20 +81,19 @@ impl Deploy {
         }
         build::modules_for(&workspace, &workspace.select(&[], false)?, Host::Cloudflare)?;
         let catalogue = process::step("read what the functions declare", Catalogue::load)?;
-        let prepared = Prepared { node, catalogue, folder: workspace.root.join("dist/deploy") };
+        let prepared = Prepared::new(&workspace, node, catalogue);
         let config = configuration(self.config.as_deref())?;
         prepared.write_manifests(&Deployment {
             database_id: &database_id,
             namespace_id: &namespace_id,
             config: &config,
             secrets_store: self.secrets_store.as_deref(),
-            dist: "../../cloudflare",
-            migrations: "../../../kv-schema/migrations",
-            build: false,
+            ..DRY_RUN
         })?;
-        if !self.dry_run {
-            self.prepare_account(&prepared)?;
+        if self.dry_run {
+            return prepared.check();
         }
+        self.prepare_account(&prepared)?;
         for function in prepared.in_order() {
             self.upload(&prepared, function)?;
         }
@@ -118,12 +131,6 @@ impl Deploy {
         let name = wrangler::script_name(&function.name);
         let mut command = prepared.wrangler(&function.name);
         command.arg("deploy");
-        if self.dry_run {
-            command.arg("--dry-run").arg("--outdir").arg(prepared.folder.join(&function.name).join("out"));
-            return process::step(&format!("check {name}"), || {
-                process::quiet(&mut command, &format!("wrangler could not bundle {name}"))
-            });
-        }
         process::step(&format!("deploy {name}"), || {
             let failure = format!("wrangler could not deploy {name}");
             let Some(file) = &self.secrets_file else { return process::quiet(&mut command, &failure) };
@@ -136,7 +143,28 @@ impl Deploy {
     }
 }
 
+/// `deploy --dry-run` of modules that are built already.
+pub(crate) fn dry_run(workspace: &Workspace, node: Node, catalogue: Catalogue) -> Result<()> {
+    let prepared = Prepared::new(workspace, node, catalogue);
+    prepared.write_manifests(&DRY_RUN)?;
+    prepared.check()
+}
+
 impl Prepared {
+    fn new(workspace: &Workspace, node: Node, catalogue: Catalogue) -> Self {
+        Self { node, catalogue, folder: workspace.root.join("dist/deploy") }
+    }
+
+    /// Lets wrangler read each manifest and bundle each module, all in one process.
+    fn check(&self) -> Result<()> {
+        let functions = self.in_order();
+        process::step(&format!("bundle {} functions with wrangler", functions.len()), || {
+            let mut command = self.node.command("xtask/js/dry_run.mjs");
+            command.args(functions.iter().map(|function| self.folder.join(&function.name)));
+            process::run(&mut command, "wrangler refused what is named above")
+        })
+    }
+
     /// A manifest for each function under `dist/deploy/`, with the deployment's ids.
     fn write_manifests(&self, deployment: &Deployment<'_>) -> Result<()> {
         for function in &self.catalogue.functions {
@@ -156,7 +184,8 @@ impl Prepared {
         command
     }
 
-    /// A service binding needs its target to exist: what is called comes before its callers, the gateway last.
+    /// A service binding needs its target to exist: what is called comes before its callers, the gateway
+    /// last.
     fn in_order(&self) -> Vec<&Function> {
         let mut done = BTreeSet::new();
         let mut order = Vec::new();

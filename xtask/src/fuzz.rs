@@ -11,16 +11,17 @@ use clap::value_parser;
 use crate::process;
 use crate::workspace::{Workspace, cargo};
 
-/// What makes rustc count what an input reaches: cargo-fuzz's flags, less the sanitizers, which only a nightly
-/// toolchain has and code without `unsafe` needs least.
+/// What makes rustc count what an input reaches: cargo-fuzz's flags, less the sanitizers, which only a
+/// nightly toolchain has and code without `unsafe` needs least.
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                         -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
 
 /// Fuzz the parsers of foreign bytes (fuzz/targets/), each for a while.
 ///
-/// Needs a C++ compiler, for libFuzzer. What an earlier run found interesting is kept in target/fuzz-corpus/ and gone
-/// on from; an input that fails is left in target/fuzz-failures/ and named. `cargo fuzz run <target>` works as well.
+/// Needs a C++ compiler, for libFuzzer. What an earlier run found interesting is kept in target/fuzz-corpus/
+/// and gone on from; an input that fails is left in target/fuzz-failures/ and named. `cargo fuzz run
+/// <target>` works as well.
 #[derive(Args)]
 pub(crate) struct Fuzz {
     /// Which targets; all of them when none is named
@@ -32,47 +33,88 @@ pub(crate) struct Fuzz {
 
 impl Fuzz {
     pub(crate) fn run(&self) -> Result<()> {
-        run(&Workspace::load()?, &self.targets, self.seconds)
+        let workspace = Workspace::load()?;
+        let all = names(&workspace)?;
+        if let Some(unknown) = self.targets.iter().find(|target| !all.contains(target)) {
+            bail!("there is no fuzz target `{unknown}`; there are: {}", all.join(", "));
+        }
+        let targets = Targets::compile(&workspace)?;
+        for target in if self.targets.is_empty() { &all } else { &self.targets } {
+            process::step(&format!("fuzz {target} for {} s", self.seconds), || {
+                let left = targets.failures(target);
+                let failure = format!("{target} failed on an input, left in {}", left.display());
+                process::run(&mut targets.command(target, self.seconds)?, &failure)
+            })?;
+        }
+        Ok(())
     }
 }
 
-/// Builds and runs.
-pub(crate) fn run(workspace: &Workspace, targets: &[String], seconds: u32) -> Result<()> {
-    let folder = workspace.root.join("fuzz");
-    let all = names(&folder.join("targets"))?;
-    if let Some(unknown) = targets.iter().find(|target| !all.contains(target)) {
-        bail!("there is no fuzz target `{unknown}`; there are: {}", all.join(", "));
+/// The targets, compiled.
+pub(crate) struct Targets {
+    programs: PathBuf,
+    seeds: PathBuf,
+    found: PathBuf,
+    failures: PathBuf,
+}
+
+/// The targets' names.
+pub(crate) fn names(workspace: &Workspace) -> Result<Vec<String>> {
+    let folder = workspace.root.join("fuzz/targets");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
     }
-    let programs = workspace.target.join("fuzz");
-    process::step(&format!("compile {} fuzz targets", all.len()), || {
-        let mut command = cargo();
-        command.args(["build", "--release", "--locked", "--manifest-path"]).arg(folder.join("Cargo.toml"));
-        // The flags must not reach build scripts: a named target keeps them apart.
-        command.args(["--target", &host()?]).env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &programs);
-        process::run(&mut command, "the fuzz targets don't build (libFuzzer needs a C++ compiler)")
-    })?;
-    for target in if targets.is_empty() { &all } else { targets } {
-        let found = workspace.target.join("fuzz-corpus").join(target);
-        let failures = workspace.target.join("fuzz-failures").join(target);
+    names.sort();
+    Ok(names)
+}
+
+impl Targets {
+    /// Compiles all of them.
+    pub(crate) fn compile(workspace: &Workspace) -> Result<Self> {
+        let folder = workspace.root.join("fuzz");
+        let built = workspace.target.join("fuzz");
+        process::step("compile the fuzz targets", || {
+            let mut command = cargo();
+            command
+                .args(["build", "--release", "--locked", "--manifest-path"])
+                .arg(folder.join("Cargo.toml"));
+            // The flags must not reach build scripts: a named target keeps them apart.
+            command.args(["--target", &host()?]).env("RUSTFLAGS", COVERAGE).env("CARGO_TARGET_DIR", &built);
+            process::run(&mut command, "the fuzz targets don't build (libFuzzer needs a C++ compiler)")
+        })?;
+        Ok(Self {
+            programs: built.join(host()?).join("release"),
+            seeds: folder.join("seeds"),
+            found: workspace.target.join("fuzz-corpus"),
+            failures: workspace.target.join("fuzz-failures"),
+        })
+    }
+
+    /// The program of one target, run for some seconds; what it found before it goes on from.
+    pub(crate) fn command(&self, target: &str, seconds: u32) -> Result<Command> {
+        let (found, failures) = (self.found.join(target), self.failures(target));
         for folder in [&found, &failures] {
             fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
-        process::step(&format!("fuzz {target} for {seconds} s"), || {
-            let mut command = Command::new(programs.join(host()?).join("release").join(target));
-            command.arg(format!("-max_total_time={seconds}")).args([
-                "-timeout=10",
-                "-max_len=8192",
-                "-verbosity=0",
-            ]);
-            command.arg(format!("-artifact_prefix={}/", failures.display()));
-            command.arg(&found).arg(folder.join("seeds").join(target));
-            process::run(
-                &mut command,
-                &format!("{target} failed on an input, left in {}", failures.display()),
-            )
-        })?;
+        let mut command = Command::new(self.program(target));
+        command.arg(format!("-max_total_time={seconds}"));
+        command.args(["-timeout=10", "-max_len=8192", "-verbosity=0"]);
+        command.arg(format!("-artifact_prefix={}/", failures.display()));
+        command.arg(&found).arg(self.seeds.join(target));
+        Ok(command)
     }
-    Ok(())
+
+    /// The program of one target: given a file, it tries that alone.
+    pub(crate) fn program(&self, target: &str) -> PathBuf {
+        self.programs.join(target)
+    }
+
+    /// Where inputs on which a target fails are left.
+    pub(crate) fn failures(&self, target: &str) -> PathBuf {
+        self.failures.join(target)
+    }
 }
 
 /// Whether the targets still compile, which takes no C++ compiler.
@@ -83,16 +125,6 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         .arg(workspace.root.join("fuzz/Cargo.toml"))
         .env("CARGO_TARGET_DIR", workspace.target.join("fuzz"));
     process::run(&mut command, "the fuzz targets don't compile")
-}
-
-fn names(folder: &PathBuf) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
-        names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// The machine's own target triple.

@@ -13,8 +13,10 @@ mod first_organization;
 mod fuzz;
 mod manifests;
 mod migrations;
+mod native;
 mod process;
 mod sizes;
+mod soak;
 mod state;
 mod test;
 mod tools;
@@ -46,6 +48,7 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     Manifests(manifests::Manifests),
     Sizes(sizes::Sizes),
+    Soak(soak::Soak),
     Test(test::Test),
 }
 
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if !error.is::<test::Unsaid>() {
+            if !error.is::<process::Unsaid>() {
                 eprintln!("error: {error:#}");
             }
             ExitCode::FAILURE
@@ -73,6 +76,7 @@ fn run(command: Command) -> Result<()> {
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::Manifests(manifests) => manifests.run(),
         Command::Sizes(sizes) => sizes.run(),
+        Command::Soak(soak) => soak.run(),
         Command::Test(test) => test.run(),
     }
 }

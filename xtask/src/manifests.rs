@@ -34,12 +34,16 @@ struct Generated {
 
 impl Manifests {
     pub(crate) fn run(&self) -> Result<()> {
-        run(&Workspace::load()?, self.check)
+        run(&Workspace::load()?, self.check, Catalogue::load)
     }
 }
 
-/// Writes or checks every generated file.
-pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
+/// Writes or checks every generated file, from what `declared` reads.
+pub(crate) fn run(
+    workspace: &Workspace,
+    check: bool,
+    declared: impl FnOnce() -> Result<Catalogue>,
+) -> Result<()> {
     let sources = catalogue_crate(workspace)?;
     if check {
         // Nothing else can be trusted when the crate that reads the declarations is not the current one.
@@ -50,7 +54,7 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
         }
         save(workspace, &sources)?;
     }
-    let catalogue = process::step("read what the functions declare", Catalogue::load)?;
+    let catalogue = process::step("read what the functions declare", declared)?;
     catalogue.check_calls()?;
     let generated = manifests(workspace, &catalogue)?;
     if check { fail_if_different(&differing(workspace, &generated)) } else { save(workspace, &generated) }

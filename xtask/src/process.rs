@@ -1,5 +1,7 @@
 //! Steps with elapsed time, and child processes whose failure is one clear sentence.
 
+use std::cell::Cell;
+use std::fmt;
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,23 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// Of a failed silent command: enough to see why, and not npm's whole manual.
 const SHOWN_LINES: usize = 20;
 
+/// What cargo says of its way, which tells nothing about a failure.
+const CARGOS_WAY: [&str; 7] =
+    ["Compiling", "Checking", "Downloading", "Downloaded", "Updating", "Locking", "Blocking"];
+
+thread_local! {
+    static IS_BESIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work` on a thread beside the one whose output is shown: what its commands print appears only where
+/// one fails, and whole lines of two steps never mix.
+pub(crate) fn beside<T>(work: impl FnOnce() -> T) -> T {
+    IS_BESIDE.set(true);
+    let result = work();
+    IS_BESIDE.set(false);
+    result
+}
+
 /// Runs one step of a long command and prints a line with the seconds it took.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     if ENDING.load(Ordering::Relaxed) {
@@ -32,6 +51,9 @@ pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
 
 /// Runs `command` with its output shown, and fails with `failure` when it ends badly.
 pub(crate) fn run(command: &mut Command, failure: &str) -> Result<()> {
+    if IS_BESIDE.get() {
+        return held_back(command, failure);
+    }
     let mut child = command.stdin(Stdio::null()).spawn().with_context(|| missing(command))?;
     let status = loop {
         if let Some(status) = child.try_wait().with_context(|| missing(command))? {
@@ -47,6 +69,22 @@ pub(crate) fn run(command: &mut Command, failure: &str) -> Result<()> {
     };
     if !status.success() {
         bail!("{failure} ({status})");
+    }
+    Ok(())
+}
+
+/// As [`run`], with all that tells about a failure and nothing else.
+fn held_back(command: &mut Command, failure: &str) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| missing(command))?;
+    if !output.status.success() {
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let on_its_way =
+            |line: &&str| line.split_whitespace().next().is_some_and(|word| CARGOS_WAY.contains(&word));
+        for line in text.lines().filter(|line| !on_its_way(line)) {
+            eprintln!("  {line}");
+        }
+        bail!("{failure} ({})", output.status);
     }
     Ok(())
 }
@@ -91,3 +129,15 @@ pub(crate) fn exists(program: &str) -> bool {
 fn missing(command: &Command) -> String {
     format!("cannot start `{}`", command.get_program().to_string_lossy())
 }
+
+/// A failure that was shown already.
+#[derive(Debug)]
+pub(crate) struct Unsaid;
+
+impl fmt::Display for Unsaid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("something failed")
+    }
+}
+
+impl std::error::Error for Unsaid {}

@@ -1,5 +1,6 @@
 //! Where things are: the workspace root, the target directory, the modules that can be deployed.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,16 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
     pub(crate) modules: Vec<Module>,
+    pub(crate) tests: Vec<TestProgram>,
+    /// The names of all packages, by the paths of their manifests.
+    pub(crate) packages: BTreeMap<PathBuf, String>,
+}
+
+/// One test program of a package, beside the unit tests.
+pub(crate) struct TestProgram {
+    pub(crate) name: String,
+    /// Whether it wants a feature: it is about built modules on a host, and not native.
+    pub(crate) is_for_hosts: bool,
 }
 
 /// One package that builds to a wasm module.
@@ -46,7 +57,10 @@ struct Package {
 #[derive(Deserialize)]
 struct Target {
     name: String,
+    kind: Vec<String>,
     crate_types: Vec<String>,
+    #[serde(default, rename = "required-features")]
+    required_features: Vec<String>,
 }
 
 impl Workspace {
@@ -64,7 +78,18 @@ impl Workspace {
             .filter_map(|package| Module::of(package, &metadata.workspace_root))
             .collect();
         modules.sort_by(|left, right| left.name.cmp(&right.name));
-        Ok(Self { root: metadata.workspace_root, target: metadata.target_directory, modules })
+        let targets = metadata.packages.iter().flat_map(|package| &package.targets);
+        let tests = targets.filter_map(TestProgram::of).collect();
+        let packages =
+            metadata.packages.iter().map(|package| (package.manifest_path.clone(), package.name.clone()));
+        let packages = packages.collect();
+        Ok(Self {
+            root: metadata.workspace_root,
+            target: metadata.target_directory,
+            modules,
+            tests,
+            packages,
+        })
     }
 
     /// The functions of the product, by name.
@@ -99,6 +124,17 @@ impl Workspace {
     /// `dist/<host>`.
     pub(crate) fn dist(&self, host: &str) -> PathBuf {
         self.root.join("dist").join(host)
+    }
+}
+
+impl TestProgram {
+    fn of(target: &Target) -> Option<Self> {
+        let is_for_hosts = !target.required_features.is_empty();
+        target
+            .kind
+            .iter()
+            .any(|kind| kind == "test")
+            .then(|| Self { name: target.name.clone(), is_for_hosts })
     }
 }
 

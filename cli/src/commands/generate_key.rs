@@ -28,15 +28,16 @@ const FIELDS: [&str; 8] = [
 
 /// Create an API key.
 ///
-/// The key is written to standard output, and nowhere else: it can't be shown again. With `--output-file` it goes to a new
-/// file that only its owner may read, instead. What else is to be known of it is written to standard error, or with
-/// `--output json` to standard output in one object with the key. Needs the permission `api_keys.write.own`, and each that
-/// the key gets.
+/// The key is written to standard output, and nowhere else: it can't be shown again. With `--output-file` it
+/// goes to a new file that only its owner may read, instead. What else is to be known of it is written to
+/// standard error, or with `--output json` to standard output in one object with the key. Needs the
+/// permission `api_keys.write.own`, and each that the key gets.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  iam generate-key --name ci --permission users.read.organization --output-file ci.key\n  \
-                        iam generate-key --name edge --permission api_keys.read.own --rate-limit 600 \\\n      \
-                        --allow-address 203.0.113.0/24 --metadata team=payments --expires-in-days 90"
+    after_help = "Examples:\n  iam generate-key --name ci --permission users.read.organization --output-file \
+                        ci.key\n  iam generate-key --name edge --permission api_keys.read.own --rate-limit \
+                        600 \\\n      --allow-address 203.0.113.0/24 --metadata team=payments \
+                        --expires-in-days 90"
 )]
 pub(crate) struct GenerateKey {
     /// What people call it, 1 to 128 characters.
@@ -51,7 +52,8 @@ pub(crate) struct GenerateKey {
     /// In how many days it ends.
     #[arg(long, value_name = "DAYS")]
     expires_in_days: Option<u32>,
-    /// An address or address range that it may be used from, IPv4 or IPv6; may be given again. From anywhere without.
+    /// An address or address range that it may be used from, IPv4 or IPv6; may be given again. From anywhere
+    /// without.
     #[arg(long = "allow-address", value_name = "CIDR")]
     allowed_addresses: Vec<String>,
     /// A note about it; may be given again.

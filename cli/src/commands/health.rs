@@ -13,11 +13,12 @@ use crate::output::Table;
 
 /// Tell how a deployment does: whether it lives, and whether it can serve.
 ///
-/// Nobody needs to be signed in but for `--detailed`. Exit code 0 where it is healthy or degraded, 9 where it is not, 6
-/// where it does not answer, 7 where it is under maintenance that closes health too.
+/// Nobody needs to be signed in but for `--detailed`. Exit code 0 where it is healthy or degraded, 9 where it
+/// is not, 6 where it does not answer, 7 where it is under maintenance that closes health too.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  iam health --url https://iam.example.com\n  iam health --detailed --output json"
+    after_help = "Examples:\n  iam health --url https://iam.example.com\n  iam health --detailed --output \
+         json"
 )]
 pub(crate) struct Health {
     /// How every part does, with times. Needs the permission `health.read.organization`.

@@ -23,7 +23,8 @@ const PAGE: u64 = 100;
 /// `api_keys.read.organization`.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iam list-keys --status active\n  \
-                        iam list-keys --all --unused-since 2026-08-01T00:00:00Z --output json | jq -r .key_id")]
+                        iam list-keys --all --unused-since 2026-08-01T00:00:00Z --output json | jq -r \
+                        .key_id")]
 pub(crate) struct ListKeys {
     /// Whose: a user's id.
     #[arg(long, value_name = "USER_ID", conflicts_with = "all")]

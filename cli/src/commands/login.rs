@@ -14,10 +14,10 @@ use crate::secret;
 
 /// Sign in, and keep the sign-in for the other commands.
 ///
-/// The password is asked for; where standard input is no terminal, its first line is read instead, and where the
-/// environment variable IAM_PASSWORD is set, that is it. It is never an argument, because other users of a machine see
-/// those. What is kept (a file under the user's configuration folder that only its owner may read) are the session's
-/// tokens, not the password.
+/// The password is asked for; where standard input is no terminal, its first line is read instead, and where
+/// the environment variable IAM_PASSWORD is set, that is it. It is never an argument, because other users of
+/// a machine see those. What is kept (a file under the user's configuration folder that only its owner may
+/// read) are the session's tokens, not the password.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iam login --url https://iam.example.com --username ada\n  \
                         vault read -field=password ci/iam | iam login --username ci --profile ci")]

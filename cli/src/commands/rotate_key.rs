@@ -17,13 +17,12 @@ const FIELDS: [&str; 4] = ["old_key_id", "old_key_expires_at", "new_key_id", "ne
 
 /// Replace an API key by a new one; both work until the overlap ends.
 ///
-/// The new key is written as `iam generate-key` writes one. Needs the permission `api_keys.write.own`, and for those of
-/// others `api_keys.write.organization`.
+/// The new key is written as `iam generate-key` writes one. Needs the permission `api_keys.write.own`, and
+/// for those of others `api_keys.write.organization`.
 #[derive(Args)]
-#[command(
-    after_help = "Examples:\n  iam rotate-key key_01m83r09avf99a312cwc6rrkrt --overlap-hours 24 --output-file ci.key\n  \
-                        iam rotate-key key_01m83r09avf99a312cwc6rrkrt --overlap-hours 0"
-)]
+#[command(after_help = "Examples:\n  iam rotate-key key_01m83r09avf99a312cwc6rrkrt --overlap-hours 24 \
+                        --output-file ci.key\n  iam rotate-key key_01m83r09avf99a312cwc6rrkrt \
+                        --overlap-hours 0")]
 pub(crate) struct RotateKey {
     /// The id of the key to replace (not the key).
     key_id: String,

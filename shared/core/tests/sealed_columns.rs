@@ -1,5 +1,5 @@
-//! The register of what is sealed, held against the migrations: a sealed column that it forgets would be lost with the
-//! previous master key.
+//! The register of what is sealed, held against the migrations: a sealed column that it forgets would be lost
+//! with the previous master key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

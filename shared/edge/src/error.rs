@@ -53,7 +53,8 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// What went wrong, for whoever named the address: what the host says of its network is not theirs to read.
+    /// What went wrong, for whoever named the address: what the host says of its network is not theirs to
+    /// read.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {

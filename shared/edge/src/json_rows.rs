@@ -1,5 +1,5 @@
-//! D1's rows as JSON: an answer crosses into wasm as one string, where each name and value by itself takes several calls of
-//! JavaScript and leaves wrappers to be collected.
+//! D1's rows as JSON: an answer crosses into wasm as one string, where each name and value by itself takes
+//! several calls of JavaScript and leaves wrappers to be collected.
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ pub(crate) fn rows_of_arrays(json: &str) -> Result<Rows, DbError> {
     Ok(Rows::new(names, rows.collect::<Result<Vec<_>, _>>()?))
 }
 
-/// Reads what `batch` answers: for each statement an object, with one object per row in it. All rows of a statement have the
-/// same keys in the same order.
+/// Reads what `batch` answers: for each statement an object, with one object per row in it. All rows of a
+/// statement have the same keys in the same order.
 pub(crate) fn rows_of_batch(json: &str) -> Result<Vec<Rows>, DbError> {
     read::<Vec<Answer>>(json)?.into_iter().map(|answer| rows_of_objects(answer.results)).collect()
 }

@@ -6,7 +6,8 @@
 //! names, so nothing above this crate is generic over a host. Every future is `Send` as seen from above.
 //!
 //! A function crate invokes [`serve!`] once. Its handler is
-//! `async fn handle(host: Host, request: http::Request<axum::body::Body>) -> http::Response<axum::body::Body>`.
+//! `async fn handle(host: Host, request: http::Request<axum::body::Body>) ->
+//! http::Response<axum::body::Body>`.
 
 mod console;
 mod database;

@@ -1,8 +1,8 @@
 //! Signatures by the host, where it offers them: Workers, through Web Crypto. Elsewhere every call says so.
 //!
-//! Signing with RSA in wasm is slow and not in constant time (RUSTSEC-2023-0071), so RS256 is offered only here.
-//! Verifying is four times quicker than in wasm, and a module that leaves signatures to the host is spared the
-//! elliptic curves.
+//! Signing with RSA in wasm is slow and not in constant time (RUSTSEC-2023-0071), so RS256 is offered only
+//! here. Verifying is four times quicker than in wasm, and a module that leaves signatures to the host is
+//! spared the elliptic curves.
 
 use std::fmt;
 
@@ -41,7 +41,8 @@ impl std::error::Error for WebCryptoError {}
 pub enum Scheme {
     /// RSASSA-PKCS1-v1_5 with SHA-256; SubjectPublicKeyInfo and PKCS#8, DER.
     Rs256,
-    /// ECDSA on P-256 with SHA-256, the signature as two numbers of 32 bytes; the uncompressed point and the scalar.
+    /// ECDSA on P-256 with SHA-256, the signature as two numbers of 32 bytes; the uncompressed point and the
+    /// scalar.
     Es256,
     /// Ed25519; 32 bytes each, the private one being the seed.
     Ed25519,
@@ -148,8 +149,8 @@ mod subtle {
 
     const RSA: &str = "RSASSA-PKCS1-v1_5";
 
-    /// PKCS#8 (RFC 5208) of a scalar of P-256, up to the scalar; the private key's structure is that of RFC 5915, without
-    /// the public key, which the host computes.
+    /// PKCS#8 (RFC 5208) of a scalar of P-256, up to the scalar; the private key's structure is that of RFC
+    /// 5915, without the public key, which the host computes.
     const P256_PRIVATE: &[u8] = &[
         0x30, 0x41, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06,
         0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x27, 0x30, 0x25, 0x02, 0x01, 0x01, 0x04,

@@ -19,6 +19,29 @@ pub mod value;
 
 use std::fmt;
 
+use iam_core::sql::{FromRow, Row, RowError};
+
+/// What became of what a client deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is gone.
+    Done,
+    /// It is in another version.
+    OtherVersion,
+    /// There is no such resource.
+    Unknown,
+}
+
+impl FromRow for Deleted {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(match (row.integer("done")?, row.integer("there")?) {
+            (0, 0) => Self::Unknown,
+            (0, _) => Self::OtherVersion,
+            _ => Self::Done,
+        })
+    }
+}
+
 /// Why a SCIM request is refused. The detail names attributes, never the values of secret ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScimError {

@@ -8,7 +8,7 @@ mod cursor;
 mod order;
 
 use iam_core::id::OrganizationId;
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::{Answers, Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use serde_json::{Value as Json, json};
 
 pub use cursor::Cursor;
@@ -16,6 +16,7 @@ pub use order::Order;
 
 use crate::filter::Filter;
 use crate::filter::sql::{Compiled, compile};
+use crate::group::ListedMember;
 use crate::schema::ResourceKind;
 use crate::{ScimError, ScimErrorKind, group, user};
 
@@ -72,38 +73,71 @@ impl Page {
         u32::try_from(count).unwrap_or(MAX_PAGE)
     }
 
-    /// Everything for one round trip; the answers go to [`Page::read`].
-    #[must_use]
-    pub fn statements(&self, organization: &OrganizationId) -> Vec<Statement> {
+    /// Asks for everything in one round trip.
+    pub fn ask(&self, organization: &OrganizationId, batch: &mut Batch) -> AskedPage {
         let source = Source::new(self);
-        let mut statements = vec![source.total(organization)];
-        if self.count == 0 {
-            return statements;
+        let has_rows = self.count > 0;
+        let has_members = has_rows && self.kind == ResourceKind::Group && self.has_members;
+        AskedPage {
+            total: batch.ask(source.total(organization)),
+            rows: has_rows.then(|| batch.ask(source.page(organization))),
+            members: has_members.then(|| batch.ask(source.members(organization))),
+            max_scanned: self.max_scanned,
         }
-        statements.push(source.page(organization));
-        if self.kind == ResourceKind::Group && self.has_members {
-            statements.push(source.members(organization));
-        }
-        statements
     }
+}
 
-    /// Reads the answers: how many there are in all, the page's rows, its members' rows.
+/// A page that was asked for.
+#[derive(Debug)]
+pub struct AskedPage {
+    total: Ticket<Total>,
+    rows: Option<Ticket<Row>>,
+    members: Option<Ticket<ListedMember>>,
+    max_scanned: u32,
+}
+
+/// A page as the database has it.
+#[derive(Debug)]
+pub struct FoundPage {
+    /// How many resources there are in all.
+    pub total: i64,
+    /// The page's rows.
+    pub rows: Vec<Row>,
+    /// Who is in its groups.
+    pub members: Vec<ListedMember>,
+}
+
+impl AskedPage {
+    /// Reads the answers.
     ///
     /// # Errors
     /// `tooMany` where the filter would have looked at more than it may.
-    pub fn read(&self, rows: Vec<Rows>) -> Result<(i64, Rows, Rows), PageError> {
-        let mut rows = rows.into_iter();
-        let first = rows.next().unwrap_or_default();
-        let total = first.first().ok_or(iam_core::sql::RowError::unreadable("total"))?;
-        if total.integer("scanned")? > i64::from(self.max_scanned) {
+    pub fn read(&self, answers: &Answers) -> Result<FoundPage, PageError> {
+        let Total { scanned, total } =
+            answers.one(self.total)?.ok_or_else(|| RowError::unreadable("total"))?;
+        if scanned > i64::from(self.max_scanned) {
             let detail = format!(
                 "the filter would look at more than {} resources: compare another attribute with `eq` or `sw` too",
                 self.max_scanned
             );
             return Err(PageError::Refused(ScimError::new(ScimErrorKind::TooMany, detail)));
         }
-        let total = total.integer("total")?;
-        Ok((total, rows.next().unwrap_or_default(), rows.next().unwrap_or_default()))
+        let rows = self.rows.map_or(Ok(Vec::new()), |rows| answers.all(rows))?;
+        let members = self.members.map_or(Ok(Vec::new()), |members| answers.all(members))?;
+        Ok(FoundPage { total, rows, members })
+    }
+}
+
+/// How many resources were looked at, and how many there are.
+#[derive(Debug)]
+struct Total {
+    scanned: i64,
+    total: i64,
+}
+
+impl FromRow for Total {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { scanned: row.integer("scanned")?, total: row.integer("total")? })
     }
 }
 
@@ -113,11 +147,11 @@ pub enum PageError {
     /// The client asks for too much.
     Refused(ScimError),
     /// The database answered something else than it should.
-    Row(iam_core::sql::RowError),
+    Row(RowError),
 }
 
-impl From<iam_core::sql::RowError> for PageError {
-    fn from(error: iam_core::sql::RowError) -> Self {
+impl From<RowError> for PageError {
+    fn from(error: RowError) -> Self {
         Self::Row(error)
     }
 }
@@ -173,7 +207,7 @@ impl<'a> Source<'a> {
         Statement::new(text).bind(organization).bind(Json::Array(self.arguments.clone()).to_string())
     }
 
-    fn total(&self, organization: &OrganizationId) -> Statement {
+    fn total(&self, organization: &OrganizationId) -> Query<Total> {
         let text = match (&self.compiled, self.page.kind) {
             (None, ResourceKind::User) => {
                 "SELECT 0 AS scanned, COALESCE(SUM(people), 0) AS total, ?2 AS arguments FROM user_ranks WHERE org_id = ?1"
@@ -189,7 +223,7 @@ impl<'a> Source<'a> {
                 self.from()
             ),
         };
-        self.statement(text, organization)
+        self.statement(text, organization).into()
     }
 
     /// The page's rows, of these columns, in order.
@@ -221,17 +255,17 @@ impl<'a> Source<'a> {
         text
     }
 
-    fn bind_page(&self, text: String, organization: &OrganizationId) -> Statement {
+    fn bind_page<T>(&self, text: String, organization: &OrganizationId) -> Query<T> {
         let groups = if self.page.has_members { iam_core::directory::account::MAX_GROUPS_SHOWN } else { 0 };
         let skipped = match self.page.position {
             Position::Index(start) => start.saturating_sub(1),
             Position::Beginning | Position::After(_) => 0,
         };
-        self.statement(text, organization).bind(groups).bind(self.page.count).bind(skipped)
+        self.statement(text, organization).bind(groups).bind(self.page.count).bind(skipped).into()
     }
 
     /// With the column `sort_key`, for the next page's cursor.
-    fn page(&self, organization: &OrganizationId) -> Statement {
+    fn page(&self, organization: &OrganizationId) -> Query<Row> {
         let columns = match self.page.kind {
             ResourceKind::User => user::select_list(),
             ResourceKind::Group => group::select_list(),
@@ -254,7 +288,7 @@ impl<'a> Source<'a> {
         )
     }
 
-    fn members(&self, organization: &OrganizationId) -> Statement {
+    fn members(&self, organization: &OrganizationId) -> Query<ListedMember> {
         let page = self.cut("groups.group_id AS id", "id");
         self.bind_page(group::members_of_page(&page), organization)
     }

@@ -14,9 +14,9 @@ use iam_core::time::Timestamp;
 use iam_edge::Host;
 
 use crate::database::Db;
-use crate::error::ApiError;
-use crate::flags::{self, Opening};
 use crate::instance::Instance;
+use crate::instance::flags::{self, Opening};
+use crate::request::error::ApiError;
 
 /// The longest user agent that is kept, in characters.
 const MAX_USER_AGENT_CHARACTERS: usize = 256;
@@ -62,8 +62,8 @@ impl Context {
         flags::check_maintenance(opening, &self.instance.flags.current(), &self.configuration().operational)
     }
 
-    /// Refuses where the product is under maintenance. Where that is known from too long ago, the database is asked: a
-    /// closed route asks nothing else, and its instance would never hear of the maintenance's end.
+    /// Refuses where the product is under maintenance. Where that is known from too long ago, the database is
+    /// asked: a closed route asks nothing else, and its instance would never hear of the maintenance's end.
     pub(crate) async fn check_maintenance_first(&self, opening: Opening) -> Result<(), ApiError> {
         let known = self.check_maintenance(opening);
         let operational = &self.configuration().operational;
@@ -71,7 +71,7 @@ impl Context {
             return match self.db(&self.configuration().organization).read_flags().await {
                 Ok(()) => self.check_maintenance(opening),
                 Err(error) => {
-                    self.instance.log_failure(self, "the flags can't be read", &error.to_string());
+                    self.log_failure("the flags can't be read", &error.to_string());
                     known
                 }
             };
@@ -79,8 +79,8 @@ impl Context {
         known
     }
 
-    /// Refuses while a part of the product is closed for maintenance, as far as this instance knows: for a route that is always
-    /// open because its own statement decides.
+    /// Refuses while a part of the product is closed for maintenance, as far as this instance knows: for a
+    /// route that is always open because its own statement decides.
     ///
     /// # Errors
     /// 503 with the message and when to come back.
@@ -88,7 +88,8 @@ impl Context {
         self.check_maintenance(Opening::Of(area))
     }
 
-    /// 503 as during maintenance, for a handler whose statement found the switch set before this instance did.
+    /// 503 as during maintenance, for a handler whose statement found the switch set before this instance
+    /// did.
     #[must_use]
     pub fn maintenance(&self) -> ApiError {
         flags::maintenance(&self.instance.flags.current())
@@ -151,6 +152,11 @@ impl Context {
         self.audit(organization, Act { name, resource, severity, personal_data }, outcome)
     }
 
+    /// Logs something that failed after the answer, or beside it.
+    pub fn log_failure(&self, message: &str, cause: &str) {
+        self.instance.log(message, cause, Some(&self.request_id));
+    }
+
     /// Runs one statement after the answer. A failure is logged; nobody waits for it.
     pub fn defer_statement(&self, organization: &OrganizationId, statement: Statement) {
         self.defer_batch(organization, vec![statement]);
@@ -162,7 +168,7 @@ impl Context {
         let (db, batch) = (self.db(organization), batch.into());
         self.host.defer(async move {
             if let Err(error) = db.batch(batch).await {
-                context.instance.log_failure(&context, "deferred statement failed", &error.to_string());
+                context.log_failure("deferred statement failed", &error.to_string());
             }
         });
     }

@@ -1,4 +1,5 @@
-//! The database as handlers have it: now and then a question of the product's own rides along in the same round trip.
+//! The database as handlers have it: now and then a question of the product's own rides along in the same
+//! round trip.
 
 use std::sync::Arc;
 
@@ -7,11 +8,11 @@ use iam_core::sql::{Answers, Batch, FromRow, Query, Rows, Statement};
 use iam_core::time::Timestamp;
 use iam_edge::DbError;
 
-use crate::error::ApiError;
 use crate::instance::Instance;
+use crate::request::error::ApiError;
 
-/// The database of one organization. Where the flags were read too long ago, the next question brings them along, so
-/// that nobody waits for them.
+/// The database of one organization. Where the flags were read too long ago, the next question brings them
+/// along, so that nobody waits for them.
 #[derive(Clone)]
 pub struct Db {
     pub(crate) database: iam_edge::Db,
@@ -44,7 +45,8 @@ impl Db {
         Ok(self.run_one(query.into_statement()).await?.decode()?)
     }
 
-    /// Runs one statement; whether it returned a row: of one that changes something and has a `RETURNING`, whether it did.
+    /// Runs one statement; whether it returned a row: of one that changes something and has a `RETURNING`,
+    /// whether it did.
     ///
     /// # Errors
     /// When a constraint refuses it, the database is busy, or it fails otherwise.
@@ -91,7 +93,7 @@ impl Db {
 
     /// Reads the flags alone.
     pub(crate) async fn read_flags(&self) -> Result<(), DbError> {
-        let question = StoredFlags::find(&self.instance.configuration.organization);
+        let question = StoredFlags::find(&self.instance.configuration.organization).into_statement();
         self.learn(Some(self.database.run(question).await?));
         Ok(())
     }
@@ -99,7 +101,7 @@ impl Db {
     fn question(&self) -> Option<Statement> {
         let configuration = &self.instance.configuration;
         let is_due = self.instance.flags.is_due(self.now, configuration.operational.flags_max_age);
-        is_due.then(|| StoredFlags::find(&configuration.organization))
+        is_due.then(|| StoredFlags::find(&configuration.organization).into_statement())
     }
 
     fn learn(&self, rows: Option<Rows>) {

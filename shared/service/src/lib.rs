@@ -1,63 +1,56 @@
 //! What every function shares above its host.
 //!
-//! A function declares itself once, with [`Function`] and [`Route`]; [`Service`] runs the way of every request
-//! around it; [`deploy!`] makes the module. Everything a handler may need comes as an argument: [`Context`],
+//! A function declares itself once, with [`Function`] and [`Route`]; [`Service`] runs the way of every
+//! request around it; [`deploy!`] makes the module. Everything a handler may need comes as an argument:
+//! [`Context`],
 //! [`Caller`] or [`ScimClient`], [`Json`], [`Query`], [`Id`].
 
 mod access;
-mod access_token;
-mod address;
-mod api_key;
-#[cfg(not(target_family = "wasm"))]
-pub mod catalogue;
+mod call;
 mod context;
-mod cookie;
-mod cors;
 mod database;
-mod documentation;
-mod error;
-pub mod field;
-mod flags;
-mod form;
+mod directory;
 mod function;
-mod idempotency;
 mod instance;
-mod internal;
-mod json;
-pub mod key_fields;
-mod keyring;
-mod lockout;
-pub mod managed;
-mod notification;
-mod origin;
-pub mod outbound;
-pub mod page;
-pub mod password;
-mod rate_limit;
-mod refresh;
-mod secrets;
-mod serve;
+mod keys;
+mod oauth;
+mod operation;
+mod record;
+mod request;
+mod sign_in;
 
-pub use access::{Access, Caller, CallerCredential, ScimClient, authenticate};
-pub use access_token::{BearerToken, ValidToken};
-pub use api_key::{KeyVerification, RefusedKey, verify_key};
+pub use access::{
+    Access, BearerToken, Caller, CallerCredential, KeyVerification, RateLimited, RateLimits, RefusedKey,
+    ScimClient, ValidToken, authenticate, check_origin, clear_session_cookie, session_cookie, verify_key,
+    verify_signature,
+};
 pub use context::Context;
-pub use cookie::{clear_session_cookie, session_cookie};
 pub use database::Db;
-pub use error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem, ScimProblem};
-pub use form::Form;
+pub use directory::managed;
+#[cfg(not(target_family = "wasm"))]
+pub use function::catalogue;
 pub use function::{Function, Route};
 pub use iam_core::config::Area;
-pub use idempotency::{Creation, CreationResult};
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
-pub use json::{Created, Id, Json, MAX_DEPTH, Query, body, check_media_type, parse};
-pub use keyring::{Keyring, access_claims, new_key, verify_signature};
-pub use notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
-pub use origin::check_origin;
-pub use rate_limit::{RateLimited, RateLimits};
-pub use refresh::{RefreshRefusal, Refreshed, exchange_refresh_token};
-pub use secrets::WEBHOOK_SECRETS;
-pub use serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, Notable, RoundTrips, Service};
+pub use keys::fields as key_fields;
+pub use oauth::signing::{access_claims, new_key};
+pub use operation::WEBHOOK_SECRETS;
+pub use operation::notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
+pub use record::{Creation, CreationResult};
+pub use request::error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem, ScimProblem};
+pub use request::form::Form;
+pub use request::json::{Created, Json, MAX_DEPTH, body, check_media_type, parse};
+pub use request::query::{Id, Query};
+pub use request::serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, Notable, RoundTrips, Service};
+pub use request::{field, outbound};
+pub use sign_in::{RefreshRefusal, Refreshed, exchange_refresh_token, password};
+
+/// To be replaced.
+pub mod page {
+    pub use crate::directory::members::*;
+    pub use crate::request::page::*;
+    pub use crate::request::query::Two;
+}
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.
 #[doc(hidden)]

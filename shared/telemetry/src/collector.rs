@@ -39,7 +39,8 @@ pub struct Settings {
     pub honour_caller: bool,
     /// Less grave log records are dropped; [`Severity::Info`] unless said otherwise.
     pub severity: Severity,
-    /// Of so many routine requests one gets a log line, the first among them; 1 for all. Verbose logging writes all.
+    /// Of so many routine requests one gets a log line, the first among them; 1 for all. Verbose logging
+    /// writes all.
     pub routine_every: u32,
     /// What is hidden.
     pub redaction: Redaction,

@@ -403,7 +403,8 @@ mod tests {
         #[test]
         fn no_secret_passes(before in NOISE, (secret, hidden) in secret(), after in NOISE) {
             // A name or scheme needs a boundary before it to be one; our prefixes and JWTs need none.
-            let before = if secret.starts_with("cronos") || secret.starts_with("eyJ") { before } else { before + " " };
+            let is_told = secret.starts_with("cronos") || secret.starts_with("eyJ");
+            let before = if is_told { before } else { before + " " };
             let clean = Redaction::default().text(&format!("{before}{secret} {after}")).into_owned();
             prop_assert!(!clean.contains(&hidden), "{clean}");
         }

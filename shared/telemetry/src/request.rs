@@ -36,7 +36,8 @@ pub struct Answered<'a> {
     pub request_bytes: u64,
     /// The size of the answer's body.
     pub response_bytes: u64,
-    /// One of very many that went as always: counted, but hardly ever worth a line. See [`Settings::routine_every`].
+    /// One of very many that went as always: counted, but hardly ever worth a line. See
+    /// [`Settings::routine_every`].
     ///
     /// [`Settings::routine_every`]: crate::Settings::routine_every
     pub is_routine: bool,

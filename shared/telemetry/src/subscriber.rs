@@ -1,9 +1,9 @@
 //! The `tracing` subscriber: where spans and events become records.
 //!
-//! One subscriber serves the process and holds the open spans; a thread's stack says which are entered. Futures
-//! that are polled in turn enter and leave their spans at each poll (`Instrument`), so requests that
-//! interleave on one instance never see each other's. A span identifier carries whether its trace is
-//! sampled: in a request that is not, a span costs one look at the stack and is never made.
+//! One subscriber serves the process and holds the open spans; a thread's stack says which are entered.
+//! Futures that are polled in turn enter and leave their spans at each poll (`Instrument`), so requests that
+//! interleave on one instance never see each other's. A span identifier carries whether its trace is sampled:
+//! in a request that is not, a span costs one look at the stack and is never made.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -2,13 +2,15 @@
 
 mod support;
 
-use iam_telemetry::instruments::{API_KEY_USAGE, API_KEYS_ACTIVE, AUTH_FAILURES, REQUEST_DURATION};
+use iam_telemetry::instruments::{API_KEY_USAGE, AUTH_FAILURES, REQUEST_DURATION};
 use iam_telemetry::{
-    Attribute, Batch, Collector, LogRecord, MAX_BATCH_BYTES, Points, RequestTrace, Settings, Severity,
+    Attribute, Batch, Collector, Gauge, LogRecord, MAX_BATCH_BYTES, Points, RequestTrace, Settings, Severity,
     TelemetryError, Value,
 };
 use proptest::prelude::*;
 use support::{answered, clock, collector, settings};
+
+static WAITING: Gauge<0> = Gauge::new("test_waiting", "{message}", []);
 
 fn record(message: &str, attributes: Vec<Attribute>) -> LogRecord {
     LogRecord {
@@ -25,7 +27,7 @@ fn nothing_gathered_is_nothing_to_hand_over() {
     let collector = collector(1.0);
     assert!(!collector.is_due());
     assert_eq!(collector.drain(), None);
-    collector.set(&API_KEYS_ACTIVE, 3.0, []);
+    collector.set(&WAITING, 3.0, []);
     assert!(collector.drain().is_some());
     assert_eq!(collector.drain(), None);
 }
@@ -65,7 +67,7 @@ fn the_oldest_goes_first_and_is_counted() {
 fn a_lost_batch_is_told_by_the_next() {
     let collector = collector(1.0);
     collector.log(record("one", vec![]));
-    collector.set(&API_KEYS_ACTIVE, 3.0, []);
+    collector.set(&WAITING, 3.0, []);
     let lost = collector.drain().unwrap();
     collector.note_lost(&lost);
     let next = collector.drain().unwrap();
@@ -202,7 +204,7 @@ fn sample() -> Option<Vec<u8>> {
         });
         request.finish(&answered(status), [Attribute::new("request.id", "r1")]);
     }
-    collector.set(&API_KEYS_ACTIVE, 3.0, []);
+    collector.set(&WAITING, 3.0, []);
     collector.drain()?.encode().ok()
 }
 

@@ -75,7 +75,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// What has to be done now. Leases are renewed when two thirds are over; what is about to end is not used.
+    /// What has to be done now. Leases are renewed when two thirds are over; what is about to end is not
+    /// used.
     #[must_use]
     pub fn step(&self, now: Timestamp) -> Step {
         let lease = self.token.lease.as_seconds();

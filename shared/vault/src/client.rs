@@ -15,8 +15,8 @@ use crate::question::{Asked, Question, Server};
 /// The largest answer, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 512 * 1024;
 
-/// A session that was denied something is given up for a new one, unless it is younger than this: then it is the policy
-/// that denies.
+/// A session that was denied something is given up for a new one, unless it is younger than this: then it is
+/// the policy that denies.
 const YOUNG_MS: i64 = 5_000;
 
 /// What sends requests, and the clock beside it.
@@ -54,7 +54,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client whose every question is answered within `timeout`, or not at all: logging in and trying again included.
+    /// A client whose every question is answered within `timeout`, or not at all: logging in and trying again
+    /// included.
     #[must_use]
     pub fn new(server: Server, timeout: Duration) -> Self {
         Self { server, timeout, session: Mutex::default() }
@@ -215,8 +216,8 @@ impl Client {
     }
 }
 
-/// A login that the Vault takes for a bad request is a credential that is not good (Vault says 400 to an unknown
-/// `AppRole`).
+/// A login that the Vault takes for a bad request is a credential that is not good (Vault says 400 to an
+/// unknown `AppRole`).
 fn refused_login(error: VaultError) -> VaultError {
     match error {
         VaultError::Refused(_) => VaultError::Denied,

@@ -19,8 +19,8 @@ pub enum VaultError {
     Denied,
     /// 404: nothing is there.
     Absent,
-    /// 404 with a reason: no engine, method or namespace is where the configuration says, so whether the secret exists is
-    /// not known.
+    /// 404 with a reason: no engine, method or namespace is where the configuration says, so whether the
+    /// secret exists is not known.
     NoEngine,
     /// It is sealed or not initialized.
     Sealed,

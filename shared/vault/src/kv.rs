@@ -47,8 +47,8 @@ fn version(body: &mut Body, at: &str) -> Result<Version, VaultError> {
     Ok(Version { version, created_at, deleted_at, destroyed: body.flag(&format!("{at}/destroyed"))? })
 }
 
-/// Reads the newest version. `None`: there never was one. Where its engine or namespace is not there that is an error:
-/// another store's secret must not take the place of one that may exist.
+/// Reads the newest version. `None`: there never was one. Where its engine or namespace is not there that is
+/// an error: another store's secret must not take the place of one that may exist.
 ///
 /// # Errors
 /// When mount or path is none.
@@ -64,7 +64,8 @@ fn read_answer(answer: &Response<Bytes>) -> Result<Option<KvSecret>, VaultError>
         // Of a deleted version the metadata comes with the 404.
         let mut body = Body(serde_json::from_slice(answer.body()).map_err(|_| FORM)?);
         if body.0.pointer("/data/metadata").is_none() {
-            // Of a secret that nobody wrote Vault says so without a reason; a reason is about what is in front of it.
+            // Of a secret that nobody wrote Vault says so without a reason; a reason is about what is in
+            // front of it.
             let is_absent = body.take("/errors").as_array().is_some_and(Vec::is_empty);
             return if is_absent { Ok(None) } else { Err(VaultError::NoEngine) };
         }

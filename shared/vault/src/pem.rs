@@ -1,4 +1,5 @@
-//! Certificates and private keys as PEM (RFC 7468): whether they are whole, and whether the two belong together.
+//! Certificates and private keys as PEM (RFC 7468): whether they are whole, and whether the two belong
+//! together.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,8 +20,8 @@ pub(crate) fn is_certificate(text: &str) -> bool {
     read(text, "CERTIFICATE").is_some()
 }
 
-/// Whether both are whole, and the certificate is about this key: of RSA (RFC 8017) and EC keys its public half has to be
-/// in it. An Ed25519 key does not carry its public half.
+/// Whether both are whole, and the certificate is about this key: of RSA (RFC 8017) and EC keys its public
+/// half has to be in it. An Ed25519 key does not carry its public half.
 pub(crate) fn is_pair(certificate: &str, key: &str) -> bool {
     let (Some(certificate), Some(key)) = (read(certificate, "CERTIFICATE"), read(key, "PRIVATE KEY")) else {
         return false;

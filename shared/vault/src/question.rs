@@ -1,4 +1,5 @@
-//! What can be asked of a Vault: a request to be made, and how its answer is read. Nothing here talks to anybody.
+//! What can be asked of a Vault: a request to be made, and how its answer is read. Nothing here talks to
+//! anybody.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -157,8 +158,8 @@ impl Body {
     }
 }
 
-/// Sorts what is no success. Vault says more in `errors`; that may repeat what was asked, and stays unread but for the one
-/// text that tells a lost race from a bad request.
+/// Sorts what is no success. Vault says more in `errors`; that may repeat what was asked, and stays unread
+/// but for the one text that tells a lost race from a bad request.
 pub(crate) fn check_status(answer: &Response<Bytes>) -> Result<(), VaultError> {
     let status = answer.status();
     Err(match status.as_u16() {
@@ -196,8 +197,8 @@ pub fn is_path(text: &str) -> bool {
     text.len() <= MAX_PATH_BYTES && text.split('/').all(is_name)
 }
 
-/// Whether an engine can be mounted there: a path, and nothing of it is the Vault's own, for what stands before that may be
-/// a namespace.
+/// Whether an engine can be mounted there: a path, and nothing of it is the Vault's own, for what stands
+/// before that may be a namespace.
 #[must_use]
 pub fn is_mount(text: &str) -> bool {
     is_path(text) && !text.split('/').any(|name| VAULTS_OWN.contains(&name))

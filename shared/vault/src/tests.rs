@@ -300,7 +300,8 @@ fn lies_are_named() {
         Err(VaultError::Lying(_))
     ));
     let cut = json!({"data": {
-        "certificate": "-----BEGIN CERTIFICATE-----", "issuing_ca": "-----BEGIN CERTIFICATE-----", "ca_chain": [],
+        "certificate": "-----BEGIN CERTIFICATE-----", "issuing_ca": "-----BEGIN \
+         CERTIFICATE-----", "ca_chain": [],
         "private_key": "none", "private_key_type": "ec", "serial_number": "1", "expiration": 1,
     }});
     let certificate = issue("pki", "edge", "a.example.com", &[], 60).unwrap();

@@ -130,7 +130,8 @@ async fn a_locked_user_is_shown_and_unlocked() {
     deployment.check().await;
 }
 
-/// Within the grace a deleted user can be restored; after it the job purges it, once, and what is others' stays.
+/// Within the grace a deleted user can be restored; after it the job purges it, once, and what is others'
+/// stays.
 #[tokio::test]
 async fn deleted_users_are_purged() {
     let (deployment, host) = start(json!({"deletion_grace": "1h"}));
@@ -173,7 +174,8 @@ async fn deleted_users_are_purged() {
 /// A change that was checked against a role's grants does not happen where they grew meanwhile.
 #[tokio::test]
 async fn grants_that_grew_meanwhile_are_noticed() {
-    use iam_core::directory::{Act, Change, ChangeRefusal, Target};
+    use iam_core::directory::{TargetUser, UserAct, UserChange, UserChangeRefusal};
+    use iam_core::sql::{Answers, Batch};
     let (deployment, host) = start(json!({}));
     let admin = deployment.administrator().await;
     let user = create(&admin, "grows", &["viewer"]).await;
@@ -181,14 +183,14 @@ async fn grants_that_grew_meanwhile_are_noticed() {
     let (organization, now) = (&configuration.organization, iam_edge::now());
     let user_id = user.text_at("/user_id").parse().unwrap();
     let db = host.request().db("");
-    let target = db.run(Target::find(organization, &user_id, 5, now)).await.unwrap();
-    let target = target.decode_first::<Target>().unwrap().unwrap();
+    let target = db.run(TargetUser::find(organization, &user_id, 5, now).into_statement()).await.unwrap();
+    let target = target.decode_first::<TargetUser>().unwrap().unwrap();
     run(&host, "UPDATE roles SET effective_grants = '[\"*\"]' WHERE role = 'viewer'".to_owned()).await;
     let edits = iam_core::directory::managed::LocalEdits::new(&configuration.scim).unwrap();
-    let change = Change {
+    let change = UserChange {
         organization,
         target: &target,
-        act: &Act::Suspend,
+        act: &UserAct::Suspend,
         edits: &edits,
         lockout_threshold: 5,
         deletion_grace: configuration.directory.deletion_grace,
@@ -200,7 +202,7 @@ async fn grants_that_grew_meanwhile_are_noticed() {
         timestamp: now,
         actor: iam_core::record::audit::Actor::Manual,
         user_id: None,
-        act: iam_tests::model::act("user.suspend", "user"),
+        act: iam_core::directory::acts::USER_SUSPEND,
         resource_id: None,
         ip_address: None,
         user_agent: None,
@@ -208,8 +210,10 @@ async fn grants_that_grew_meanwhile_are_noticed() {
         request_id: None,
         details: serde_json::Map::new(),
     };
-    let rows = db.batch(change.statements(event)).await.unwrap();
-    assert_eq!(change.outcome(&rows).unwrap().unwrap_err(), ChangeRefusal::Conflict);
+    let mut batch = Batch::new();
+    let tickets = change.ask(event, &mut batch);
+    let answers = Answers::new(db.batch(batch.into_statements()).await.unwrap());
+    assert_eq!(change.outcome(&answers, tickets).unwrap().unwrap_err(), UserChangeRefusal::Conflict);
     assert_eq!(admin.get(&path(&user)).await.expect(200).json["status"], "active");
 }
 
@@ -261,7 +265,8 @@ async fn groups_are_joined_and_left() {
     deployment.check().await;
 }
 
-/// What is editable of a user that a SCIM client keeps may be changed; the record says so, and the client sees the change.
+/// What is editable of a user that a SCIM client keeps may be changed; the record says so, and the client
+/// sees the change.
 #[tokio::test]
 async fn a_change_of_what_scim_keeps_is_said_to_be_one() {
     let mut configuration = iam_tests::scenarios::configuration();
@@ -281,7 +286,8 @@ async fn a_change_of_what_scim_keeps_is_said_to_be_one() {
     kept.expect_problem(409, "managed_by_scim");
     let shown = deployment.scim().get(&format!("/api/scim/v2/Users/{id}")).await.expect(200);
     assert_eq!(shown.json["emails"][0]["value"], "new@example.com");
-    let said = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'user.update' AND details ->> 'managed_by' = 'scim'";
+    let said = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'user.update' AND details ->> \
+         'managed_by' = 'scim'";
     assert_eq!(deployment.count(said), 1);
 }
 

@@ -1,12 +1,12 @@
-//! The turning of client secrets against a small model, whatever comes in whichever order: never more than two are
-//! valid, and only time itself leaves a client that had one without any.
+//! The rotation of client secrets against a small model, whatever comes in whichever order: never more than
+//! two are valid, and only time itself leaves a client that had one without any.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 use iam_core::id::{ClientId, ClientSecretId, OrganizationId, UserId};
 use iam_core::oauth::client::{AuthMethod, ClientRevocation, MAX_SECRETS, NewClient, NewSecret};
 use iam_core::oauth::token::PresentedClient;
 use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
-use iam_core::sql::Statement;
+use iam_core::sql::{Answers, Batch, Statement};
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::native::TestHost;
 use proptest::prelude::*;
@@ -64,8 +64,9 @@ impl World {
         let user_id = UserId::new(START, [1; 10]);
         let client_id = ClientId::new(&organization, START, [2; 10]);
         let account = Statement::new(
-            "INSERT INTO users (org_id, user_id, kind, username, username_key, status, managed_by, created_at, \
-             updated_at) VALUES (?1, ?2, 'service_account', 'robot', 'robot', 'active', 'manual', 0, 0)",
+            "INSERT INTO users (org_id, user_id, kind, username, username_key, status, managed_by, \
+             created_at, updated_at) VALUES (?1, ?2, 'service_account', 'robot', 'robot', 'active', \
+             'manual', 0, 0)",
         );
         let client = NewClient {
             organization: &organization,
@@ -101,8 +102,11 @@ impl World {
             expires_at: ends,
             now: self.now,
         };
-        let rows = self.host.request().db("").batch(vec![new.create(), new.close_expired()]).await.unwrap();
-        let is_done = !rows[0].is_empty();
+        let mut batch = Batch::new();
+        let created = batch.then(new.create());
+        batch.then(new.close_expired());
+        let rows = self.host.request().db("").batch(batch.into_statements()).await.unwrap();
+        let is_done = Answers::new(rows).did(created).unwrap();
         if is_done {
             self.secrets.push(Modelled { id, credential, ends, is_revoked: false });
         }
@@ -129,7 +133,7 @@ impl World {
         for secret in &self.secrets {
             let find =
                 PresentedClient::find(&self.organization, &self.client_id, Some(&secret.credential.hash()));
-            let rows = self.host.request().db("").run(find).await.unwrap();
+            let rows = self.host.request().db("").run(find.into_statement()).await.unwrap();
             let client: PresentedClient = rows.decode_first().unwrap().unwrap();
             assert_eq!(client.has_valid_secret(self.now), secret.is_valid(self.now));
         }
@@ -144,7 +148,8 @@ impl World {
                 let index = index.index(self.secrets.len());
                 let secret = &self.secrets[index];
                 let is_last = secret.is_valid(self.now) && before == 1;
-                // One that has ended may have been closed when another was made: revoking it again changes nothing.
+                // One that has ended may have been closed when another was made: revoking it again changes
+                // nothing.
                 let may_be_closed = !secret.is_revoked && !secret.is_valid(self.now);
                 let expected = !secret.is_revoked && !is_last;
                 let is_done = self.revoke(index).await;
@@ -161,7 +166,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn turning_follows_the_model(steps in steps()) {
+    fn rotation_follows_the_model(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut world = World::new().await;

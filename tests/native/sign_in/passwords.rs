@@ -1,5 +1,5 @@
-//! What passwords and emergency credentials do that only the native host can be asked about: messages to a receiver,
-//! and rows made to order.
+//! What passwords and emergency credentials do that only the native host can be asked about: messages to a
+//! receiver, and rows made to order.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 #![expect(clippy::disallowed_methods, reason = "this runs natively alone")]
 
@@ -121,8 +121,8 @@ async fn a_reset_token_is_sent_to_whoever_it_is_for_and_nowhere_else() {
     confirm(&deployment, code, "plume-Anvil-1-quartz").await.expect(204);
     deployment.client().login(&username, "plume-Anvil-1-quartz").await.expect(200);
     let stored = format!(
-        "SELECT (SELECT COUNT(*) FROM audit_events WHERE details LIKE '%{code}%') + (SELECT COUNT(*) FROM reset_tokens \
-         WHERE token_hash = '{code}') AS count"
+        "SELECT (SELECT COUNT(*) FROM audit_events WHERE details LIKE '%{code}%') + (SELECT COUNT(*) FROM \
+         reset_tokens WHERE token_hash = '{code}') AS count"
     );
     assert_eq!(deployment.count(&stored), 0);
 }
@@ -153,8 +153,8 @@ async fn nobody_resets_the_password_of_whoever_may_more() {
                 '[\"users.write.organization\"]', '[\"users.write.organization\"]' FROM organizations";
     run(&host, role.to_owned()).await;
     let give = format!(
-        "INSERT INTO user_roles (org_id, user_id, role) SELECT org_id, user_id, 'help_desk' FROM users WHERE username = \
-         '{username}'"
+        "INSERT INTO user_roles (org_id, user_id, role) SELECT org_id, user_id, 'help_desk' FROM users WHERE \
+         username = '{username}'"
     );
     run(&host, give).await;
     let login = deployment.client().login(&username, &password).await.expect(200);
@@ -177,8 +177,8 @@ async fn an_expired_token_and_a_locked_account() {
     let refused = confirm(&deployment, token.text_at("/reset_token"), "plume-Anvil-1-quartz").await;
     refused.expect_problem(401, "invalid_reset_token");
 
-    let lock = "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) SELECT org_id, \
-                'account:' || user_id, 5, 0, 9000000000000 FROM users WHERE kind = 'person'";
+    let lock = "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) \
+                SELECT org_id, 'account:' || user_id, 5, 0, 9000000000000 FROM users WHERE kind = 'person'";
     run(&host, lock.to_owned()).await;
     let locks = "SELECT COUNT(*) AS count FROM sign_in_attempts";
     let before = deployment.count(locks);
@@ -265,7 +265,8 @@ async fn the_use_of_an_emergency_credential_is_told() {
     );
     assert_eq!(deployment.count(&session), claims["exp"].as_i64().unwrap());
     let secrets = format!(
-        "SELECT COUNT(*) AS count FROM audit_events WHERE details LIKE '%{credential}%' OR resource_id = '{credential}'"
+        "SELECT COUNT(*) AS count FROM audit_events WHERE details LIKE '%{credential}%' OR resource_id = \
+         '{credential}'"
     );
     assert_eq!(deployment.count(&secrets), 0);
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use iam_core::config::SessionConfiguration;
 use iam_core::id::{OrganizationId, SessionId, UserId};
-use iam_core::sign_in::session::listed;
 use iam_core::sign_in::session::{self, LiveSession, NewSession, SessionKind};
 use iam_core::sql::Statement;
 use iam_core::time::{Duration, Timestamp};
@@ -26,7 +25,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let kind = prop_oneof![
-        5 => Just(SessionKind::Interactive), 1 => Just(SessionKind::Client), 1 => Just(SessionKind::BreakGlass)
+        5 => Just(SessionKind::Interactive),
+        1 => Just(SessionKind::Client),
+        1 => Just(SessionKind::BreakGlass),
     ];
     prop_oneof![
         6 => kind.prop_map(Step::SignIn),
@@ -67,8 +68,8 @@ impl Bench {
         host.apply(iam_edge::native::SCHEMA).unwrap();
         let user = UserId::new(Timestamp::from_millis(0), [1; 10]);
         host.apply(&format!(
-            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-             VALUES ('org_000000001', '{user}', 'a', 'a', 'active', 'manual', 0, 0)"
+            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+             updated_at) VALUES ('org_000000001', '{user}', 'a', 'a', 'active', 'manual', 0, 0)"
         ))
         .unwrap();
         let configuration =
@@ -104,8 +105,16 @@ impl Bench {
 
     async fn is_alive(&self, id: &SessionId, now: i64) -> bool {
         let find = LiveSession::find(&self.organization, id);
-        let found: LiveSession =
-            self.host.request().db("").run(find).await.unwrap().decode_first().unwrap().unwrap();
+        let found: LiveSession = self
+            .host
+            .request()
+            .db("")
+            .run(find.into_statement())
+            .await
+            .unwrap()
+            .decode_first()
+            .unwrap()
+            .unwrap();
         found.is_alive(&self.configuration, Timestamp::from_millis(now))
     }
 }
@@ -148,7 +157,7 @@ async fn play(most: u32, steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::EndAllBut(which) => {
                 let except = model[which % model.len()].id.clone();
-                let end = listed::end_all_but(
+                let end = session::end_all_but(
                     &bench.organization,
                     &bench.user,
                     Some(&except),

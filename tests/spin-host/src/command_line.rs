@@ -20,6 +20,7 @@ Usage: iam-spin-host --manifest FILE --state DIR [OPTION]...
   --variable NAME=VALUE   an application variable; may be repeated
   --variables-file FILE   a JSON object of application variables; --variable comes first
   --compile-cache DIR     folder of the compiled components [DIR of --state/compiled]
+  --compile-only          compile the components into that folder, and end
   --help                  this text
 
 An application variable can also come from the environment, as SPIN_VARIABLE_<NAME>.
@@ -33,6 +34,8 @@ pub enum Command {
     Help,
     /// Run an application.
     Run(Settings),
+    /// Only compile an application's components.
+    Compile(Settings),
 }
 
 /// Reads the command line, without the program's name.
@@ -46,12 +49,14 @@ pub fn parse_command_line(arguments: impl IntoIterator<Item = OsString>) -> Resu
     let mut listen = "127.0.0.1:3000".to_owned();
     let mut variables = BTreeMap::new();
     let mut from_file = BTreeMap::new();
+    let mut compile_only = false;
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Long("help") => return Ok(Command::Help),
             Arg::Long("manifest") => manifest = Some(PathBuf::from(parser.value()?)),
             Arg::Long("state") => state = Some(PathBuf::from(parser.value()?)),
             Arg::Long("compile-cache") => compile_cache = Some(PathBuf::from(parser.value()?)),
+            Arg::Long("compile-only") => compile_only = true,
             Arg::Long("listen") => listen = parser.value()?.string()?,
             Arg::Long("variables-file") => from_file.extend(read_variables(Path::new(&parser.value()?))?),
             Arg::Long("variable") => {
@@ -67,13 +72,14 @@ pub fn parse_command_line(arguments: impl IntoIterator<Item = OsString>) -> Resu
         variables.entry(name).or_insert(value);
     }
     let state = state.ok_or_else(|| usage("--state is missing"))?;
-    Ok(Command::Run(Settings {
+    let settings = Settings {
         manifest: manifest.ok_or_else(|| usage("--manifest is missing"))?,
         listen: listen.parse().map_err(|_| usage("--listen needs an address like 127.0.0.1:3000"))?,
         compile_cache: compile_cache.unwrap_or_else(|| state.join("compiled")),
         state,
         variables,
-    }))
+    };
+    Ok(if compile_only { Command::Compile(settings) } else { Command::Run(settings) })
 }
 
 fn read_variables(path: &Path) -> Result<BTreeMap<String, String>, SpinHostError> {
@@ -122,6 +128,8 @@ mod tests {
     #[test]
     fn what_is_unknown_or_missing_is_said() {
         assert!(matches!(parse(&["--help"]), Ok(Command::Help)));
+        let compile = parse(&["--manifest", "m", "--state", "s", "--compile-only"]);
+        assert!(matches!(compile, Ok(Command::Compile(_))));
         for arguments in [
             &["--state", "s"][..],
             &["--manifest", "m"],

@@ -73,6 +73,23 @@ impl Host {
         Ok(Self { listener, services })
     }
 
+    /// Compiles the application's components into the cache, so that hosts that start at once need not all do
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// When a component is missing or is none, or the cache can't be used.
+    pub fn compile(settings: &Settings) -> Result<(), SpinHostError> {
+        let manifest = Manifest::load(&settings.manifest)?;
+        let engine = create_engine(&settings.compile_cache)?;
+        let sources: BTreeSet<&Path> =
+            manifest.component.values().map(|declaration| declaration.source.as_path()).collect();
+        sources.into_iter().try_for_each(|path| {
+            let problem = SpinHostError::engine(path.display().to_string());
+            Compiled::from_file(&engine, path).map(drop).map_err(problem)
+        })
+    }
+
     /// Where the application listens.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! A Spin-compatible host for tests and local development.
 //!
-//! It runs an application's `spin.toml` the way Spin 4.1 does, and refuses what Spin refuses, so that what passes here
-//! passes there. It is not Spin: one address, one process, HTTP triggers, SQLite files for every store.
+//! It runs an application's `spin.toml` the way Spin 4.1 does, and refuses what Spin refuses, so that what
+//! passes here passes there. It is not Spin: one address, one process, HTTP triggers, SQLite files for every
+//! store.
 
 mod bindings;
 mod command_line;

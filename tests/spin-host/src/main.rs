@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let outcome = match parse_command_line(std::env::args_os().skip(1)) {
         Ok(Command::Help) => say(USAGE),
         Ok(Command::Run(settings)) => run(&settings),
+        Ok(Command::Compile(settings)) => Host::compile(&settings),
         Err(error) => Err(error),
     };
     match outcome {

@@ -1,12 +1,13 @@
-//! Rounds: short runs of everything, one after the other, so that what else the machine does falls on all alike.
+//! Rounds: short runs of everything, one after the other, so that what else the machine does falls on all
+//! alike.
 
 use anyhow::{Context, Result};
 
 use super::operations::{Baseline, Operation, Send};
 use super::server::Server;
 
-/// Rounds before those that count. The baselines run beside each operation, so they are optimised long before any of them is;
-/// an operation takes about a thousand requests.
+/// Rounds before those that count. The baselines run beside each operation, so they are optimised long before
+/// any of them is; an operation takes about a thousand requests.
 const WARM_UP: u32 = 5;
 
 /// CPU milliseconds of workerd per request, as one round measured them next to each other.

@@ -1,4 +1,5 @@
-//! `--scale`: the same operations over directories of different sizes, each on a workerd of its own, in turns.
+//! `--scale`: the same operations over directories of different sizes, each on a workerd of its own, in
+//! turns.
 
 use std::path::Path;
 use std::time::Instant;
@@ -100,8 +101,8 @@ impl Directory {
     }
 }
 
-/// Users with the administrator's password, their roles, sessions and keys: a statement each, in the order of the
-/// indexes.
+/// Users with the administrator's password, their roles, sessions and keys: a statement each, in the order of
+/// the indexes.
 fn statements(users: u32) -> Result<Vec<Statement>> {
     let configuration = Configuration::parse(CONFIGURATION, []).context("the configuration")?;
     let texts = [

@@ -22,9 +22,8 @@ use crate::workspace::{Module, Workspace};
 /// The username of the administrator that the operations begin with.
 const ADMINISTRATOR: &str = "admin@example.com";
 
-/// The defaults, but for the number of keys, since a round creates all of its keys before it revokes them, and of
-/// sessions, since `--scale` gives ten to everybody;
-/// `--sign-in` fails more often than an address may.
+/// The defaults, but for the number of keys, since a round creates all of its keys before it revokes them,
+/// and of sessions, since `--scale` gives ten to everybody; `--sign-in` fails more often than an address may.
 pub(super) const CONFIGURATION: &str = r#"{
     "api_keys": {"max_per_user": 1000}, "session": {"max_sessions_per_user": 20},
     "password": {"lockout_address_threshold": 10000},
@@ -122,8 +121,8 @@ impl Server {
 
     /// The processor time that workerd has spent so far, in all its threads.
     ///
-    /// The kernel counts it in nanoseconds per thread; the sum in `/proc/<pid>/stat` is cut to hundredths of a
-    /// second.
+    /// The kernel counts it in nanoseconds per thread; the sum in `/proc/<pid>/stat` is cut to hundredths of
+    /// a second.
     pub(super) fn processor_time(&self) -> Result<Duration> {
         let folder = PathBuf::from(format!("/proc/{}/task", self.workerd));
         let mut nanoseconds = 0_u64;

@@ -1,5 +1,5 @@
-//! `--sign-in`: whether the time of a refusal tells why. One try each for unknown users, wrong passwords and suspended
-//! accounts, in turns, as an attacker would measure it from outside.
+//! `--sign-in`: whether the time of a refusal tells why. One try each for unknown users, wrong passwords and
+//! suspended accounts, in turns, as an attacker would measure it from outside.
 
 use std::path::Path;
 use std::time::Instant;

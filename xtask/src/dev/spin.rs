@@ -11,8 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::{DevHost, LOCALHOST, Server, Settings, base_url, first_organization};
 use crate::first_organization::credentials;
 use crate::state::{Credentials, State};
-use crate::test::spin_host_program;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, cargo};
 use crate::{migrations, process};
 
 /// Our host compiles the components at its first start.
@@ -95,6 +94,16 @@ fn prepare(
     let created = credentials(&organization, &base_url(settings));
     state.save_credentials(DevHost::Spin.name(), &created)?;
     Ok(Some(created))
+}
+
+/// Builds our Spin-compatible host.
+fn spin_host_program(workspace: &Workspace) -> Result<PathBuf> {
+    process::run(cargo().args(["build", "--package", "iam-spin-host"]), "the build of iam-spin-host failed")?;
+    let program = workspace.target.join("debug/iam-spin-host");
+    if !program.exists() {
+        bail!("cargo left no {}", program.display());
+    }
+    Ok(program)
 }
 
 impl Runtime {

@@ -1,13 +1,13 @@
 //! What a run of the tests found, and its last line.
 
-use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
+use crate::process::{self, Unsaid};
 
 /// One line of the summary.
 struct Step {
@@ -24,25 +24,25 @@ struct Counts {
     skipped: usize,
 }
 
-/// The steps so far.
+/// The steps so far, in the order in which they ended.
 pub(super) struct Report {
-    steps: Vec<Step>,
+    steps: Mutex<Vec<Step>>,
     skipping_fails: bool,
 }
 
 impl Report {
     /// `skipping_fails`: on CI, what could not be installed is a failure.
     pub(super) fn new(skipping_fails: bool) -> Self {
-        Self { steps: Vec::new(), skipping_fails }
+        Self { steps: Mutex::default(), skipping_fails }
     }
 
     /// A step that counts as one test; whether it passed.
-    pub(super) fn check(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> bool {
+    pub(super) fn check(&self, name: &str, work: impl FnOnce() -> Result<()>) -> bool {
         self.value(name, work).is_some()
     }
 
     /// A step that counts as one test, and what it gave.
-    pub(super) fn value<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+    pub(super) fn value<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
         let start = Instant::now();
         let result = process::step(name, work);
         let (value, failed, problem) = match result {
@@ -55,7 +55,7 @@ impl Report {
     }
 
     /// Something to install, without which tests are skipped.
-    pub(super) fn optional<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
+    pub(super) fn optional<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Option<T> {
         if self.skipping_fails {
             return self.value(name, work);
         }
@@ -74,7 +74,7 @@ impl Report {
     }
 
     /// A step that cannot run; on CI that is a failure.
-    pub(super) fn skip(&mut self, name: &str, reason: &str) {
+    pub(super) fn skip(&self, name: &str, reason: &str) {
         let counts = if self.skipping_fails {
             Counts { failed: 1, ..Counts::default() }
         } else {
@@ -84,7 +84,7 @@ impl Report {
     }
 
     /// A step of many tests, counted from cargo's own lines.
-    pub(super) fn tests(&mut self, name: &str, command: &mut Command) {
+    pub(super) fn tests(&self, name: &str, command: &mut Command) {
         let start = Instant::now();
         let mut counts = Counts::default();
         let result = process::step(name, || run(command, &mut counts));
@@ -96,23 +96,24 @@ impl Report {
         self.push(name, start, counts, problem);
     }
 
-    fn push(&mut self, name: &str, start: Instant, counts: Counts, problem: Option<String>) {
+    fn push(&self, name: &str, start: Instant, counts: Counts, problem: Option<String>) {
         if let Some(problem) = &problem {
             eprintln!("  {problem}");
         }
         let seconds = start.elapsed().as_secs_f32();
-        self.steps.push(Step { name: name.to_owned(), counts, seconds, problem });
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.push(Step { name: name.to_owned(), counts, seconds, problem });
     }
 
     /// Prints the summary; its last line is the count.
     pub(super) fn finish(self) -> Result<()> {
         println!();
         let mut total = Counts::default();
-        for step in &self.steps {
+        for step in &self.steps.into_inner().unwrap_or_else(PoisonError::into_inner) {
             let Counts { passed, failed, skipped } = step.counts;
             let mark = if failed > 0 { '✗' } else { '✓' };
             println!(
-                "{mark} {:<36} {passed:>5} passed {failed:>4} failed {skipped:>4} skipped {:>7.1} s",
+                "{mark} {:<40} {passed:>5} passed {failed:>4} failed {skipped:>4} skipped {:>7.1} s",
                 step.name, step.seconds
             );
             if let Some(problem) = &step.problem {
@@ -131,18 +132,6 @@ impl Report {
         Ok(())
     }
 }
-
-/// A failure that was shown already.
-#[derive(Debug)]
-pub(crate) struct Unsaid;
-
-impl fmt::Display for Unsaid {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("some tests failed")
-    }
-}
-
-impl std::error::Error for Unsaid {}
 
 /// Runs cargo's tests, shows what they print and sums their `test result:` lines.
 fn run(command: &mut Command, counts: &mut Counts) -> Result<()> {

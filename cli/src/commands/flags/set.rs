@@ -10,9 +10,10 @@ use crate::exit::Exit;
 
 /// Set switches: every instance sees it within seconds.
 ///
-/// `maintenance_mode`, `verbose_logging` and `rate_limiting_enabled` are `true` or `false`; `maintenance_message` is a
-/// text; `maintenance_retry_after` a time such as `90s` or `15m`; `rate_limit_per_minute` a number, 0 for none. For members
-/// of the deployment's own organization; needs the permission `flags.manage.all`.
+/// `maintenance_mode`, `verbose_logging` and `rate_limiting_enabled` are `true` or `false`;
+/// `maintenance_message` is a text; `maintenance_retry_after` a time such as `90s` or `15m`;
+/// `rate_limit_per_minute` a number, 0 for none. For members of the deployment's own organization; needs the
+/// permission `flags.manage.all`.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  iam flags set maintenance_mode=true maintenance_message='Back at noon'\n  \

@@ -13,8 +13,8 @@ use crate::exit::Exit;
 
 /// Write the whole directory as NDJSON, a user a line.
 ///
-/// `iam users import` takes the lines as they are. Service accounts and deleted users are not among them. Needs the
-/// permission `users.read.organization`.
+/// `iam users import` takes the lines as they are. Service accounts and deleted users are not among them.
+/// Needs the permission `users.read.organization`.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iam users export users.ndjson\n  \
                         iam users export | iam users import - --profile other")]

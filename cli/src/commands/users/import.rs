@@ -24,13 +24,13 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// Import users from NDJSON, a user a line.
 ///
-/// A line has `username` and may have `email`, `display_name`, `roles`, `groups`, `password_hash` (argon2, bcrypt, scrypt,
-/// PBKDF2, as another software stored it), `status`, `external_id`, `created_at`. Files of any size are streamed. Who is
-/// there already stays as it is: an import that broke off is simply started again. Needs the permission
-/// `users.manage.organization`, and for each role all that it grants.
+/// A line has `username` and may have `email`, `display_name`, `roles`, `groups`, `password_hash` (argon2,
+/// bcrypt, scrypt, PBKDF2, as another software stored it), `status`, `external_id`, `created_at`. Files of
+/// any size are streamed. Who is there already stays as it is: an import that broke off is simply started
+/// again. Needs the permission `users.manage.organization`, and for each role all that it grants.
 ///
-/// Lines that are refused are written to standard output or `--report`, with their number, the field and the reason; the
-/// exit code is then 10.
+/// Lines that are refused are written to standard output or `--report`, with their number, the field and the
+/// reason; the exit code is then 10.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  iam users import users.ndjson --report rejected.ndjson\n  \
                         zcat users.ndjson.gz | iam users import -")]

@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, IF_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use iam_core::directory::acts;
 use iam_core::directory::group::{
     self, GROUP_CREATED, GROUP_EXISTS, Group, GroupChange, MAX_DESCRIPTION_CHARACTERS, MAX_NAME_CHARACTERS,
     MAX_PAGE, NewGroup, display_name_key,
@@ -10,7 +11,7 @@ use iam_core::directory::group::{
 use iam_core::encoding::{base64url, from_base64url};
 use iam_core::id::{GroupId, UserId};
 use iam_core::permission::Scope;
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_service::{
     Access, ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query, Route,
 };
@@ -48,9 +49,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::patch(GROUP, may("write"), change)
             .summary("Changes a group")
             .description(
-                "What is absent stays. With `If-Match`, only the version of that `ETag`. 409 with code `managed_by_scim` \
-                 for the name of a group that is managed over SCIM, unless `scim.locally_editable` has `groups` and the \
-                 group gives no roles.",
+                "What is absent stays. With `If-Match`, only the version of that `ETag`. 409 with code \
+                 `managed_by_scim` for the name of a group that is managed over SCIM, unless \
+                 `scim.locally_editable` has `groups` and the group gives no roles.",
             )
             .takes::<ChangeGroupRequest>()
             .gives::<Group>(200, "The group as it is now")
@@ -105,7 +106,7 @@ async fn list(
             return Err(ApiError::bad_request("invalid_query", detail));
         }
     };
-    let mut groups: Vec<Group> = context.db(organization).run(question).await?.decode()?;
+    let mut groups: Vec<Group> = context.db(organization).all(question).await?;
     let cursor = |group: &Group| base64url(display_name_key(&group.display_name).as_bytes());
     let next_cursor = cut(&mut groups, limit, cursor);
     Ok(Json(ListGroupsResponse { groups, next_cursor }))
@@ -119,13 +120,12 @@ fn read_cursor(cursor: &str) -> Result<String, ApiError> {
 
 /// Whom a group must hold for this caller to see it: nobody in particular, or itself.
 pub(crate) fn seen_by(caller: &Caller) -> Option<&UserId> {
-    if caller.may("groups", "read", Scope::Organization) { None } else { Some(&caller.user_id) }
+    if caller.decide("read", "groups").is_wide() { None } else { Some(&caller.user_id) }
 }
 
 async fn read(context: Context, caller: Caller, Id(group_id): Id<GroupId>) -> Result<Response, ApiError> {
     let question = Group::find(&caller.organization, &group_id, seen_by(&caller));
-    let rows = context.db(&caller.organization).run(question).await?;
-    let group: Group = rows.decode_first()?.ok_or_else(not_found)?;
+    let group = context.db(&caller.organization).one(question).await?.ok_or_else(not_found)?;
     Ok(([(ETAG, etag(&group)?)], Json(group)).into_response())
 }
 
@@ -169,17 +169,16 @@ async fn create(
         version: 1,
     };
     let event = context
-        .audit_by_text(&caller, "group.create", "group")?
+        .audit_by(&caller, acts::GROUP_CREATE)?
         .on(group.group_id.as_str())
         .detail("display_name", display_name);
-    let batch = vec![
-        NewGroup { organization, group: &group }.create(),
-        event.record_if(GROUP_EXISTS, &group.group_id),
-    ];
+    let mut batch = Batch::new();
+    let is_new = batch.then(NewGroup { organization, group: &group }.create());
+    batch.then(event.record_if(GROUP_EXISTS, &group.group_id));
     let created = (GROUP_CREATED, group.group_id.as_str());
-    let group = match creation.run_of(&context, organization, batch, created, &group).await? {
+    let group = match creation.run(&context, organization, batch, created, &group).await? {
         CreationResult::Replayed(first) => first,
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => group,
+        CreationResult::Ran(answers) if answers.did(is_new)? => group,
         CreationResult::Ran(_) => return Err(group_exists()),
     };
     Ok(([(ETAG, etag(&group)?)], Created(group)).into_response())
@@ -224,23 +223,20 @@ async fn change(
         edits: &edits,
         now: context.now,
     };
-    let event = context.audit_by_text(&caller, "group.update", "group")?.on(group_id.as_str());
+    let event = context.audit_by(&caller, acts::GROUP_UPDATE)?.on(group_id.as_str());
     let event = match display_name {
         Some(name) => event.detail("display_name", name),
         None => event,
     };
-    let rows = context.db(organization).batch_of(change.statements(event).into()).await?;
-    let [_, changed, outcome] = rows.as_slice() else {
-        return Err(ApiError::internal("a batch answered too little"));
-    };
-    let group: Group = outcome.decode_first()?.ok_or_else(not_found)?;
-    let says = |column| outcome.first().map(|row| row.integer(column)).transpose();
-    let (is_name_taken, is_name_kept) = (says("name_taken")? == Some(1), says("name_kept")? == Some(1));
-    if !changed.is_empty() {
-        Ok(([(ETAG, etag(&group)?)], Json(group)).into_response())
-    } else if is_name_kept {
-        Err(group_is_managed(&group.display_name).and_field("/display_name", "managed over SCIM"))
-    } else if is_name_taken {
+    let mut batch = Batch::new();
+    let tickets = change.ask(event, &mut batch);
+    let answers = context.db(organization).batch(batch).await?;
+    let after = answers.one(tickets.after)?.ok_or_else(not_found)?;
+    if answers.did(tickets.changed)? {
+        Ok(([(ETAG, etag(&after.group)?)], Json(after.group)).into_response())
+    } else if after.is_name_kept {
+        Err(group_is_managed(&after.group.display_name).and_field("/display_name", "managed over SCIM"))
+    } else if after.is_name_taken {
         Err(group_exists())
     } else {
         let detail = "the group is not the version of `If-Match` any more";
@@ -262,14 +258,15 @@ fn wanted_version(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
 
 async fn delete(context: Context, caller: Caller, Id(group_id): Id<GroupId>) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
-    let event = context.audit_by_text(&caller, "group.delete", "group")?.on(group_id.as_str());
-    let batch = group::delete(organization, &group_id, &context.local_edits()?, event);
-    let rows = context.db(organization).batch_of(batch.into()).await?;
-    if rows.get(1).is_some_and(|deleted: &Rows| !deleted.is_empty()) {
+    let event = context.audit_by(&caller, acts::GROUP_DELETE)?.on(group_id.as_str());
+    let mut batch = Batch::new();
+    let tickets = group::delete(organization, &group_id, &context.local_edits()?, event, &mut batch);
+    let answers = context.db(organization).batch(batch).await?;
+    if answers.did(tickets.deleted)? {
         return Ok(StatusCode::NO_CONTENT);
     }
-    match rows.last().and_then(Rows::first) {
-        Some(kept) => Err(group_is_managed(kept.text("display_name")?)),
+    match answers.one(tickets.kept)? {
+        Some(kept) => Err(group_is_managed(&kept.display_name)),
         None => Err(not_found()),
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
-use iam_core::directory::group::{
-    Group, GroupInspection, MAX_ADDED, Standing, add_members, members, remove_member,
+use iam_core::directory::acts;
+use iam_core::directory::group::Group;
+use iam_core::directory::group::member::{
+    GroupInspection, MAX_ADDED, Standing, UserKnown, add, page, remove,
 };
 use iam_core::directory::role::member::MAX_MEMBERS_PAGE;
 use iam_core::id::{GroupId, LogId, UserId};
 use iam_core::permission::Scope;
-use iam_core::sql::Rows;
+use iam_core::sql::{Answers, Batch, Ticket};
 use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,19 +36,19 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post(MEMBERS, write(), add_many)
             .summary("Puts users into a group")
             .description(
-                "Up to 500 at once, each told of; who is unknown keeps nobody else out. 409 with code `managed_by_scim` \
-                 where SCIM decides who is in the group: it is managed over SCIM, and `scim.locally_editable` has no \
-                 `groups` or the group gives roles.",
+                "Up to 500 at once, each told of; who is unknown keeps nobody else out. 409 with code \
+                 `managed_by_scim` where SCIM decides who is in the group: it is managed over SCIM, and \
+                 `scim.locally_editable` has no `groups` or the group gives roles.",
             )
             .takes::<AddMembersRequest>()
             .gives::<AddMembersResponse>(200, "What became of each")
             .round_trips(2),
-        Route::new(Method::PUT, MEMBER, write(), add)
+        Route::new(Method::PUT, MEMBER, write(), put_one)
             .summary("Puts a user into a group")
             .description("Doing it twice does no harm. 409 as for many at once.")
             .answers(204, "The user is in the group")
             .round_trips(2),
-        Route::delete(MEMBER, write(), remove)
+        Route::delete(MEMBER, write(), take_out)
             .summary("Takes a user out of a group")
             .description("Doing it twice does no harm. 409 as for those who are put in.")
             .answers(204, "The user is not in the group")
@@ -62,14 +64,14 @@ async fn list(
 ) -> Result<Json<ListMembersResponse>, ApiError> {
     let limit = page_limit(query.limit, MAX_MEMBERS_PAGE)?;
     let organization = &caller.organization;
-    let batch = vec![
-        Group::find(organization, &group_id, seen_by(&caller)),
-        members(organization, &group_id, query.cursor.as_ref(), limit),
-    ];
-    match context.db(organization).batch_of(batch).await?.as_slice() {
-        [group, members] if !group.is_empty() => ListMembersResponse::read(members, limit).map(Json),
-        _ => Err(not_found()),
+    let mut batch = Batch::new();
+    let group = batch.ask(Group::find(organization, &group_id, seen_by(&caller)));
+    let members = batch.ask(page(organization, &group_id, query.cursor.as_ref(), limit));
+    let answers = context.db(organization).batch(batch).await?;
+    if !answers.did(group)? {
+        return Err(not_found());
     }
+    Ok(Json(ListMembersResponse::of(answers.all(members)?, limit)))
 }
 
 /// Whom to put in.
@@ -113,7 +115,7 @@ async fn add_many(
     Ok(Json(AddMembersResponse { results: request.user_ids.into_iter().map(result).collect() }))
 }
 
-async fn add(
+async fn put_one(
     context: Context,
     caller: Caller,
     Two(group_id, user_id): Two<GroupId, UserId>,
@@ -136,50 +138,43 @@ async fn put_in(
         .into_iter()
         .map(|user_id| Ok((user_id, context.new_id(LogId::new)?)))
         .collect::<Result<Vec<_>, ApiError>>()?;
-    let event = context.audit_by_text(caller, "group.member.add", "group")?.on(group_id.as_str());
-    let batch = add_members(&caller.organization, group_id, &users, &context.local_edits()?, event);
-    let rows = context.db(&caller.organization).batch_of(batch.into()).await?;
-    check_open(&rows)?;
-    Ok(read_standings(rows.get(1).ok_or_else(too_little)?)?)
+    let event = context.audit_by(caller, acts::GROUP_MEMBER_ADD)?.on(group_id.as_str());
+    let mut batch = Batch::new();
+    let edits = context.local_edits()?;
+    let tickets = add(&caller.organization, group_id, &users, &edits, event, &mut batch);
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    check_open(&answers, tickets.group)?;
+    let standings = answers.all(tickets.standings)?;
+    Ok(standings.into_iter().map(|stood| (stood.user_id, stood.standing)).collect())
 }
 
 /// Whether the group is there, and who is in it is the caller's to change.
-fn check_open(rows: &[Rows]) -> Result<(), ApiError> {
-    let group: Option<GroupInspection> = rows.first().ok_or_else(too_little)?.decode_first()?;
-    match group {
+fn check_open(answers: &Answers, group: Ticket<GroupInspection>) -> Result<(), ApiError> {
+    match answers.one(group)? {
         None => Err(not_found()),
         Some(group) if group.is_kept => Err(group_is_managed(&group.display_name)),
         Some(_) => Ok(()),
     }
 }
 
-fn too_little() -> ApiError {
-    ApiError::internal("a batch answered too little")
-}
-
-fn read_standings(rows: &Rows) -> Result<BTreeMap<UserId, Standing>, iam_core::sql::RowError> {
-    let mut standings = BTreeMap::new();
-    for row in rows {
-        let (user_id, standing) = Standing::read(row)?;
-        standings.insert(user_id, standing);
-    }
-    Ok(standings)
-}
-
-async fn remove(
+async fn take_out(
     context: Context,
     caller: Caller,
     Two(group_id, user_id): Two<GroupId, UserId>,
 ) -> Result<StatusCode, ApiError> {
     let event = context
-        .audit_by_text(&caller, "group.member.remove", "group")?
+        .audit_by(&caller, acts::GROUP_MEMBER_REMOVE)?
         .on(group_id.as_str())
         .detail("member", user_id.as_str());
-    let batch = remove_member(&caller.organization, &group_id, &user_id, &context.local_edits()?, event);
-    let rows = context.db(&caller.organization).batch_of(batch.into()).await?;
-    check_open(&rows)?;
-    let row = rows.last().and_then(Rows::first).ok_or_else(too_little)?;
-    if row.integer("known")? == 0 { Err(no_user()) } else { Ok(StatusCode::NO_CONTENT) }
+    let mut batch = Batch::new();
+    let edits = context.local_edits()?;
+    let tickets = remove(&caller.organization, &group_id, &user_id, &edits, event, &mut batch);
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    check_open(&answers, tickets.group)?;
+    match answers.one(tickets.user)? {
+        Some(UserKnown(true)) => Ok(StatusCode::NO_CONTENT),
+        Some(UserKnown(false)) | None => Err(no_user()),
+    }
 }
 
 fn no_user() -> ApiError {

@@ -2,12 +2,14 @@
 
 use http::HeaderMap;
 use iam_core::directory::account::MAX_USERNAME_BYTES;
+use iam_core::directory::acts;
 use iam_core::directory::organization::{
     MAX_NAME_CHARACTERS, MAX_PAGE, NewOrganization, ORGANIZATION_CREATED, ORGANIZATION_EXISTS, Organization,
     OrganizationEntropy,
 };
 use iam_core::id::{OrganizationId, UserId};
 use iam_core::permission::Scope;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{
     Access, ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query, Route,
@@ -46,8 +48,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post(ORGANIZATIONS, all("write"), create)
             .summary("Creates an organization with its administrator")
             .description(
-                "For members of the deployment's own organization. It begins with five roles. The administrator's \
-                 password is in this answer and nowhere else. Takes an `Idempotency-Key`.",
+                "For members of the deployment's own organization. It begins with five roles. The \
+                 administrator's password is in this answer and nowhere else. Takes an `Idempotency-Key`.",
             )
             .takes::<CreateOrganizationRequest>()
             .gives::<CreateOrganizationResponse>(201, "Created")
@@ -66,8 +68,8 @@ fn not_found() -> ApiError {
 }
 
 async fn find(context: &Context, organization: &OrganizationId) -> Result<Json<Organization>, ApiError> {
-    let rows = context.db(organization).run(Organization::find(organization)).await?;
-    rows.decode_first()?.map(Json).ok_or_else(not_found)
+    let found = context.db(organization).one(Organization::find(organization)).await?;
+    found.map(Json).ok_or_else(not_found)
 }
 
 async fn read_own(context: Context, caller: Caller) -> Result<Json<Organization>, ApiError> {
@@ -111,7 +113,7 @@ async fn list(
     context.check_operator(&caller, "organizations", "read")?;
     let limit = page_limit(query.limit, MAX_PAGE)?;
     let page = Organization::page(query.cursor.as_ref(), limit);
-    let mut organizations: Vec<Organization> = context.db(&caller.organization).run(page).await?.decode()?;
+    let mut organizations = context.db(&caller.organization).all(page).await?;
     let next_cursor = cut(&mut organizations, limit, |organization| organization.organization_id.clone());
     Ok(Json(ListOrganizationsResponse { organizations, next_cursor }))
 }
@@ -189,12 +191,10 @@ async fn create(
         salt: context.entropy()?,
     };
     let made = new.make(&entropy)?;
-    let event = context
-        .audit_by_text(&caller, "organization.create", "organization")?
-        .on(organization.as_str())
-        .detail("name", name);
-    let mut batch = made.statements;
-    batch.push(event.record_if(ORGANIZATION_EXISTS, &organization));
+    let event =
+        context.audit_by(&caller, acts::ORGANIZATION_CREATE)?.on(organization.as_str()).detail("name", name);
+    let mut batch = Batch::from(made.statements);
+    batch.then(event.record_if(ORGANIZATION_EXISTS, &organization));
     let answer = CreateOrganizationResponse {
         organization_id: organization.clone(),
         name: name.to_owned(),
@@ -207,7 +207,7 @@ async fn create(
         },
     };
     let created = (ORGANIZATION_CREATED, organization.as_str());
-    match creation.run_of(&context, &caller.organization, batch, created, &answer).await? {
+    match creation.run(&context, &caller.organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
         CreationResult::Ran(_) => Ok(Created(answer)),
     }
@@ -251,13 +251,11 @@ async fn rename(
 ) -> Result<Json<Organization>, ApiError> {
     context.check_operator(&caller, "organizations", "write")?;
     let name = field::name("/name", &request.name, MAX_NAME_CHARACTERS)?;
-    let event = context
-        .audit_by_text(&caller, "organization.update", "organization")?
-        .on(organization.as_str())
-        .detail("name", name);
-    let batch =
-        vec![Organization::rename(&organization, name), event.record_if(ORGANIZATION_EXISTS, &organization)];
-    let rows = context.db(&organization).batch_of(batch).await?;
-    let renamed = rows.first().map(|rows| rows.decode_first::<Organization>()).transpose()?.flatten();
-    renamed.map(Json).ok_or_else(not_found)
+    let event =
+        context.audit_by(&caller, acts::ORGANIZATION_UPDATE)?.on(organization.as_str()).detail("name", name);
+    let mut batch = Batch::new();
+    let renamed = batch.ask(Organization::rename(&organization, name));
+    batch.then(event.record_if(ORGANIZATION_EXISTS, &organization));
+    let answers = context.db(&organization).batch(batch).await?;
+    answers.one(renamed)?.map(Json).ok_or_else(not_found)
 }

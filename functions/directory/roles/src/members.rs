@@ -1,12 +1,12 @@
 //! Who has a role.
 
 use http::{Method, StatusCode};
-use iam_core::directory::role::member::{
-    MAX_MEMBERS_PAGE, MAX_ROLES_PER_USER, MembershipOutcome, RoleMembership, page,
-};
+use iam_core::directory::role::member::{MAX_MEMBERS_PAGE, MembershipOutcome, RoleMembership, page};
 use iam_core::directory::role::{Role, RoleName};
+use iam_core::directory::{MAX_ROLES_PER_USER, acts};
 use iam_core::id::UserId;
 use iam_core::permission::Scope;
+use iam_core::sql::{Batch, Ticket};
 use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
 
 use crate::roles::{changed_meanwhile, find, not_found, refused};
@@ -31,8 +31,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::delete(MEMBER, may("write"), remove)
             .summary("Takes a role from a user")
             .description(
-                "The caller must hold what the role grants. The last administrator who may act stays one. 409 with code \
-                 `given_by_group` where a group gives the role: it is taken away there. Doing it twice does no harm.",
+                "The caller must hold what the role grants. The last administrator who may act stays one. \
+                 409 with code `given_by_group` where a group gives the role: it is taken away there. Doing \
+                 it twice does no harm.",
             )
             .answers(204, "The user does not have the role")
             .round_trips(3),
@@ -47,12 +48,14 @@ async fn list(
 ) -> Result<Json<ListMembersResponse>, ApiError> {
     let limit = page_limit(query.limit, MAX_MEMBERS_PAGE)?;
     let organization = &caller.organization;
-    let batch =
-        vec![Role::find(organization, &role), page(organization, &role, query.cursor.as_ref(), limit)];
-    match context.db(organization).batch_of(batch).await?.as_slice() {
-        [role, members] if !role.is_empty() => ListMembersResponse::read(members, limit).map(Json),
-        _ => Err(not_found()),
+    let mut batch = Batch::new();
+    let found = batch.ask(Role::find(organization, &role));
+    let members = batch.ask(page(organization, &role, query.cursor.as_ref(), limit));
+    let answers = context.db(organization).batch(batch).await?;
+    if !answers.did(found)? {
+        return Err(not_found());
     }
+    Ok(Json(ListMembersResponse::of(answers.all(members)?, limit)))
 }
 
 async fn add(
@@ -63,12 +66,13 @@ async fn add(
     let role = find(&context, &caller, &role).await?;
     role.check_held(&caller.grants).map_err(refused)?;
     let event = context
-        .audit_by_text(&caller, "role.member.add", "role")?
+        .audit_by(&caller, acts::ROLE_MEMBER_ADD)?
         .on(role.role.as_str())
         .detail("member", user_id.as_str());
     let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
-    let rows = context.db(&caller.organization).batch_of(membership.add(event)).await?;
-    match MembershipOutcome::read(&rows)? {
+    let mut batch = Batch::new();
+    let outcome = membership.add(event, &mut batch);
+    match run(&context, &caller, batch, outcome).await? {
         outcome if outcome.is_given => Ok(StatusCode::NO_CONTENT),
         outcome if !outcome.is_unchanged => Err(changed_meanwhile()),
         outcome if !outcome.is_known => Err(no_user()),
@@ -88,12 +92,13 @@ async fn remove(
     let role = find(&context, &caller, &role).await?;
     role.check_held(&caller.grants).map_err(refused)?;
     let event = context
-        .audit_by_text(&caller, "role.member.remove", "role")?
+        .audit_by(&caller, acts::ROLE_MEMBER_REMOVE)?
         .on(role.role.as_str())
         .detail("member", user_id.as_str());
     let membership = RoleMembership { organization: &caller.organization, role: &role, user_id: &user_id };
-    let rows = context.db(&caller.organization).batch_of(membership.remove(event)).await?;
-    match MembershipOutcome::read(&rows)? {
+    let mut batch = Batch::new();
+    let outcome = membership.remove(event, &mut batch);
+    match run(&context, &caller, batch, outcome).await? {
         outcome if outcome.is_by_group => Err(ApiError::conflict(
             "given_by_group",
             "a group gives the user this role: take the user out of the group",
@@ -107,6 +112,16 @@ async fn remove(
         )),
         _ => Err(ApiError::internal("a role was not taken away, for no reason")),
     }
+}
+
+async fn run(
+    context: &Context,
+    caller: &Caller,
+    batch: Batch,
+    outcome: Ticket<MembershipOutcome>,
+) -> Result<MembershipOutcome, ApiError> {
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    answers.one(outcome)?.ok_or_else(|| ApiError::internal("a membership without an outcome"))
 }
 
 fn no_user() -> ApiError {

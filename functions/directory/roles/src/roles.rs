@@ -1,15 +1,17 @@
 //! Roles: listed, shown, created, changed, deleted.
 
 use http::{HeaderMap, StatusCode};
+use iam_core::directory::acts;
 use iam_core::directory::role::change::{
-    ChangeVerdict, DeletionVerdict, MAX_TAKEN_FROM, ROLE_CREATED, RoleChange, RoleDeletion, is_full,
+    ChangeVerdict, DeletionVerdict, MAX_TAKEN_FROM, ROLE_CREATED, RoleChange, RoleDeletion, RolesFull,
+    is_full,
 };
 use iam_core::directory::role::{
     MAX_DESCRIPTION_CHARACTERS, MAX_EFFECTIVE_GRANTS, MAX_GRANTS, MAX_PAGE, MAX_PARENTS, MAX_ROLES, Role,
     RoleDraft, RoleName, RoleRefusal,
 };
 use iam_core::permission::{Grant, Scope};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_edge::DbError;
 use iam_service::{
     Access, ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query, Route,
@@ -39,8 +41,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::post(ROLES, may("write"), create)
             .summary("Creates a role")
             .description(
-                "Nobody creates a role that grants, itself or by inheritance, what its creator does not hold. Takes an \
-                 `Idempotency-Key`.",
+                "Nobody creates a role that grants, itself or by inheritance, what its creator does not \
+                 hold. Takes an `Idempotency-Key`.",
             )
             .takes::<CreateRoleRequest>()
             .gives::<Role>(201, "Created")
@@ -49,8 +51,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::patch(ROLE, may("write"), change)
             .summary("Changes a role")
             .description(
-                "What is absent stays. It holds from the next request of everybody who has the role, or one that \
-                 inherits from it. The caller must hold what the role grants, before and after.",
+                "What is absent stays. It holds from the next request of everybody who has the role, or one \
+                 that inherits from it. The caller must hold what the role grants, before and after.",
             )
             .takes::<ChangeRoleRequest>()
             .gives::<Role>(200, "The role as it is now")
@@ -58,8 +60,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::delete(ROLE, may("delete"), delete)
             .summary("Deletes a role")
             .description(
-                "Refused while users have it, unless by force, and while other roles inherit from it. The caller must \
-                 hold what it grants.",
+                "Refused while users have it, unless by force, and while other roles inherit from it. The \
+                 caller must hold what it grants.",
             )
             .takes_query::<DeleteRoleQuery>()
             .answers(204, "Deleted")
@@ -94,7 +96,7 @@ async fn list(
 ) -> Result<Json<ListRolesResponse>, ApiError> {
     let limit = page_limit(query.limit, MAX_PAGE)?;
     let page = Role::page(&caller.organization, query.cursor.as_ref(), limit);
-    let mut roles: Vec<Role> = context.db(&caller.organization).run(page).await?.decode()?;
+    let mut roles = context.db(&caller.organization).all(page).await?;
     let next_cursor = cut(&mut roles, limit, |role| role.role.clone());
     Ok(Json(ListRolesResponse { roles, next_cursor }))
 }
@@ -108,8 +110,8 @@ async fn read(context: Context, caller: Caller, Id(role): Id<RoleName>) -> Resul
 /// # Errors
 /// 404 where there is none.
 pub(crate) async fn find(context: &Context, caller: &Caller, role: &RoleName) -> Result<Role, ApiError> {
-    let rows = context.db(&caller.organization).run(Role::find(&caller.organization, role)).await?;
-    rows.decode_first()?.ok_or_else(not_found)
+    let found = context.db(&caller.organization).one(Role::find(&caller.organization, role)).await?;
+    found.ok_or_else(not_found)
 }
 
 pub(crate) fn not_found() -> ApiError {
@@ -146,9 +148,9 @@ async fn create(
         inherits: request.inherits,
     })?;
     let involved = Role::involved(organization, &request.role, &draft.inherits);
-    let involved: Vec<Role> = context.db(organization).run(involved).await?.decode()?;
+    let involved = context.db(organization).all(involved).await?;
     let parents = draft.parents(&involved).map_err(no_parent)?;
-    let event = context.audit_by_text(&caller, "role.create", "role")?.on(request.role.as_str());
+    let event = context.audit_by(&caller, acts::ROLE_CREATE)?.on(request.role.as_str());
     let revision = event.log_id.to_string();
     let role = &request.role;
     let new = RoleChange {
@@ -169,25 +171,19 @@ async fn create(
         built_in: false,
         revision: revision.clone(),
     };
-    let mut batch = new.statements();
-    batch.push(new.record(with_draft(event, &draft)));
-    batch.extend([new.outcome(), is_full(organization)]);
+    let mut batch = Batch::new();
+    let tickets = new.ask(with_draft(event, &draft), &mut batch);
+    let full = batch.ask(is_full(organization));
     let created = json!([role, revision]).to_string();
-    match creation.run_of(&context, organization, batch, (ROLE_CREATED, &created), &answer).await? {
-        CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) => created_role(&new, &rows).map(Created),
-    }
-}
-
-fn created_role(new: &RoleChange<'_>, rows: &[Rows]) -> Result<Role, ApiError> {
-    // Behind these comes what an `Idempotency-Key` adds.
-    let [first, _, _, _, _, outcome, full, ..] = rows else {
-        return Err(ApiError::internal("a batch answered too little"));
+    let answers = match creation.run(&context, organization, batch, (ROLE_CREATED, &created), &answer).await?
+    {
+        CreationResult::Replayed(first) => return Ok(Created(first)),
+        CreationResult::Ran(answers) => answers,
     };
-    match new.verdict(first, outcome)? {
-        ChangeVerdict::Done(role) => Ok(*role),
+    match new.verdict(&answers, tickets)? {
+        ChangeVerdict::Done(role) => Ok(Created(*role)),
         ChangeVerdict::Exists => Err(ApiError::conflict("role_exists", "there is a role of that name")),
-        _ if full.first().map(|row| row.integer("full")).transpose()? == Some(1) => {
+        _ if matches!(answers.one(full)?, Some(RolesFull(true))) => {
             let detail = format!("an organization has at most {MAX_ROLES} roles");
             Err(ApiError::conflict("too_many_roles", detail))
         }
@@ -220,7 +216,7 @@ async fn change(
         return Err(too_many_parents());
     }
     let involved = Role::involved(organization, &role, inherits);
-    let involved: Vec<Role> = context.db(organization).run(involved).await?.decode()?;
+    let involved = context.db(organization).all(involved).await?;
     let before = involved.iter().find(|involved| involved.role == role).ok_or_else(not_found)?;
     let draft = checked(RoleDraft {
         description: request.description.unwrap_or_else(|| before.description.clone()),
@@ -228,7 +224,7 @@ async fn change(
         inherits: request.inherits.unwrap_or_else(|| before.inherits.clone()),
     })?;
     let parents = draft.parents(&involved).map_err(no_parent)?;
-    let event = context.audit_by_text(&caller, "role.update", "role")?.on(role.as_str());
+    let event = context.audit_by(&caller, acts::ROLE_UPDATE)?.on(role.as_str());
     let revision = event.log_id.to_string();
     let change = RoleChange {
         organization,
@@ -239,14 +235,10 @@ async fn change(
         revision: &revision,
     };
     change.check(&caller.grants).map_err(refused)?;
-    let mut batch = change.statements();
-    batch.push(change.record(with_draft(event, &draft)));
-    batch.push(change.outcome());
-    let rows = context.db(organization).batch_of(batch).await.map_err(too_large)?;
-    let [first, .., outcome] = rows.as_slice() else {
-        return Err(ApiError::internal("a batch answered too little"));
-    };
-    match change.verdict(first, outcome)? {
+    let mut batch = Batch::new();
+    let tickets = change.ask(with_draft(event, &draft), &mut batch);
+    let answers = context.db(organization).batch(batch).await.map_err(too_large)?;
+    match change.verdict(&answers, tickets)? {
         ChangeVerdict::Done(role) => Ok(Json(*role)),
         ChangeVerdict::Gone | ChangeVerdict::NotCreated => Err(not_found()),
         ChangeVerdict::Circular => {
@@ -256,7 +248,8 @@ async fn change(
     }
 }
 
-/// The database checks one thing by itself: how much a role may grant, here one that inherits from the changed one.
+/// The database checks one thing by itself: how much a role may grant, here one that inherits from the
+/// changed one.
 fn too_large(error: DbError) -> ApiError {
     match error {
         DbError::Constraint(cause) => {
@@ -287,9 +280,11 @@ async fn delete(
     let role = find(&context, &caller, &role).await?;
     let deletion = RoleDeletion { organization, role: &role, by_force: query.force };
     deletion.check(&caller.grants).map_err(refused)?;
-    let event = context.audit_by_text(&caller, "role.delete", "role")?.on(role.role.as_str());
-    let rows = context.db(organization).batch_of(deletion.statements(event)).await?;
-    match deletion.verdict(&rows)? {
+    let event = context.audit_by(&caller, acts::ROLE_DELETE)?.on(role.role.as_str());
+    let mut batch = Batch::new();
+    let tickets = deletion.ask(event, &mut batch);
+    let answers = context.db(organization).batch(batch).await?;
+    match deletion.verdict(&answers, tickets)? {
         DeletionVerdict::Done => Ok(StatusCode::NO_CONTENT),
         DeletionVerdict::Gone => Err(not_found()),
         DeletionVerdict::Inherited => {

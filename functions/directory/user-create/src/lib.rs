@@ -3,14 +3,15 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::directory::managed::LocalEdits;
 use iam_core::directory::{
-    DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, MAX_GROUPS,
-    MAX_ROLES, NewUser, RoleLookUp, RoleRefusal, USER_CREATED, check_display_name, check_email, check_names,
-    check_username, repeatable_salt,
+    AssignmentRefusal, DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups, KnownRole,
+    KnownRoles, MAX_GROUPS, MAX_ROLES_PER_USER, NewUser, RoleLookUp, USER_CREATED, UsernameTaken, acts,
+    check_display_name, check_email, check_names, check_username, repeatable_salt,
 };
 use iam_core::id::UserId;
 use iam_core::permission::Scope;
 use iam_core::secret::password;
 use iam_core::sign_in::password::policy::{self, Names};
+use iam_core::sql::Batch;
 use iam_service::managed::group_is_managed;
 use iam_service::{
     Access, ApiError, Area, Caller, Context, Created, Creation, CreationResult, Function, Json, Route,
@@ -31,9 +32,9 @@ pub fn function() -> Function {
         Route::post(PATH, write, create)
             .summary("Creates a user")
             .description(
-                "409 with code `username_taken` where somebody has the name. A role is given only by who holds all that \
-                 it grants. 409 with code `managed_by_scim` for a group whose members SCIM decides on. Takes an \
-                 `Idempotency-Key`.",
+                "409 with code `username_taken` where somebody has the name. A role is given only by who \
+                 holds all that it grants. 409 with code `managed_by_scim` for a group whose members SCIM \
+                 decides on. Takes an `Idempotency-Key`.",
             )
             .takes::<CreateUserRequest>()
             .gives::<DirectoryUser>(201, "Created")
@@ -61,8 +62,8 @@ pub struct CreateUserRequest {
     pub password: Option<String>,
 }
 
-/// Two round trips beside the caller's authentication: one looks up roles and groups where there are any, one creates.
-/// Another where an `Idempotency-Key` comes again.
+/// Two round trips beside the caller's authentication: one looks up roles and groups where there are any, one
+/// creates. Another where an `Idempotency-Key` comes again.
 async fn create(
     context: Context,
     caller: Caller,
@@ -92,21 +93,19 @@ async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "user.create", "user")?
+        .audit_by(&caller, acts::USER_CREATE)?
         .on(user_id.as_str())
         .detail("roles", request.roles.clone())
         .detail("with_password", request.password.is_some());
-    let mut batch = user.statements(event);
-    batch.push(user.inspect());
+    let mut batch = Batch::new();
+    let tickets = user.ask(event, &mut batch);
     // As JSON: a kept answer is given again as it is.
     let answer = serde_json::to_value(user.created())?;
-    match creation.run_of(&context, organization, batch, (USER_CREATED, user_id.as_str()), &answer).await? {
+    match creation.run(&context, organization, batch, (USER_CREATED, user_id.as_str()), &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
-        CreationResult::Ran(rows) => {
-            let taken =
-                rows.get(4).and_then(|rows| rows.first()).map(|row| row.integer("taken")).transpose()?;
-            Err(not_created(taken == Some(1)))
+        CreationResult::Ran(answers) if answers.did(tickets.created)? => Ok(Created(answer)),
+        CreationResult::Ran(answers) => {
+            Err(not_created(matches!(answers.one(tickets.inspection)?, Some(UsernameTaken(true)))))
         }
     }
 }
@@ -125,7 +124,7 @@ fn check(request: &CreateUserRequest) -> Result<&str, FieldProblem> {
     let username = check_username(&request.username)?;
     request.email.as_deref().map_or(Ok(()), check_email)?;
     request.display_name.as_deref().map_or(Ok(()), check_display_name)?;
-    check_names("/roles", &request.roles, MAX_ROLES)?;
+    check_names("/roles", &request.roles, MAX_ROLES_PER_USER)?;
     check_names("/groups", &request.groups, MAX_GROUPS)?;
     Ok(username)
 }
@@ -165,13 +164,12 @@ async fn assignment(
         return Ok((Vec::new(), Vec::new()));
     }
     let organization = &caller.organization;
-    let batch = vec![
-        RoleLookUp::find(organization, request.roles.iter().map(String::as_str)),
-        GroupLookUp::find(organization, request.groups.iter().map(String::as_str), edits),
-    ];
-    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
-    let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
-    let groups = KnownGroups::read(&rows.next().unwrap_or_default())?;
+    let mut batch = Batch::new();
+    let roles = batch.ask(RoleLookUp::find(organization, request.roles.iter().map(String::as_str)));
+    let groups = batch.ask(GroupLookUp::find(organization, request.groups.iter().map(String::as_str), edits));
+    let answers = context.db(organization).batch(batch).await?;
+    let roles: KnownRoles = answers.all(roles)?.into_iter().collect();
+    let groups: KnownGroups = answers.all(groups)?.into_iter().collect();
     let roles = roles.assignable(&request.roles, &caller.grants).map_err(not_assignable)?;
     if let Some((index, group)) = groups.first_kept(&request.groups) {
         let error = group_is_managed(&group.display_name);
@@ -184,10 +182,10 @@ fn refused(problem: FieldProblem) -> ApiError {
     ApiError::field(problem.pointer, problem.detail)
 }
 
-fn not_assignable(refusal: RoleRefusal) -> ApiError {
+fn not_assignable(refusal: AssignmentRefusal) -> ApiError {
     match refusal {
-        RoleRefusal::Unknown(problem) => refused(problem),
-        RoleRefusal::NotHeld(problem) => {
+        AssignmentRefusal::Unknown(problem) => refused(problem),
+        AssignmentRefusal::NotHeld(problem) => {
             ApiError::new(StatusCode::FORBIDDEN, "permission_denied", problem.detail.clone())
                 .and_field(problem.pointer, problem.detail)
         }

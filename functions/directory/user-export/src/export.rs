@@ -2,8 +2,11 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
-use iam_core::directory::transfer::{self, MAX_EXPORT_PAGE};
+use iam_core::directory::acts;
+use iam_core::directory::transfer::{self, Exported, MAX_EXPORT_PAGE};
 use iam_core::permission::{Permission, Scope};
+use iam_core::sql::Batch;
+use iam_service::page::cut;
 use iam_service::{ApiError, Caller, Context, Query};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,18 +49,20 @@ pub(crate) async fn export(
     }
     let with_hashes = query.include == Some(Include::PasswordHash);
     let manage_all = Permission::new("users", "manage", Scope::All);
-    if with_hashes && !caller.grants.allow(&manage_all) {
+    if with_hashes && !caller.holds(&manage_all) {
         return Err(ApiError::forbidden(&manage_all));
     }
     let is_cut = query.cursor.as_ref().is_some_and(|cursor| cursor.len() > MAX_CURSOR_BYTES);
     let page = transfer::export(&caller.organization, query.cursor.as_deref(), limit).filter(|_| !is_cut);
     let page = page.ok_or_else(|| invalid("`cursor` is not one of ours".to_owned()))?;
-    let event =
-        context.audit_by_text(&caller, "user.export", "user")?.detail("with_password_hashes", with_hashes);
-    let rows = context.db(&caller.organization).batch_of(vec![page, event.record()]).await?;
-    let (lines, next) = transfer::read_export(&rows.into_iter().next().unwrap_or_default(), limit)?;
+    let event = context.audit_by(&caller, acts::USER_EXPORT)?.detail("with_password_hashes", with_hashes);
+    let mut batch = Batch::new();
+    let users = batch.ask(page);
+    batch.then(event.record());
+    let mut users = context.db(&caller.organization).batch(batch).await?.all(users)?;
+    let next = cut(&mut users, limit, Exported::cursor);
     let mut body = Vec::new();
-    for mut line in lines {
+    for mut line in users.into_iter().filter_map(Exported::into_line) {
         if !with_hashes {
             line.password_hash = None;
         }

@@ -17,18 +17,17 @@ const MEDIA_TYPE: &str = "application/x-ndjson";
 #[must_use]
 pub fn function() -> Function {
     let may = Access::permission("users", "read", Scope::Organization);
-    Function::new("user-export", "Exports users").area(Area::Admin)
-        .uses_database()
-        .route(
-            Route::get("/api/v1/users/export", may, export::export)
-                .summary("Exports users, oldest first")
-                .description(
-                    "In pages of 1,000 at most; the header `Next-Cursor` (and `Link`) leads to the next one and is absent \
-                     on the last. An import takes the lines as they are. Hashes of passwords are in it where \
-                     `include=password_hash` asks for them and the caller holds `users.manage.all`.",
-                )
-                .takes_query::<ExportQuery>()
-                .gives_as::<ImportLine>(200, MEDIA_TYPE, "A user a line")
-                .round_trips(2),
-        )
+    Function::new("user-export", "Exports users").area(Area::Admin).uses_database().route(
+        Route::get("/api/v1/users/export", may, export::export)
+            .summary("Exports users, oldest first")
+            .description(
+                "In pages of 1,000 at most; the header `Next-Cursor` (and `Link`) leads to the next one \
+                     and is absent on the last. An import takes the lines as they are. Hashes of passwords \
+                     are in it where `include=password_hash` asks for them and the caller holds \
+                     `users.manage.all`.",
+            )
+            .takes_query::<ExportQuery>()
+            .gives_as::<ImportLine>(200, MEDIA_TYPE, "A user a line")
+            .round_trips(2),
+    )
 }

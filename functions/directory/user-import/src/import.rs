@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use iam_core::directory::import::{ImportLine, LineRefusal, MAX_LINES, parse_line};
 use iam_core::directory::managed::LocalEdits;
-use iam_core::directory::transfer::{Import, ImportBatch};
-use iam_core::directory::{FieldProblem, GroupLookUp, KnownGroups, KnownRoles, RoleLookUp};
+use iam_core::directory::transfer::{Import, ImportBatch, RolesUnchanged};
+use iam_core::directory::{FieldProblem, GroupLookUp, KnownGroups, KnownRoles, RoleLookUp, acts};
 use iam_core::id::{GroupId, LogId, UserId};
 use iam_core::secret::password::recognise;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Caller, Context, Json, check_media_type};
 use schemars::JsonSchema;
@@ -137,14 +138,15 @@ async fn look_up(
         return Ok((KnownRoles::default(), KnownGroups::default()));
     }
     let organization = &caller.organization;
-    let batch = vec![RoleLookUp::find(organization, roles), GroupLookUp::find(organization, groups, edits)];
-    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
-    let roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
-    Ok((roles, KnownGroups::read(&rows.next().unwrap_or_default())?))
+    let mut batch = Batch::new();
+    let roles = batch.ask(RoleLookUp::find(organization, roles));
+    let groups = batch.ask(GroupLookUp::find(organization, groups, edits));
+    let answers = context.db(organization).batch(batch).await?;
+    Ok((answers.all(roles)?.into_iter().collect(), answers.all(groups)?.into_iter().collect()))
 }
 
-/// Whether the caller may create this user: its roles are there and the caller's to give, its groups are there and not
-/// kept by SCIM.
+/// Whether the caller may create this user: its roles are there and the caller's to give, its groups are
+/// there and not kept by SCIM.
 fn admit(
     line: &ImportLine,
     caller: &Caller,
@@ -173,19 +175,17 @@ async fn store(
         .iter()
         .map(|ready| Import::new(&ready.line, &ready.groups, (&ready.user_id, &ready.log_id), context.now))
         .collect();
-    let batch =
+    let import =
         ImportBatch { organization: &caller.organization, users: &users, roles, edits, now: context.now };
-    let event = context.audit_by_text(caller, "user.import", "user")?;
+    let event = context.audit_by(caller, acts::USER_IMPORT)?;
     let too_much = || ApiError::bad_request("too_many_lines", "too much for one request: send fewer lines");
-    let statements = batch.statements(event).ok_or_else(too_much)?;
-    let rows = context.db(&caller.organization).batch_of(statements).await?;
-    let unchanged =
-        rows.last().and_then(|rows| rows.first()).map(|row| row.integer("unchanged")).transpose()?;
-    if unchanged != Some(1) {
-        return Err(ApiError::conflict(
-            "version_conflict",
-            "a role changed at the same moment: send it again",
-        ));
+    let mut batch = Batch::new();
+    let tickets = import.ask(event, &mut batch).ok_or_else(too_much)?;
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    match answers.one(tickets.roles)? {
+        Some(RolesUnchanged(true)) => Ok(answers.count(tickets.created)?),
+        Some(RolesUnchanged(false)) | None => {
+            Err(ApiError::conflict("version_conflict", "a role changed at the same moment: send it again"))
+        }
     }
-    Ok(rows.first().map_or(0, iam_core::sql::Rows::len))
 }

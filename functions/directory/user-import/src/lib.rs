@@ -17,18 +17,16 @@ const MEDIA_TYPE: &str = "application/x-ndjson";
 #[must_use]
 pub fn function() -> Function {
     let may = Access::permission("users", "manage", Scope::Organization);
-    Function::new("user-import", "Imports users").area(Area::Admin)
-        .uses_database()
-        .route(
-            Route::post("/api/v1/users/import", may, import::import)
-                .summary("Imports users")
-                .description(
-                    "One user a line, 1,000 lines at most. Who is there already stays as it is, so the same lines can be \
-                     sent again. A line that is refused does not stop the others. Password hashes are taken as they are: \
-                     argon2i, argon2id, bcrypt, scrypt, PBKDF2.",
-                )
-                .takes_as::<ImportLine>(MEDIA_TYPE)
-                .gives::<ImportReport>(200, "What became of each line")
-                .round_trips(3),
-        )
+    Function::new("user-import", "Imports users").area(Area::Admin).uses_database().route(
+        Route::post("/api/v1/users/import", may, import::import)
+            .summary("Imports users")
+            .description(
+                "One user a line, 1,000 lines at most. Who is there already stays as it is, so the same \
+                     lines can be sent again. A line that is refused does not stop the others. Password \
+                     hashes are taken as they are: argon2i, argon2id, bcrypt, scrypt, PBKDF2.",
+            )
+            .takes_as::<ImportLine>(MEDIA_TYPE)
+            .gives::<ImportReport>(200, "What became of each line")
+            .round_trips(3),
+    )
 }

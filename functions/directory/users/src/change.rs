@@ -6,11 +6,12 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use iam_core::directory::managed::LocalEdits;
 use iam_core::directory::{
-    Act, Change, ChangeRefusal, DirectoryStatus, DirectoryUser, FieldProblem, GroupLookUp, KnownGroup,
-    KnownGroups, KnownRoles, MAX_GROUPS, MAX_ROLES, ManagedBy, Patch, RoleLookUp, RoleRefusal, Target,
-    UserKind, check_display_name, check_email, check_names, check_username,
+    AssignmentRefusal, DirectoryStatus, DirectoryUser, FieldProblem, GroupLookUp, KnownGroup, KnownGroups,
+    KnownRoles, MAX_GROUPS, MAX_ROLES_PER_USER, ManagedBy, RoleLookUp, TargetUser, UserAct, UserChange,
+    UserChangeRefusal, UserKind, UserPatch, check_display_name, check_email, check_names, check_username,
 };
 use iam_core::id::UserId;
+use iam_core::sql::Batch;
 use iam_edge::DbError;
 use iam_service::managed::{fields_are_managed, group_is_managed};
 use iam_service::{ApiError, Caller, Context, Id, Json};
@@ -56,46 +57,76 @@ pub(crate) async fn patch(
     Json(request): Json<PatchUserRequest>,
 ) -> Result<Response, ApiError> {
     check(&request).map_err(refused)?;
-    let organization = &caller.organization;
     let edits = context.local_edits()?;
-    let threshold = context.configuration().password.lockout_threshold;
-    let names = |names: &Option<Vec<String>>| names.clone().unwrap_or_default();
-    let (roles, groups) = (names(&request.roles), names(&request.groups));
-    let mut batch = vec![Target::find(organization, &user_id, threshold, context.now)];
-    if request.roles.is_some() || request.groups.is_some() {
-        batch.push(RoleLookUp::find(organization, roles.iter().map(String::as_str)));
-        batch.push(GroupLookUp::find(organization, groups.iter().map(String::as_str), &edits));
-        batch.push(GroupLookUp::kept(organization, &user_id, &edits));
-    }
-    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
-    let target = rows.next().unwrap_or_default().decode_first::<Target>()?;
-    let target = changeable(target.filter(|target| target.user.deleted_at.is_none()), &caller, &headers)?;
-    let known_roles = KnownRoles::read(&rows.next().unwrap_or_default())?;
-    let known_groups = KnownGroups::read(&rows.next().unwrap_or_default())?;
-    let kept: Vec<KnownGroup> = rows.next().unwrap_or_default().decode()?;
-    let roles = known_roles.assignable(&roles, &caller.grants).map_err(not_assignable)?;
-    let groups = known_groups.named(&groups).map_err(refused)?;
-    let patch = Patch {
+    let found = look_up(&context, &caller, &user_id, &request, &edits).await?;
+    let target = found.target.filter(|target| target.user.deleted_at.is_none());
+    let target = changeable(target, &caller, &headers)?;
+    let assigned = |names: &[String]| found.roles.assignable(names, &caller.grants);
+    let patch = UserPatch {
+        roles: request.roles.as_deref().map(assigned).transpose().map_err(not_assignable)?,
+        groups: request.groups.map(|names| found.groups.named(&names)).transpose().map_err(refused)?,
         username: request.username.map(|username| username.trim().to_owned()),
         email: request.email,
         display_name: request.display_name,
-        roles: request.roles.map(|_| roles),
-        groups: request.groups.map(|_| groups),
     };
     let differences = patch.differences(&target);
     if differences.is_empty() {
         return Ok(shown(&target.user));
     }
-    check_managed(&target, &patch, (&differences, &kept), &edits)?;
-    let act = Act::Patch(patch);
+    check_managed(&target, &patch, (&differences, &found.kept), &edits)?;
+    let act = UserAct::Patch(patch);
     let user = run(&context, &caller, &headers, &target, &act, differences).await?;
     Ok(shown(&user))
 }
 
+/// What a change is decided on.
+struct Found {
+    target: Option<TargetUser>,
+    roles: KnownRoles,
+    groups: KnownGroups,
+    /// The groups that the user is in and that SCIM keeps, where its groups are to change.
+    kept: Vec<KnownGroup>,
+}
+
+/// Reads the user and what the request names. One round trip.
+async fn look_up(
+    context: &Context,
+    caller: &Caller,
+    user_id: &UserId,
+    request: &PatchUserRequest,
+    edits: &LocalEdits<'_>,
+) -> Result<Found, ApiError> {
+    let organization = &caller.organization;
+    let threshold = context.configuration().password.lockout_threshold;
+    let mut batch = Batch::new();
+    let target = batch.ask(TargetUser::find(organization, user_id, threshold, context.now));
+    let named = (request.roles.is_some() || request.groups.is_some()).then(|| {
+        let roles = request.roles.iter().flatten().map(String::as_str);
+        let groups = request.groups.iter().flatten().map(String::as_str);
+        (
+            batch.ask(RoleLookUp::find(organization, roles)),
+            batch.ask(GroupLookUp::find(organization, groups, edits)),
+            batch.ask(GroupLookUp::kept(organization, user_id, edits)),
+        )
+    });
+    let answers = context.db(organization).batch(batch).await?;
+    let target = answers.one(target)?;
+    let Some((roles, groups, kept)) = named else {
+        let (roles, groups) = (KnownRoles::default(), KnownGroups::default());
+        return Ok(Found { target, roles, groups, kept: Vec::new() });
+    };
+    Ok(Found {
+        target,
+        roles: answers.all(roles)?.into_iter().collect(),
+        groups: answers.all(groups)?.into_iter().collect(),
+        kept: answers.all(kept)?,
+    })
+}
+
 /// Whether the fields are administrators' to change, and the groups that the user comes into and leaves.
 fn check_managed(
-    target: &Target,
-    patch: &Patch,
+    target: &TargetUser,
+    patch: &UserPatch,
     (differences, kept): (&[&'static str], &[KnownGroup]),
     edits: &LocalEdits<'_>,
 ) -> Result<(), ApiError> {
@@ -126,7 +157,7 @@ pub(crate) async fn suspend(
     if target.user.status == DirectoryStatus::Suspended {
         return Ok(shown(&target.user));
     }
-    Ok(shown(&run(&context, &caller, &headers, &target, &Act::Suspend, Vec::new()).await?))
+    Ok(shown(&run(&context, &caller, &headers, &target, &UserAct::Suspend, Vec::new()).await?))
 }
 
 pub(crate) async fn activate(
@@ -139,7 +170,7 @@ pub(crate) async fn activate(
     if target.user.status != DirectoryStatus::Suspended {
         return Ok(shown(&target.user));
     }
-    Ok(shown(&run(&context, &caller, &headers, &target, &Act::Activate, Vec::new()).await?))
+    Ok(shown(&run(&context, &caller, &headers, &target, &UserAct::Activate, Vec::new()).await?))
 }
 
 pub(crate) async fn unlock(
@@ -149,7 +180,7 @@ pub(crate) async fn unlock(
     Id(user_id): Id<UserId>,
 ) -> Result<Response, ApiError> {
     let target = read(&context, &caller, &headers, &user_id, false).await?;
-    Ok(shown(&run(&context, &caller, &headers, &target, &Act::Unlock, Vec::new()).await?))
+    Ok(shown(&run(&context, &caller, &headers, &target, &UserAct::Unlock, Vec::new()).await?))
 }
 
 pub(crate) async fn delete(
@@ -159,7 +190,7 @@ pub(crate) async fn delete(
     Id(user_id): Id<UserId>,
 ) -> Result<StatusCode, ApiError> {
     let target = read(&context, &caller, &headers, &user_id, false).await?;
-    run(&context, &caller, &headers, &target, &Act::Delete, Vec::new()).await?;
+    run(&context, &caller, &headers, &target, &UserAct::Delete, Vec::new()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -173,14 +204,14 @@ pub(crate) async fn restore(
     if target.user.deleted_at.is_none() {
         return Ok(shown(&target.user));
     }
-    Ok(shown(&run(&context, &caller, &headers, &target, &Act::Restore, Vec::new()).await?))
+    Ok(shown(&run(&context, &caller, &headers, &target, &UserAct::Restore, Vec::new()).await?))
 }
 
 fn check(request: &PatchUserRequest) -> Result<(), FieldProblem> {
     request.username.as_deref().map_or(Ok(()), |username| check_username(username).map(|_| ()))?;
     request.email.iter().flatten().try_for_each(|email| check_email(email))?;
     request.display_name.iter().flatten().try_for_each(|name| check_display_name(name))?;
-    request.roles.iter().try_for_each(|roles| check_names("/roles", roles, MAX_ROLES))?;
+    request.roles.iter().try_for_each(|roles| check_names("/roles", roles, MAX_ROLES_PER_USER))?;
     request.groups.iter().try_for_each(|groups| check_names("/groups", groups, MAX_GROUPS))
 }
 
@@ -190,15 +221,19 @@ async fn read(
     headers: &HeaderMap,
     user_id: &UserId,
     may_be_deleted: bool,
-) -> Result<Target, ApiError> {
+) -> Result<TargetUser, ApiError> {
     let threshold = context.configuration().password.lockout_threshold;
-    let find = Target::find(&caller.organization, user_id, threshold, context.now);
-    let target = context.db(&caller.organization).run(find).await?.decode_first::<Target>()?;
+    let find = TargetUser::find(&caller.organization, user_id, threshold, context.now);
+    let target = context.db(&caller.organization).one(find).await?;
     changeable(target.filter(|target| may_be_deleted || target.user.deleted_at.is_none()), caller, headers)
 }
 
 /// The user, if it is there, the caller may change it, and it is in the version that the caller knows.
-fn changeable(target: Option<Target>, caller: &Caller, headers: &HeaderMap) -> Result<Target, ApiError> {
+fn changeable(
+    target: Option<TargetUser>,
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<TargetUser, ApiError> {
     let target = target.ok_or_else(not_found)?;
     if target.user.kind != UserKind::Person {
         let detail = "a service account is changed where service accounts are";
@@ -232,11 +267,11 @@ async fn run(
     context: &Context,
     caller: &Caller,
     headers: &HeaderMap,
-    target: &Target,
-    act: &Act,
+    target: &TargetUser,
+    act: &UserAct,
     differences: Vec<&'static str>,
 ) -> Result<DirectoryUser, ApiError> {
-    let change = Change {
+    let change = UserChange {
         organization: &caller.organization,
         target,
         act,
@@ -245,11 +280,11 @@ async fn run(
         deletion_grace: context.configuration().directory.deletion_grace,
         now: context.now,
     };
-    let mut event = context.audit_by_text(caller, act.as_str(), "user")?.on(target.user.user_id.as_str());
+    let mut event = context.audit_by(caller, act.act())?.on(target.user.user_id.as_str());
     if !differences.is_empty() {
         event = event.detail("attributes", differences);
     }
-    if let Act::Patch(Patch { roles: Some(roles), .. }) = act {
+    if let UserAct::Patch(UserPatch { roles: Some(roles), .. }) = act {
         let names: Vec<_> = roles.iter().map(|role| role.role.clone()).collect();
         event = event.detail("roles", names).detail("roles_before", target.user.roles.clone());
     }
@@ -257,21 +292,22 @@ async fn run(
         // What a SCIM client keeps it may change back.
         event = event.detail("managed_by", ManagedBy::Scim.as_str());
     }
-    let rows =
-        context.db(&caller.organization).batch_of(change.statements(event)).await.map_err(not_stored)?;
-    change.outcome(&rows)?.map_err(|refusal| not_changed(refusal, headers))
+    let mut batch = Batch::new();
+    let tickets = change.ask(event, &mut batch);
+    let answers = context.db(&caller.organization).batch(batch).await.map_err(not_stored)?;
+    change.outcome(&answers, tickets)?.map_err(|refusal| not_changed(refusal, headers))
 }
 
-fn not_changed(refusal: ChangeRefusal, headers: &HeaderMap) -> ApiError {
+fn not_changed(refusal: UserChangeRefusal, headers: &HeaderMap) -> ApiError {
     match refusal {
-        ChangeRefusal::Gone => not_found(),
-        ChangeRefusal::LastAdministrator => {
+        UserChangeRefusal::Gone => not_found(),
+        UserChangeRefusal::LastAdministrator => {
             let detail = "this is the last active user with the role `admin`: give it to another one first";
             ApiError::conflict("last_administrator", detail)
         }
-        ChangeRefusal::UsernameTaken => username_taken(),
-        ChangeRefusal::Conflict if headers.contains_key(header::IF_MATCH) => precondition_failed(),
-        ChangeRefusal::Conflict => {
+        UserChangeRefusal::UsernameTaken => username_taken(),
+        UserChangeRefusal::Conflict if headers.contains_key(header::IF_MATCH) => precondition_failed(),
+        UserChangeRefusal::Conflict => {
             let detail = "the user, a role or a group changed at the same moment: send it again";
             ApiError::conflict("version_conflict", detail)
         }
@@ -294,10 +330,10 @@ fn refused(problem: FieldProblem) -> ApiError {
     ApiError::field(problem.pointer, problem.detail)
 }
 
-fn not_assignable(refusal: RoleRefusal) -> ApiError {
+fn not_assignable(refusal: AssignmentRefusal) -> ApiError {
     match refusal {
-        RoleRefusal::Unknown(problem) => refused(problem),
-        RoleRefusal::NotHeld(problem) => {
+        AssignmentRefusal::Unknown(problem) => refused(problem),
+        AssignmentRefusal::NotHeld(problem) => {
             ApiError::new(StatusCode::FORBIDDEN, "permission_denied", problem.detail.clone())
                 .and_field(problem.pointer, problem.detail)
         }

@@ -22,14 +22,16 @@ const USER: &str = "/api/v1/users/{user_id}";
 #[must_use]
 pub fn function() -> Function {
     let may = |action| Access::permission("users", action, Scope::Organization);
-    Function::new("users", "Shows, finds and changes users").area(Area::Admin)
+    Function::new("users", "Shows, finds and changes users")
+        .area(Area::Admin)
         .uses_database()
         .route(
             Route::get(USERS, may("read"), list::list)
                 .summary("Lists users, oldest first, or by name where `username_prefix` alone is given")
                 .description(
-                    "Filters can be combined. A page looks at 1,000 users at most, so with several filters it may have \
-                     fewer than `limit`, even none, and still a `next_cursor`: the list ends where that is absent.",
+                    "Filters can be combined. A page looks at 1,000 users at most, so with several filters \
+                     it may have fewer than `limit`, even none, and still a `next_cursor`: the list ends \
+                     where that is absent.",
                 )
                 .takes_query::<ListUsersQuery>()
                 .gives::<ListUsersResponse>(200, "A page of users")
@@ -45,9 +47,10 @@ pub fn function() -> Function {
             Route::patch(USER, may("write"), change::patch)
                 .summary("Changes a user")
                 .description(
-                    "What is absent stays; `null` takes an e-mail address or display name away; roles and groups are \
-                     replaced as a whole. With `If-Match` only that version is changed (412 otherwise). Nobody changes a \
-                     user who may do what the caller may not. The last active administrator stays one.",
+                    "What is absent stays; `null` takes an e-mail address or display name away; roles and \
+                     groups are replaced as a whole. With `If-Match` only that version is changed (412 \
+                     otherwise). Nobody changes a user who may do what the caller may not. The last active \
+                     administrator stays one.",
                 )
                 .takes::<PatchUserRequest>()
                 .gives::<DirectoryUser>(200, "The user as it is now")
@@ -57,8 +60,8 @@ pub fn function() -> Function {
             Route::delete(USER, may("delete"), change::delete)
                 .summary("Deletes a user")
                 .description(
-                    "It is signed out everywhere, its API keys are revoked and its user name is free. It can be restored \
-                     until `directory.deletion_grace` is over.",
+                    "It is signed out everywhere, its API keys are revoked and its user name is free. It can \
+                     be restored until `directory.deletion_grace` is over.",
                 )
                 .answers(204, "Deleted")
                 .round_trips(3),
@@ -94,7 +97,7 @@ pub fn function() -> Function {
 async fn get(context: Context, caller: Caller, Id(user_id): Id<UserId>) -> Result<Response, ApiError> {
     let threshold = context.configuration().password.lockout_threshold;
     let find = DirectoryUser::by_id(&caller.organization, &user_id, threshold, context.now);
-    let user = context.db(&caller.organization).run(find).await?.decode_first::<DirectoryUser>()?;
+    let user = context.db(&caller.organization).one(find).await?;
     Ok(shown(&user.ok_or_else(not_found)?))
 }
 

@@ -2,9 +2,10 @@
 
 use iam_core::directory::account::MAX_USERNAME_BYTES;
 use iam_core::directory::{
-    DirectoryStatus, DirectoryUser, ListQuery, ManagedBy, UserFilter, UserKind, check_email,
+    DirectoryStatus, DirectoryUser, ManagedBy, UserFilter, UserKind, UserListQuery, check_email,
 };
 use iam_core::id::GroupId;
+use iam_core::sql::Batch;
 use iam_service::{ApiError, Caller, Context, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,7 @@ pub(crate) async fn list(
     }
     let cursor = query.cursor.clone();
     let filter = filter(query)?;
-    let question = ListQuery {
+    let question = UserListQuery {
         organization: &caller.organization,
         filter: &filter,
         cursor: cursor.as_deref().filter(|cursor| cursor.len() <= MAX_CURSOR_BYTES),
@@ -72,10 +73,11 @@ pub(crate) async fn list(
         now: context.now,
     };
     let is_cut = cursor.is_some() && question.cursor.is_none();
-    let statements = question.statements().filter(|_| !is_cut);
-    let statements = statements.ok_or_else(|| invalid("`cursor` is not one of ours".to_owned()))?;
-    let mut rows = context.db(&caller.organization).batch_of(statements).await?.into_iter();
-    let page = question.read(&rows.next().unwrap_or_default(), &rows.next().unwrap_or_default())?;
+    let mut batch = Batch::new();
+    let tickets = question.ask(&mut batch).filter(|_| !is_cut);
+    let tickets = tickets.ok_or_else(|| invalid("`cursor` is not one of ours".to_owned()))?;
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    let page = question.page(&answers, tickets)?;
     Ok(Json(ListUsersResponse { users: page.users, next_cursor: page.next_cursor }))
 }
 

@@ -3,8 +3,9 @@
 use http::HeaderMap;
 use iam_core::config::Configuration;
 use iam_core::id::KeyId;
-use iam_core::keys::{KEY_CREATED, KEY_EXISTS, KeyMetadata, NewKey};
+use iam_core::keys::{KEY_CREATED, KEY_EXISTS, KeyMetadata, NewKey, acts};
 use iam_core::permission::{Permission, Scope};
+use iam_core::sql::Batch;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{
     Access, ApiError, Caller, Context, Created, Creation, CreationResult, Function, Json, Route, key_fields,
@@ -111,12 +112,11 @@ async fn create(
         life,
         now: context.now,
     };
-    let event = context
-        .audit_by_text(&caller, "api_key.create", "api_key")?
-        .on(key_id.as_str())
-        .detail("name", key.name);
+    let event = context.audit_by(&caller, acts::CREATE)?.on(key_id.as_str()).detail("name", key.name);
     let max = configuration.api_keys.max_per_user;
-    let batch = vec![key.create(max), event.record_if(KEY_EXISTS, &key_id)];
+    let mut batch = Batch::new();
+    let created = batch.then(key.create(max));
+    batch.then(event.record_if(KEY_EXISTS, &key_id));
     let answer = CreateKeyResponse {
         api_key: secret.reveal().to_owned(),
         name: key.name.to_owned(),
@@ -128,9 +128,9 @@ async fn create(
         created_at: key.now,
         key_id: key_id.clone(),
     };
-    match creation.run_of(&context, organization, batch, (KEY_CREATED, key_id.as_str()), &answer).await? {
+    match creation.run(&context, organization, batch, (KEY_CREATED, key_id.as_str()), &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
+        CreationResult::Ran(answers) if answers.did(created)? => Ok(Created(answer)),
         CreationResult::Ran(_) => Err(ApiError::conflict(
             "too_many_keys",
             format!("a user may have {max} active keys; revoke one first"),

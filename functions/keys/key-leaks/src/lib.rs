@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::HeaderMap;
 use iam_core::id::LogId;
-use iam_core::keys::{Leak, LeakedKey};
+use iam_core::keys::{Leak, LeakedKey, acts};
+use iam_core::record::audit::AuditEvent;
 use iam_core::secret::credential::Credential;
+use iam_core::sql::Batch;
 use iam_service::{
     Access, ApiError, Area, Context, Function, Json, Notification, NotificationUser, Route, Template,
     check_media_type, parse,
@@ -152,10 +154,13 @@ async fn check_signature(context: &Context, headers: &HeaderMap, body: &[u8]) ->
 
 /// Revokes keys and tells their owners; what was found, by hash.
 async fn revoke(context: &Context, leaks: &[Leak]) -> Result<BTreeMap<String, LeakedKey>, ApiError> {
-    let db = context.db(&context.configuration().organization);
-    let rows = db.batch_of(Leak::revoke(leaks, context.now).into()).await?.pop().unwrap_or_default();
+    let organization = &context.configuration().organization;
+    let event = AuditEvent::by_system(organization, context.new_id(LogId::new)?, acts::LEAK, context.now);
+    let mut batch = Batch::new();
+    let reported = Leak::revoke(leaks, event, &mut batch);
+    let answers = context.db(organization).batch(batch).await?;
     let mut found = BTreeMap::new();
-    for key in rows.decode::<LeakedKey>()? {
+    for key in answers.all(reported)? {
         if key.is_revoked_now {
             tell_owner(context, &key);
         }

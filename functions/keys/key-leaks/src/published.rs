@@ -5,6 +5,8 @@ use http::{Request, StatusCode, header};
 use iam_core::time::{Duration, Timestamp};
 use iam_edge::FetchLimits;
 use iam_service::{ApiError, Context};
+use iam_telemetry::Collector;
+use iam_telemetry::instruments::{CACHE_HITS, CACHE_MISSES};
 use serde::{Deserialize, Serialize};
 
 use crate::signature::{PublishedKey, read_keys};
@@ -42,7 +44,11 @@ pub(crate) async fn published_key(
     let found = kept.as_ref().and_then(|kept| find(&kept.keys, identifier));
     let age = kept.as_ref().map(|kept| Timestamp::from_millis(kept.fetched_at));
     let is_younger_than = |life: Duration| age.is_some_and(|fetched| context.now < fetched.after(life));
-    if is_younger_than(if found.is_some() { MAX_AGE } else { LOOK_AGAIN }) {
+    let is_answered = is_younger_than(if found.is_some() { MAX_AGE } else { LOOK_AGAIN });
+    if let Some(telemetry) = Collector::current() {
+        telemetry.count(if is_answered { &CACHE_HITS } else { &CACHE_MISSES }, 1, []);
+    }
+    if is_answered {
         return Ok(found);
     }
     let failed_at = kept.as_ref().and_then(|kept| kept.failed_at).map(Timestamp::from_millis);
@@ -67,7 +73,7 @@ pub(crate) async fn published_key(
     if found.is_some() {
         // A key that was published yesterday is better than no report.
         let message = "the keys that sign reports of leaks can't be fetched";
-        context.instance.log_failure(context, message, &cause);
+        context.log_failure(message, &cause);
         return Ok(found);
     }
     let detail = "the keys that sign reports can't be fetched now: send the report again";
@@ -85,7 +91,7 @@ async fn kept(context: &Context, address: &str) -> Option<Kept> {
     let text = match context.host.kv().get(ENTRY).await {
         Ok(text) => text?,
         Err(error) => {
-            context.instance.log_failure(context, "the key-value store failed", &error.to_string());
+            context.log_failure("the key-value store failed", &error.to_string());
             return None;
         }
     };
@@ -95,7 +101,7 @@ async fn kept(context: &Context, address: &str) -> Option<Kept> {
 async fn keep(context: &Context, kept: Kept) {
     let text = serde_json::json!(kept).to_string();
     if let Err(error) = context.host.kv().put(ENTRY, &text, KEPT_SECONDS).await {
-        context.instance.log_failure(context, "the key-value store failed", &error.to_string());
+        context.log_failure("the key-value store failed", &error.to_string());
     }
 }
 

@@ -4,10 +4,10 @@ mod usage;
 
 use iam_core::id::{KeyId, UserId};
 use iam_core::keys::{KeyFilter, KeyStatus, ListedKey, MAX_NAME_CHARACTERS, MAX_PAGE};
-use iam_core::permission::Reach;
-use iam_core::permission::{Permission, Scope};
+use iam_core::permission::Scope;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
-use iam_service::page::page_limit;
+use iam_service::page::{cut, page_limit};
 use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Query, Route, field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,9 +93,8 @@ async fn list(
         return Err(ApiError::bad_request("invalid_query", "`all` or `owner_id`, not both"));
     }
     let owner = query.owner_id.as_ref().unwrap_or(&caller.user_id);
-    let others = Permission::new("api_keys", "read", Scope::Organization);
-    if (is_all || *owner != caller.user_id) && !caller.grants.allow(&others) {
-        return Err(ApiError::forbidden(&others));
+    if is_all || *owner != caller.user_id {
+        caller.check_wide("read", "api_keys")?;
     }
     let name =
         query.name.as_deref().map(|name| field::query("name", name, MAX_NAME_CHARACTERS)).transpose()?;
@@ -108,30 +107,12 @@ async fn list(
         unused_since: query.unused_since,
         now: context.now,
     };
-    let batch = filter.page(query.cursor.as_ref(), limit);
-    let mut rows = context.db(&caller.organization).batch_of(batch.into()).await?.into_iter();
-    let (found, end) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let keys = found
-        .iter()
-        .take(wanted)
-        .map(|row| ListedKey::read(row, context.now))
-        .collect::<Result<Vec<_>, _>>()?;
-    let next_cursor = if found.len() > wanted {
-        keys.last().map(|key| key.key_id.clone())
-    } else {
-        end.first().map(|row| KeyId::from_column(row, "key_id")).transpose()?
-    };
+    let mut batch = Batch::new();
+    let page = filter.page(query.cursor.as_ref(), limit, &mut batch);
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    let (mut keys, end) = page.read(&answers)?;
+    let next_cursor = cut(&mut keys, limit, |key| key.key_id.clone()).or(end);
     Ok(Json(ListKeysResponse { keys, next_cursor }))
-}
-
-/// Whose keys a caller may see.
-fn reach(caller: &Caller) -> Reach<'_> {
-    if caller.may("api_keys", "read", Scope::Organization) {
-        Reach::Organization
-    } else {
-        Reach::Own(&caller.user_id)
-    }
 }
 
 fn no_such_key() -> ApiError {
@@ -139,7 +120,7 @@ fn no_such_key() -> ApiError {
 }
 
 async fn show(context: Context, caller: Caller, Id(key_id): Id<KeyId>) -> Result<Json<ListedKey>, ApiError> {
-    let find = ListedKey::find(&caller.organization, &key_id, reach(&caller));
-    let rows = context.db(&caller.organization).run(find).await?;
-    Ok(Json(ListedKey::read(rows.first().ok_or_else(no_such_key)?, context.now)?))
+    let find = ListedKey::find(&caller.organization, &key_id, caller.decide("read", "api_keys"));
+    let row = context.db(&caller.organization).one(find).await?.ok_or_else(no_such_key)?;
+    Ok(Json(ListedKey::read(&row, context.now)?))
 }

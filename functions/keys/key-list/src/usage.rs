@@ -2,11 +2,12 @@
 
 use iam_core::id::KeyId;
 use iam_core::keys::{KeyUsage, ListedKey, USAGE_DAYS};
+use iam_core::sql::Batch;
 use iam_service::{ApiError, Caller, Context, Id, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{no_such_key, reach};
+use crate::no_such_key;
 
 const DEFAULT_DAYS: u32 = 30;
 
@@ -38,12 +39,10 @@ pub(crate) async fn usage(
         return Err(ApiError::bad_request("invalid_query", format!("`days` is 1 to {USAGE_DAYS}")));
     }
     let organization = &caller.organization;
-    let batch = vec![
-        ListedKey::find(organization, &key_id, reach(&caller)),
-        KeyUsage::of_key(organization, &key_id, days, context.now),
-    ];
-    let mut rows = context.db(organization).batch_of(batch).await?.into_iter();
-    rows.next().unwrap_or_default().first().ok_or_else(no_such_key)?;
-    let usage = rows.next().unwrap_or_default().decode()?;
-    Ok(Json(UsageResponse { key_id, usage }))
+    let mut batch = Batch::new();
+    let key = batch.ask(ListedKey::find(organization, &key_id, caller.decide("read", "api_keys")));
+    let usage = batch.ask(KeyUsage::of_key(organization, &key_id, days, context.now));
+    let answers = context.db(organization).batch(batch).await?;
+    answers.one(key)?.ok_or_else(no_such_key)?;
+    Ok(Json(UsageResponse { key_id, usage: answers.all(usage)? }))
 }

@@ -1,9 +1,9 @@
 //! `DELETE /api/v1/auth/keys/{key_id}`: an API key that works no longer, from the moment of the answer, anywhere.
 
 use iam_core::id::KeyId;
-use iam_core::keys::{MAX_REASON_CHARACTERS, Revocation, RevokedKey};
-use iam_core::permission::Reach;
+use iam_core::keys::{MAX_REASON_CHARACTERS, Revocation, RevokedKey, acts};
 use iam_core::permission::Scope;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Query, Route, field};
 use schemars::JsonSchema;
@@ -62,19 +62,15 @@ async fn revoke(
         .map(|text| field::query("reason", text, MAX_REASON_CHARACTERS))
         .transpose()?;
     let organization = &caller.organization;
-    let reach = if caller.may("api_keys", "delete", Scope::Organization) {
-        Reach::Organization
-    } else {
-        Reach::Own(&caller.user_id)
-    };
+    let reach = caller.decide("delete", "api_keys");
     let revocation = Revocation { organization, reach, key_id: &key_id, reason, now: context.now };
-    let mut event = context.audit_by_text(&caller, "api_key.revoke", "api_key")?.on(key_id.as_str());
+    let mut event = context.audit_by(&caller, acts::REVOKE)?.on(key_id.as_str());
     if let Some(reason) = reason {
         event = event.detail("reason", reason);
     }
-    let batch = vec![revocation.revoke(), event.record_if_changed(), revocation.result()];
-    let rows = context.db(organization).batch_of(batch).await?.pop().unwrap_or_default();
-    let revoked = rows.decode_first::<RevokedKey>()?;
+    let mut batch = Batch::from([revocation.revoke(), event.record_if_changed()]);
+    let result = batch.ask(revocation.result());
+    let revoked = context.db(organization).batch(batch).await?.one(result)?;
     let RevokedKey { revoked_at, revoked_because } =
         revoked.ok_or_else(|| ApiError::not_found("there is no such API key"))?;
     Ok(Json(RevokeKeyResponse { key_id, status: "revoked", revoked_at, revoked_because }))

@@ -2,9 +2,9 @@
 
 use http::HeaderMap;
 use iam_core::id::KeyId;
-use iam_core::keys::{CarriedRights, KEY_CREATED, KEY_EXISTS, Rotation, RotationOutcome};
-use iam_core::permission::Reach;
+use iam_core::keys::{CarriedRights, KEY_CREATED, KEY_EXISTS, Rotation, RotationOutcome, acts};
 use iam_core::permission::Scope;
+use iam_core::sql::Batch;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{
     Access, ApiError, Caller, Context, Creation, CreationResult, Function, Id, Json, Route, key_fields,
@@ -76,10 +76,9 @@ async fn rotate(
     let organization = &caller.organization;
     let route = format!("/api/v1/auth/keys/{old_key_id}/rotate");
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), &route, &request)?;
-    let reach = reach(&caller);
+    let reach = caller.decide("write", "api_keys");
     let find = CarriedRights::find(organization, &old_key_id, reach);
-    let carried: Option<CarriedRights> = context.db(organization).run(find).await?.decode_first()?;
-    let carried = carried.ok_or_else(no_such_key)?;
+    let carried = context.db(organization).one(find).await?.ok_or_else(no_such_key)?;
     key_fields::carried(&caller, &carried.permissions)?;
     let new_key_id = context.new_id(KeyId::new)?;
     let secret = context.new_api_key(organization)?;
@@ -96,20 +95,15 @@ async fn rotate(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "api_key.rotate", "api_key")?
+        .audit_by(&caller, acts::ROTATE)?
         .on(old_key_id.as_str())
         .detail("new_key_id", new_key_id.as_str())
         .detail("overlap", overlap.to_string());
-    let [give_schedule, end_schedule] = rotation.hand_schedule_on();
-    let batch = vec![
-        rotation.replace_old(),
-        rotation.create_new(),
-        give_schedule,
-        end_schedule,
-        event.record_if(KEY_EXISTS, &new_key_id),
-        rotation.outcome(),
-    ];
-    let last = batch.len().saturating_sub(1);
+    let mut batch = Batch::new();
+    batch.extend([rotation.replace_old(), rotation.create_new()]);
+    batch.extend(rotation.hand_schedule_on());
+    batch.then(event.record_if(KEY_EXISTS, &new_key_id));
+    let outcome = batch.ask(rotation.outcome());
     let answer = RotateKeyResponse {
         old_key_id: old_key_id.clone(),
         new_key_id: new_key_id.clone(),
@@ -118,12 +112,11 @@ async fn rotate(
         new_key_expires_at: rotation.new_expires_at(),
     };
     let created = (KEY_CREATED, new_key_id.as_str());
-    let rows = match creation.run_of(&context, organization, batch, created, &answer).await? {
+    let answers = match creation.run(&context, organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => return Ok(Json(first)),
-        CreationResult::Ran(rows) => rows,
+        CreationResult::Ran(answers) => answers,
     };
-    let found = rows.into_iter().nth(last).unwrap_or_default();
-    match RotationOutcome::read(found.first().ok_or_else(no_such_key)?, &rotation)? {
+    match RotationOutcome::read(&answers.one(outcome)?.ok_or_else(no_such_key)?, &rotation)? {
         RotationOutcome::Replaced => Ok(Json(answer)),
         outcome => Err(not_rotated(outcome, rotation.max_per_user)),
     }
@@ -147,14 +140,6 @@ fn overlap(request: &RotateKeyRequest, default: Duration) -> Result<Duration, Ap
         return Err(ApiError::field(field, format!("at most {MAX_OVERLAP}")));
     }
     Ok(overlap)
-}
-
-fn reach(caller: &Caller) -> Reach<'_> {
-    if caller.may("api_keys", "write", Scope::Organization) {
-        Reach::Organization
-    } else {
-        Reach::Own(&caller.user_id)
-    }
 }
 
 fn not_rotated(outcome: RotationOutcome, max_per_user: u32) -> ApiError {

@@ -1,14 +1,12 @@
 //! New keys that did not arrive yet: listed, asked for again.
 
 use iam_core::id::KeyDeliveryId;
-use iam_core::keys::{DELIVERY_OPEN, ListedDelivery, OWN_DELIVERY_OPEN};
-use iam_core::permission::Reach;
+use iam_core::keys::{DELIVERY_OPEN, ListedDelivery, OWN_DELIVERY_OPEN, acts};
+use iam_core::sql::Batch;
 use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Id, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::reach;
 
 /// How many deliveries a page holds at most.
 const MAX_PAGE: u32 = 100;
@@ -40,9 +38,9 @@ pub(crate) async fn list(
     Query(query): Query<ListDeliveriesQuery>,
 ) -> Result<Json<ListDeliveriesResponse>, ApiError> {
     let limit = page_limit(query.limit, MAX_PAGE)?;
-    let reach = reach(&caller, "read");
+    let reach = caller.decide("read", "api_keys");
     let page = ListedDelivery::page(&caller.organization, reach, query.cursor.as_ref(), limit);
-    let mut deliveries: Vec<ListedDelivery> = context.db(&caller.organization).run(page).await?.decode()?;
+    let mut deliveries = context.db(&caller.organization).all(page).await?;
     let next_cursor = cut(&mut deliveries, limit, |delivery| delivery.delivery_id.clone());
     Ok(Json(ListDeliveriesResponse { deliveries, next_cursor }))
 }
@@ -53,14 +51,12 @@ pub(crate) async fn retry(
     caller: Caller,
     Id(delivery_id): Id<KeyDeliveryId>,
 ) -> Result<Json<ListedDelivery>, ApiError> {
-    let reach = reach(&caller, "write");
-    let condition = if matches!(reach, Reach::Own(_)) { OWN_DELIVERY_OPEN } else { DELIVERY_OPEN };
-    let event = context
-        .audit_by_text(&caller, "api_key.delivery_retry", "api_key_delivery")?
-        .on(delivery_id.as_str())
-        .record_if(condition, &delivery_id);
-    let retry = ListedDelivery::retry(&caller.organization, reach, &delivery_id, context.now);
-    let rows = context.db(&caller.organization).batch_of(vec![retry, event]).await?;
-    let delivery = rows.first().map(|rows| rows.decode_first()).transpose()?.flatten();
+    let reach = caller.decide("write", "api_keys");
+    let condition = if reach.is_wide() { DELIVERY_OPEN } else { OWN_DELIVERY_OPEN };
+    let event = context.audit_by(&caller, acts::DELIVERY_RETRY)?.on(delivery_id.as_str());
+    let mut batch = Batch::new();
+    let retry = batch.ask(ListedDelivery::retry(&caller.organization, reach, &delivery_id, context.now));
+    batch.then(event.record_if(condition, &delivery_id));
+    let delivery = context.db(&caller.organization).batch(batch).await?.one(retry)?;
     delivery.map(Json).ok_or_else(|| ApiError::not_found("there is no such delivery that is open"))
 }

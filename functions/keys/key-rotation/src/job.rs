@@ -1,9 +1,9 @@
-//! The job `key-rotation`, for all organizations: holds the old keys of deliveries that are open, expires keys past their
-//! date, replaces keys whose time has come, delivers, and has the signing keys turned.
+//! The job `key-rotation`, for all organizations: holds the old keys of deliveries that are open, expires
+//! keys past their date, replaces keys whose time has come, delivers, and has the signing keys turned.
 //!
-//! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may run twice at
-//! once, die anywhere and catch up later. What one run leaves over, the next one takes. What fails keeps the steps after
-//! it from nothing.
+//! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may
+//! run twice at once, die anywhere and catch up later. What one run leaves over, the next one takes. What
+//! fails keeps the steps after it from nothing.
 
 use futures_util::future::join_all;
 use iam_core::id::{KeyDeliveryId, KeyId, LogId};
@@ -38,7 +38,7 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     for result in results {
         if let Err(error) = &result {
             let cause = error.log_cause().unwrap_or_else(|| error.code());
-            context.instance.log_failure(&context, "a step of key-rotation failed", cause);
+            context.log_failure("a step of key-rotation failed", cause);
         }
         first = first.and(result);
     }
@@ -107,8 +107,8 @@ fn successor(context: &Context, due: DueRotation) -> Result<Turn, ApiError> {
     Ok(Turn::new(due, key_id, &key.hash(), delivery_id, sealed, log_id))
 }
 
-/// The tries of a batch at once: a receiver that hangs holds up its batch for ten seconds, not for each of its keys. What
-/// can't be tried keeps nothing of what was sent from being noted.
+/// The tries of a batch at once: a receiver that hangs holds up its batch for ten seconds, not for each of
+/// its keys. What can't be tried keeps nothing of what was sent from being noted.
 async fn deliver(context: &Context) -> Result<(), ApiError> {
     let db = context.db(&context.configuration().organization);
     let mut first = Ok(());

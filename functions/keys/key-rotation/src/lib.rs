@@ -1,4 +1,4 @@
-//! API keys that turn by themselves: `/api/v1/auth/keys/{key_id}/rotation` says when a key is replaced and where its
+//! API keys that are rotated by themselves: `/api/v1/auth/keys/{key_id}/rotation` says when a key is replaced and where its
 //! successor goes, `/api/v1/auth/keys/deliveries` shows successors that did not arrive yet, and the job `key-rotation`
 //! replaces, delivers, expires and forgets.
 
@@ -8,9 +8,8 @@ mod schedules;
 mod send;
 mod target;
 
-use iam_core::permission::Reach;
 use iam_core::permission::Scope;
-use iam_service::{Access, Caller, Function, Route};
+use iam_service::{Access, Function, Route};
 
 use deliveries::{ListDeliveriesQuery, ListDeliveriesResponse};
 use schedules::{ScheduleAnswer, ScheduleRequest};
@@ -24,7 +23,7 @@ const ROTATION: &str = "/api/v1/auth/keys/{key_id}/rotation";
 pub fn function() -> Function {
     let read = || Access::permission("api_keys", "read", Scope::Own);
     let write = || Access::permission("api_keys", "write", Scope::Own);
-    Function::new("key-rotation", "Turns API keys by schedule and delivers the new ones")
+    Function::new("key-rotation", "Rotates API keys by schedule and delivers the new ones")
         .uses_database()
         .uses_master_key()
         .connects_to(&["http://*:*", "https://*:*"])
@@ -78,11 +77,3 @@ pub fn function() -> Function {
 
 /// Which functions it calls.
 const CALLS: &[&str] = &["metrics-push", "keyring", "secrets"];
-
-fn reach<'a>(caller: &'a Caller, action: &'static str) -> Reach<'a> {
-    if caller.may("api_keys", action, Scope::Organization) {
-        Reach::Organization
-    } else {
-        Reach::Own(&caller.user_id)
-    }
-}

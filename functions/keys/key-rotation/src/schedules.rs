@@ -3,17 +3,17 @@
 use http::StatusCode;
 use iam_core::id::KeyId;
 use iam_core::keys::{
-    CarriedRights, KEY_CAN_TURN, NewSchedule, OWN_KEY_CAN_TURN, OWN_SCHEDULE_EXISTS, SCHEDULE_EXISTS,
-    Schedule, Target,
+    CarriedRights, KEY_CAN_ROTATE, NewSchedule, OWN_KEY_CAN_ROTATE, OWN_SCHEDULE_EXISTS, SCHEDULE_EXISTS,
+    Schedule, Target, acts,
 };
-use iam_core::permission::Reach;
+use iam_core::sql::Batch;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Id, Json, key_fields};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{reach, target};
+use crate::target;
 
 /// What signing secrets begin with (Standard Webhooks).
 pub(crate) const SIGNING_SECRET_PREFIX: &str = "whsec_";
@@ -76,13 +76,11 @@ pub(crate) async fn set(
         return Err(ApiError::field("/overlap_hours", "0 to 2160, and no longer than the period"));
     }
     let organization = &caller.organization;
-    let reach = reach(&caller, "write");
-    let is_own = matches!(reach, Reach::Own(_));
-    let target = target::checked(request.delivery, &caller, is_own, context.configuration())?;
+    let reach = caller.decide("write", "api_keys");
+    let target = target::checked(request.delivery, &caller, !reach.is_wide(), context.configuration())?;
     // Whoever says where a key's successors go gets them.
     let find = CarriedRights::find(organization, &key_id, reach);
-    let carried: Option<CarriedRights> = context.db(organization).run(find).await?.decode_first()?;
-    let carried = carried.ok_or_else(no_working_key)?;
+    let carried = context.db(organization).one(find).await?.ok_or_else(no_working_key)?;
     key_fields::carried(&caller, &carried.permissions)?;
     let secret = match target {
         Target::Webhook { .. } => Some(Zeroizing::new(context.entropy::<32>()?)),
@@ -109,17 +107,17 @@ pub(crate) async fn set(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "api_key.rotation_set", "api_key")?
+        .audit_by(&caller, acts::ROTATION_SET)?
         .on(key_id.as_str())
         .detail("period", schedule.period.to_string())
         .detail("overlap", schedule.overlap.to_string())
         .detail("delivery", describe(&target));
-    let condition = if is_own { OWN_KEY_CAN_TURN } else { KEY_CAN_TURN };
-    let batch = vec![schedule.set(), event.record_if(condition, carried.as_stored.as_str())];
-    let rows = context.db(organization).batch_of(batch).await?;
-    let Some(stored) = rows.first().map(|rows| rows.decode_first::<Schedule>()).transpose()?.flatten() else {
-        return Err(no_working_key());
-    };
+    let condition = if reach.is_wide() { KEY_CAN_ROTATE } else { OWN_KEY_CAN_ROTATE };
+    let mut batch = Batch::new();
+    let stored = batch.ask(schedule.set());
+    batch.then(event.record_if(condition, carried.as_stored.as_str()));
+    let answers = context.db(organization).batch(batch).await?;
+    let stored = answers.one(stored)?.ok_or_else(no_working_key)?;
     // The secret of a target that was set before stays, and was shown then.
     let is_new = sealed.is_some() && stored.sealed_signing_secret == sealed;
     let shown = secret.filter(|_| is_new).map(|secret| {
@@ -146,8 +144,8 @@ pub(crate) async fn show(
     caller: Caller,
     Id(key_id): Id<KeyId>,
 ) -> Result<Json<ScheduleAnswer>, ApiError> {
-    let find = Schedule::find(&caller.organization, &key_id, reach(&caller, "read"));
-    let found = context.db(&caller.organization).run(find).await?.decode_first::<Schedule>()?;
+    let find = Schedule::find(&caller.organization, &key_id, caller.decide("read", "api_keys"));
+    let found = context.db(&caller.organization).one(find).await?;
     found.map(|schedule| Json(ScheduleAnswer::new(schedule, None))).ok_or_else(no_schedule)
 }
 
@@ -157,17 +155,14 @@ pub(crate) async fn end(
     caller: Caller,
     Id(key_id): Id<KeyId>,
 ) -> Result<StatusCode, ApiError> {
-    let reach = reach(&caller, "write");
-    let condition = if matches!(reach, Reach::Own(_)) { OWN_SCHEDULE_EXISTS } else { SCHEDULE_EXISTS };
-    let event = context.audit_by_text(&caller, "api_key.rotation_end", "api_key")?.on(key_id.as_str());
-    let [stop, delete] = Schedule::end(&caller.organization, &key_id, reach);
-    let batch = vec![event.record_if(condition, &key_id), stop, delete];
-    let rows = context.db(&caller.organization).batch_of(batch).await?;
-    if rows.get(1).is_some_and(|rows| !rows.is_empty()) {
-        Ok(StatusCode::NO_CONTENT)
-    } else {
-        Err(no_schedule())
-    }
+    let reach = caller.decide("write", "api_keys");
+    let condition = if reach.is_wide() { SCHEDULE_EXISTS } else { OWN_SCHEDULE_EXISTS };
+    let event = context.audit_by(&caller, acts::ROTATION_END)?.on(key_id.as_str());
+    let mut batch = Batch::new();
+    batch.then(event.record_if(condition, &key_id));
+    let ended = Schedule::end(&caller.organization, &key_id, reach, &mut batch);
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    if answers.did(ended)? { Ok(StatusCode::NO_CONTENT) } else { Err(no_schedule()) }
 }
 
 fn no_working_key() -> ApiError {
@@ -175,5 +170,5 @@ fn no_working_key() -> ApiError {
 }
 
 fn no_schedule() -> ApiError {
-    ApiError::not_found("this API key does not turn by itself")
+    ApiError::not_found("this API key is not rotated by itself")
 }

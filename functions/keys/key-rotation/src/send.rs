@@ -50,7 +50,7 @@ async fn to_vault(
         "api_key": key, "key_id": due.key_id, "expires_at": due.expires_at, "rotated_at": due.created_at,
     }});
     let answer = context.call("secrets", "/internal/secrets/write", &body).await.map_err(|cause| {
-        context.instance.log_failure(context, "a rotated key was not delivered", &cause);
+        context.log_failure("a rotated key was not delivered", &cause);
         "the Vault was not reached"
     })?;
     if answer.status().is_success() {
@@ -93,7 +93,7 @@ async fn to_webhook(
         Ok(answer) => Err(format!("the receiver answered {}", answer.status().as_u16())),
         Err(error) => {
             // The owner reads what is returned: of the network it says no more than it has to.
-            context.instance.log_failure(context, "a rotated key was not delivered", &error.to_string());
+            context.log_failure("a rotated key was not delivered", &error.to_string());
             Err(format!("the receiver: {}", error.as_str()))
         }
     }

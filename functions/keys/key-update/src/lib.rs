@@ -3,11 +3,10 @@
 use iam_core::id::KeyId;
 use iam_core::keys::{
     CarriedRights, KEY_CAN_CHANGE, KeyChange, KeyMetadata, KeyStatus, ListedKey, OWN_KEY_CAN_CHANGE,
-    OWN_SCHEDULE_STOPS, SCHEDULE_STOPS, Schedule, ranges_column,
+    OWN_SCHEDULE_STOPS, SCHEDULE_STOPS, Schedule, acts, ranges_column,
 };
-use iam_core::permission::Reach;
 use iam_core::permission::{Permission, Scope};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_service::{Access, ApiError, Caller, Context, Function, Id, Json, Route, field, key_fields};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -68,16 +67,16 @@ async fn change(
         Some(Some(texts)) => Some(ranges_column(&key_fields::allowed_addresses(texts)?)),
     };
     let organization = &caller.organization;
-    let (reach, is_recorded) = if caller.may("api_keys", "write", Scope::Organization) {
-        (Reach::Organization, KEY_CAN_CHANGE)
+    let reach = caller.decide("write", "api_keys");
+    let (is_recorded, stops) = if reach.is_wide() {
+        (KEY_CAN_CHANGE, SCHEDULE_STOPS)
     } else {
-        (Reach::Own(&caller.user_id), OWN_KEY_CAN_CHANGE)
+        (OWN_KEY_CAN_CHANGE, OWN_SCHEDULE_STOPS)
     };
     let loosens = request.rate_limit.is_some() || request.allowed_addresses.is_some();
     let carried = if loosens || request.permissions.is_some() {
         let find = CarriedRights::find(organization, &key_id, reach);
-        let found: Option<CarriedRights> = context.db(organization).run(find).await?.decode_first()?;
-        Some(found.ok_or_else(no_such_key)?)
+        Some(context.db(organization).one(find).await?.ok_or_else(no_such_key)?)
     } else {
         None
     };
@@ -85,7 +84,7 @@ async fn change(
         key_fields::carried(&caller, &carried.permissions)?;
     }
     let event = context
-        .audit_by_text(&caller, "api_key.update", "api_key")?
+        .audit_by(&caller, acts::UPDATE)?
         .on(key_id.as_str())
         .detail("attributes", attributes(&request));
     let permissions = request.permissions.as_ref().map(|list| serde_json::json!(list).to_string());
@@ -100,30 +99,27 @@ async fn change(
         allowed_addresses: addresses,
         metadata: request.metadata.as_ref().map(|notes| serde_json::json!(notes).to_string()),
     };
-    let mut batch = vec![
-        event.record_if(is_recorded, carried.as_ref().map(|carried| carried.as_stored.as_str())),
-        change.apply(),
-    ];
+    let mut batch = Batch::new();
+    batch.then(event.record_if(is_recorded, carried.as_ref().map(|carried| carried.as_stored.as_str())));
+    let changed = batch.then(change.apply());
     if let (Some(wanted), Some(carried), Some(stored)) = (&request.permissions, &carried, &permissions)
         && carried.is_exceeded_by(wanted)
     {
         let event = context
-            .audit_by_text(&caller, "api_key.rotation_end", "api_key")?
+            .audit_by(&caller, acts::ROTATION_END)?
             .on(key_id.as_str())
             .detail("reason", "permissions_widened");
-        let stops = if matches!(reach, Reach::Own(_)) { OWN_SCHEDULE_STOPS } else { SCHEDULE_STOPS };
-        batch.push(event.record_if(stops, stored.as_str()));
-        batch.push(Schedule::stop_widened(organization, &key_id, reach, stored));
+        batch.then(event.record_if(stops, stored.as_str()));
+        batch.then(Schedule::stop_widened(organization, &key_id, reach, stored));
     }
     // Last, so that it shows a schedule that stops.
-    batch.push(ListedKey::find(organization, &key_id, reach));
-    let mut rows = context.db(organization).batch_of(batch).await?;
-    let found = rows.pop().unwrap_or_default();
-    let key = ListedKey::read(found.first().ok_or_else(no_such_key)?, context.now)?;
+    let found = batch.ask(ListedKey::find(organization, &key_id, reach));
+    let answers = context.db(organization).batch(batch).await?;
+    let key = ListedKey::read(&answers.one(found)?.ok_or_else(no_such_key)?, context.now)?;
     if key.status == KeyStatus::Revoked {
         return Err(ApiError::conflict("key_revoked", "this API key was revoked: it can't be changed"));
     }
-    if rows.get(1).is_none_or(Rows::is_empty) {
+    if !answers.did(changed)? {
         return Err(key_fields::changed_meanwhile());
     }
     Ok(Json(key))

@@ -3,15 +3,17 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::directory::service_account::{GrantedAccount, ServiceAccount};
 use iam_core::id::{ClientId, ClientSecretId, UserId};
+use iam_core::jose::jwk::JwkSet;
+use iam_core::oauth::acts;
 use iam_core::oauth::client::{
     AuthMethod, CLIENT_CREATED, CLIENT_EXISTS, ClientRevocation, ListedClient, MAX_CLIENTS,
     MAX_NAME_CHARACTERS, NewClient, NewSecret,
 };
-use iam_core::oauth::client_assertion::JwkSet;
+use iam_core::oauth::client_assertion::check_keys;
 use iam_core::oauth::token::parse_scope;
 use iam_core::permission::Grant;
 use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json};
 use schemars::JsonSchema;
@@ -95,7 +97,7 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "client.create", "client")?
+        .audit_by(&caller, acts::CLIENT_CREATE)?
         .on(client_id.as_str())
         .detail("service_account", user_id.as_str())
         .detail("name", client.name)
@@ -111,7 +113,9 @@ pub(crate) async fn create(
         client_secret: None,
         created_at: context.now,
     };
-    let mut batch = vec![client.create(), event.record_if(CLIENT_EXISTS, &client_id)];
+    let mut batch = Batch::new();
+    let created = batch.then(client.create());
+    batch.then(event.record_if(CLIENT_EXISTS, &client_id));
     if request.auth_method == AuthMethod::ClientSecret {
         let secret_id = context.new_id(ClientSecretId::new)?;
         let secret = Credential::new(CLIENT_SECRET_PREFIX, organization, &context.entropy()?);
@@ -124,16 +128,14 @@ pub(crate) async fn create(
             expires_at: None,
             now: context.now,
         };
-        batch.push(first.create());
+        batch.then(first.create());
         answer.secret_id = Some(secret_id.clone());
         answer.client_secret = Some(secret.reveal().to_owned());
     }
-    match creation
-        .run_of(&context, organization, batch, (CLIENT_CREATED, client_id.as_str()), &answer)
-        .await?
-    {
+    let condition = (CLIENT_CREATED, client_id.as_str());
+    match creation.run(&context, organization, batch, condition, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
+        CreationResult::Ran(answers) if answers.did(created)? => Ok(Created(answer)),
         CreationResult::Ran(_) => Err(ApiError::conflict(
             "too_many_clients",
             format!("a service account may have {MAX_CLIENTS} clients; revoke one first"),
@@ -141,16 +143,15 @@ pub(crate) async fn create(
     }
 }
 
-/// Whether the caller holds all that the account's roles grant: a credential of the account is all of that. Gives the
-/// account's roles.
+/// Whether the caller holds all that the account's roles grant: a credential of the account is all of that.
+/// Gives the account's roles.
 pub(crate) async fn may_act_as(
     context: &Context,
     caller: &Caller,
     user_id: &UserId,
 ) -> Result<Vec<String>, ApiError> {
-    let find = ServiceAccount::by_id(&caller.organization, user_id);
-    let rows = context.db(&caller.organization).run(find).await?;
-    let granted: GrantedAccount = rows.decode_first()?.ok_or_else(not_found)?;
+    let find = GrantedAccount::by_id(&caller.organization, user_id);
+    let granted = context.db(&caller.organization).one(find).await?.ok_or_else(not_found)?;
     if granted.grants.given().iter().all(|grant: &Grant| caller.grants.include(grant)) {
         return Ok(granted.account.roles);
     }
@@ -172,7 +173,7 @@ fn check(request: &CreateRequest) -> Result<(), ApiError> {
         (AuthMethod::PrivateKeyJwt, None) => {
             Err(ApiError::field("/jwks", "`private_key_jwt` needs public keys"))
         }
-        (AuthMethod::PrivateKeyJwt, Some(jwks)) => jwks.check().map_err(|error| {
+        (AuthMethod::PrivateKeyJwt, Some(jwks)) => check_keys(jwks).map_err(|error| {
             let pointer = error.index.map_or("/jwks/keys".to_owned(), |index| format!("/jwks/keys/{index}"));
             ApiError::field(pointer, error.allowed)
         }),
@@ -185,14 +186,14 @@ pub(crate) async fn list(
     Id(user_id): Id<UserId>,
 ) -> Result<Json<ListResponse>, ApiError> {
     let organization = &caller.organization;
-    let questions =
-        vec![ServiceAccount::by_id(organization, &user_id), ListedClient::all(organization, &user_id)];
-    let mut rows = context.db(organization).batch_of(questions).await?;
-    let clients = rows.pop().unwrap_or_default().decode()?;
-    if rows.first().is_none_or(Rows::is_empty) {
-        Err(not_found())
+    let mut batch = Batch::new();
+    let account = batch.ask(ServiceAccount::by_id(organization, &user_id));
+    let clients = batch.ask(ListedClient::all(organization, &user_id));
+    let answers = context.db(organization).batch(batch).await?;
+    if answers.did(account)? {
+        Ok(Json(ListResponse { clients: answers.all(clients)? }))
     } else {
-        Ok(Json(ListResponse { clients }))
+        Err(not_found())
     }
 }
 
@@ -202,8 +203,7 @@ pub(crate) async fn show(
     path: ClientPath,
 ) -> Result<Json<ListedClient>, ApiError> {
     let find = ListedClient::by_id(&caller.organization, &path.user_id, &path.client_id);
-    let rows = context.db(&caller.organization).run(find).await?;
-    rows.decode_first()?.map(Json).ok_or_else(not_found)
+    context.db(&caller.organization).one(find).await?.map(Json).ok_or_else(not_found)
 }
 
 pub(crate) async fn revoke(
@@ -215,15 +215,12 @@ pub(crate) async fn revoke(
     let ClientPath { user_id, client_id } = &path;
     let revocation = ClientRevocation { organization, user_id, client_id, now: context.now };
     let event = context
-        .audit_by_text(&caller, "client.revoke", "client")?
+        .audit_by(&caller, acts::CLIENT_REVOKE)?
         .on(client_id.as_str())
         .detail("service_account", user_id.as_str());
-    let batch = vec![
-        revocation.revoke(),
-        event.record_if_changed(),
-        revocation.revoke_secrets(),
-        revocation.end_sessions(),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?;
-    if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
+    let mut batch = Batch::new();
+    let revoked = batch.then(revocation.revoke());
+    batch.extend([event.record_if_changed(), revocation.revoke_secrets(), revocation.end_sessions()]);
+    let answers = context.db(organization).batch(batch).await?;
+    if answers.did(revoked)? { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
 }

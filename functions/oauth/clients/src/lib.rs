@@ -1,4 +1,5 @@
-//! `/api/v1/service-accounts/{user_id}/clients`: the OAuth clients of service accounts, and the clients' secrets.
+//! `/api/v1/service-accounts/{user_id}/clients`: the OAuth clients of service accounts, and the clients'
+//! secrets.
 
 mod clients;
 mod path;
@@ -30,16 +31,17 @@ fn delete() -> Access {
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("clients", "Administers the OAuth clients of service accounts").area(Area::Admin)
+    Function::new("clients", "Administers the OAuth clients of service accounts")
+        .area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(
             Route::post(CLIENTS, write(), clients::create)
                 .summary("Creates an OAuth client for a service account")
                 .description(
-                    "With `client_secret` its first secret is in this answer and nowhere else. Whoever creates one can \
-                     act as the service account, so the caller holds all that its roles grant. Takes an \
-                     `Idempotency-Key`.",
+                    "With `client_secret` its first secret is in this answer and nowhere else. Whoever \
+                     creates one can act as the service account, so the caller holds all that its roles \
+                     grant. Takes an `Idempotency-Key`.",
                 )
                 .takes::<clients::CreateRequest>()
                 .gives::<clients::CreatedClient>(201, "Created")
@@ -69,8 +71,9 @@ pub fn function() -> Function {
             Route::post(SECRETS, write(), secrets::create)
                 .summary("Creates a second secret for an OAuth client")
                 .description(
-                    "To turn a secret: create the second, use it, revoke the first. A client has two valid ones at most. \
-                     The secret is in this answer and nowhere else. Takes an `Idempotency-Key`.",
+                    "To rotate a secret: create the second, use it, revoke the first. A client has two valid \
+                     ones at most. The secret is in this answer and nowhere else. Takes an \
+                     `Idempotency-Key`.",
                 )
                 .takes::<secrets::CreateRequest>()
                 .gives::<secrets::CreatedSecret>(201, "Created")
@@ -80,8 +83,8 @@ pub fn function() -> Function {
             Route::delete(SECRET, delete(), secrets::revoke)
                 .summary("Revokes a secret of an OAuth client")
                 .description(
-                    "Access tokens that were issued for it live on until their end. The last valid secret is not revoked: \
-                     create another first, or revoke the client, which ends its tokens too.",
+                    "Access tokens that were issued for it live on until their end. The last valid secret is \
+                     not revoked: create another first, or revoke the client, which ends its tokens too.",
                 )
                 .answers(204, "Revoked")
                 .round_trips(2),

@@ -2,11 +2,12 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::id::ClientSecretId;
+use iam_core::oauth::acts;
 use iam_core::oauth::client::{
     AuthMethod, ClientRevocation, ListedClient, MAX_SECRETS, NewSecret, SECRET_CREATED, SECRET_EXISTS,
 };
 use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Json};
 use schemars::JsonSchema;
@@ -69,44 +70,40 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "client.secret.create", "client")?
+        .audit_by(&caller, acts::CLIENT_SECRET_CREATE)?
         .on(client_id.as_str())
         .detail("secret_id", secret_id.as_str());
-    let batch = vec![
-        new.create(),
-        new.close_expired(),
-        event.record_if(SECRET_EXISTS, &secret_id),
-        ListedClient::by_id(organization, &user_id, &client_id),
-    ];
+    let mut batch = Batch::new();
+    let created = batch.then(new.create());
+    batch.then(new.close_expired());
+    batch.then(event.record_if(SECRET_EXISTS, &secret_id));
+    let client = batch.ask(ListedClient::by_id(organization, &user_id, &client_id));
     let answer = CreatedSecret {
         client_secret: secret.reveal().to_owned(),
         created_at: context.now,
         expires_at: new.expires_at,
         secret_id: secret_id.clone(),
     };
-    match creation
-        .run_of(&context, organization, batch, (SECRET_CREATED, secret_id.as_str()), &answer)
-        .await?
-    {
+    let condition = (SECRET_CREATED, secret_id.as_str());
+    match creation.run(&context, organization, batch, condition, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
-        CreationResult::Ran(rows) => Err(refusal(rows.get(3))?),
+        CreationResult::Ran(answers) if answers.did(created)? => Ok(Created(answer)),
+        CreationResult::Ran(answers) => Err(refusal(answers.one(client)?.as_ref())),
     }
 }
 
 /// Why no secret was made, from the client as it is.
-fn refusal(rows: Option<&Rows>) -> Result<ApiError, ApiError> {
-    let client: Option<ListedClient> = rows.cloned().unwrap_or_default().decode_first()?;
-    let client = client.ok_or_else(not_found)?;
-    Ok(match client.auth_method {
-        AuthMethod::PrivateKeyJwt => {
+fn refusal(client: Option<&ListedClient>) -> ApiError {
+    match client.map(|client| client.auth_method) {
+        None => not_found(),
+        Some(AuthMethod::PrivateKeyJwt) => {
             ApiError::conflict("no_secrets", "this client proves itself by assertions, not by secrets")
         }
-        AuthMethod::ClientSecret => ApiError::conflict(
+        Some(AuthMethod::ClientSecret) => ApiError::conflict(
             "too_many_secrets",
             format!("a client may have {MAX_SECRETS} valid secrets; revoke one first"),
         ),
-    })
+    }
 }
 
 pub(crate) async fn revoke(
@@ -118,17 +115,13 @@ pub(crate) async fn revoke(
     let SecretPath { client: ClientPath { user_id, client_id }, secret_id } = &path;
     let revocation = ClientRevocation { organization, user_id, client_id, now: context.now };
     let event = context
-        .audit_by_text(&caller, "client.secret.revoke", "client")?
+        .audit_by(&caller, acts::CLIENT_SECRET_REVOKE)?
         .on(client_id.as_str())
         .detail("secret_id", secret_id.as_str());
-    let batch = vec![
-        revocation.revoke_secret(secret_id),
-        event.record_if_changed(),
-        revocation.inspect_secret(secret_id),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?.pop().unwrap_or_default();
-    let row = rows.first().ok_or_else(not_found)?;
-    if row.optional_integer("revoked_at")?.is_none() {
+    let mut batch = Batch::from([revocation.revoke_secret(secret_id), event.record_if_changed()]);
+    let secret = batch.ask(revocation.inspect_secret(secret_id));
+    let secret = context.db(organization).batch(batch).await?.one(secret)?.ok_or_else(not_found)?;
+    if !secret.is_revoked {
         let detail = "this is the client's last valid secret: create another first, or revoke the client";
         return Err(ApiError::conflict("last_secret", detail));
     }

@@ -1,8 +1,8 @@
-//! The job `keyring-rotation`, for all organizations: announces successors, destroys private halves that no longer sign,
-//! and deletes keys that are no longer published.
+//! The job `keyring-rotation`, for all organizations: announces successors, destroys private halves that no
+//! longer sign, and deletes keys that are no longer published.
 //!
-//! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may run twice
-//! at once, die anywhere and catch up later. What one run leaves over, the next one takes.
+//! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may
+//! run twice at once, die anywhere and catch up later. What one run leaves over, the next one takes.
 
 use iam_core::oauth::keyring::{
     DueSuccessor, SIGNING_KEY_EXISTS, Timing, delete_retired, destroy_private_halves,

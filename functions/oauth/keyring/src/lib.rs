@@ -1,15 +1,16 @@
-//! `/api/v1/keyring`: the organization's signing keys, their rotation by call, the job that rotates, destroys and deletes
-//! them by schedule, and the job that seals anew while the master key is rotated.
+//! `/api/v1/keyring`: the organization's signing keys, their rotation by call, the job that rotates, destroys
+//! and deletes them by schedule, and the job that seals anew while the master key is rotated.
 
 mod job;
 mod reseal;
 
 use iam_core::id::SigningKeyId;
 use iam_core::jose::jwt::Algorithm;
+use iam_core::oauth::acts;
 use iam_core::oauth::keyring::{Phase, Place, RotationRefusal, SIGNING_KEY_EXISTS, StoredKey, Timing};
 use iam_core::permission::Scope;
 use iam_core::secret::register::IsNeeded;
-use iam_core::sql::{Batch, Query};
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{Access, ApiError, Area, Caller, Context, Function, Json, Route, new_key};
 use iam_telemetry::Collector;
@@ -27,7 +28,8 @@ const MAX_REASON_CHARACTERS: usize = 256;
 pub fn function() -> Function {
     let read = Access::permission("keyring", "read", Scope::Organization);
     let manage = Access::permission("keyring", "manage", Scope::Organization);
-    Function::new("keyring", "Shows and rotates the keys that sign tokens").area(Area::Admin)
+    Function::new("keyring", "Shows and rotates the keys that sign tokens")
+        .area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(
@@ -40,9 +42,10 @@ pub fn function() -> Function {
             Route::post("/api/v1/keyring/rotate", manage, rotate)
                 .summary("Replaces the signing key")
                 .description(
-                    "Announces a successor, which signs once every verifier that caches the JWKS has seen it; no token \
-                     fails. With `emergency` the new key signs at once and all others are retired: every access token \
-                     fails within a minute, this caller's too, and verifiers have to fetch the JWKS again.",
+                    "Announces a successor, which signs once every verifier that caches the JWKS has seen \
+                     it; no token fails. With `emergency` the new key signs at once and all others are \
+                     retired: every access token fails within a minute, this caller's too, and verifiers \
+                     have to fetch the JWKS again.",
                 )
                 .takes::<RotateRequest>()
                 .gives::<RotateAnswer>(200, "The new key")
@@ -122,7 +125,7 @@ async fn show(context: Context, caller: Caller) -> Result<Json<KeyringAnswer>, A
     let organization = &caller.organization;
     let master = context.instance.master_key()?;
     let mut batch = Batch::new();
-    let keys = batch.ask(Query::<StoredKey>::from(StoredKey::all(organization, context.now)));
+    let keys = batch.ask(StoredKey::all(organization, context.now));
     let needed = master.previous_id().map(|previous| batch.ask(IsNeeded::find(previous)));
     let answers = context.db(organization).batch(batch).await?;
     let keys = answers.all(keys)?;
@@ -146,8 +149,8 @@ async fn show(context: Context, caller: Caller) -> Result<Json<KeyringAnswer>, A
     Ok(Json(KeyringAnswer { keys: keys.iter().filter_map(list).collect(), previous_master_key }))
 }
 
-/// Two round trips beside the caller's authentication: what is there decides the new key's place, and the insert decides
-/// whether that place is still free.
+/// Two round trips beside the caller's authentication: what is there decides the new key's place, and the
+/// insert decides whether that place is still free.
 async fn rotate(
     context: Context,
     caller: Caller,
@@ -160,25 +163,22 @@ async fn rotate(
     let organization = &caller.organization;
     let db = context.db(organization);
     let timing = Timing::of(context.configuration());
-    let keys: Vec<StoredKey> = db.run(StoredKey::all(organization, context.now)).await?.decode()?;
+    let keys = db.all(StoredKey::all(organization, context.now)).await?;
     let key = new_key(&context, organization, place(&keys, request.emergency, &timing, context.now)?).await?;
-    let action = if request.emergency { "signing_key.emergency_rotate" } else { "signing_key.rotate" };
+    let act = if request.emergency { acts::SIGNING_KEY_EMERGENCY_ROTATE } else { acts::SIGNING_KEY_ROTATE };
     let event = context
-        .audit_by_text(&caller, action, "signing_key")?
+        .audit_by(&caller, act)?
         .on(key.key_id.as_str())
         .detail("algorithm", key.public.algorithm.as_str())
         .detail("signs_from", key.signs_from.to_string())
         .detail("reason", reason);
     let end_others =
         if request.emergency { key.condemn(organization) } else { key.supersede(organization, &timing) };
-    let batch = vec![
-        key.store(organization),
-        end_others,
-        event.record_if(SIGNING_KEY_EXISTS, &key.key_id),
-        StoredKey::all(organization, context.now),
-    ];
-    let rows = db.batch_of(batch).await?.pop().unwrap_or_default();
-    let keys = context.instance.keyring.take(&context, organization, rows.decode()?);
+    let record = event.record_if(SIGNING_KEY_EXISTS, &key.key_id);
+    let mut batch = Batch::from([key.store(organization), end_others, record]);
+    let keys = batch.ask(StoredKey::all(organization, context.now));
+    let keys = db.batch(batch).await?.all(keys)?;
+    let keys = context.take_signing_keys(organization, keys);
     if !keys.iter().any(|stored| stored.key_id == key.key_id) {
         // Another rotation took the place. Where its key waits now, that is the answer.
         place(&keys, request.emergency, &timing, context.now)?;

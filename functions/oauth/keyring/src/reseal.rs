@@ -1,8 +1,8 @@
-//! The job `reseal`: what is sealed under the previous master key is sealed anew under the current one, column by column of
-//! the register.
+//! The job `reseal`: what is sealed under the previous master key is sealed anew under the current one,
+//! column by column of the register.
 //!
-//! It is this function's because it opens and seals anyway, and connects to nobody outside: what opens all that is stored
-//! should not be able to send it anywhere, as `secrets` is.
+//! It is this function's because it opens and seals anyway, and connects to nobody outside: what opens all
+//! that is stored should not be able to send it anywhere, as `secrets` is.
 
 use iam_core::due::Due;
 use iam_core::id::OrganizationId;
@@ -55,7 +55,7 @@ async fn reseal(
             Err(error) => {
                 let (table, name, key) = (column.table, column.column, &text.row_key);
                 let message = format!("{table}.{name} of {key} in {organization} can't be sealed anew");
-                context.instance.log_failure(context, &message, &error.to_string());
+                context.log_failure(&message, &error.to_string());
             }
         }
         last = Some(text.row_key);

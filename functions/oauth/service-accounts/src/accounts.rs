@@ -7,8 +7,10 @@ use iam_core::directory::service_account::{
     MAX_ROLES, NewServiceAccount, RoleChange, ServiceAccount,
 };
 use iam_core::id::UserId;
-use iam_core::sql::Rows;
-use iam_service::page::page_limit;
+use iam_core::oauth::acts;
+use iam_core::record::Act;
+use iam_core::sql::Batch;
+use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -76,8 +78,8 @@ pub(crate) async fn create(
     let display_name = checked_display_name(request.display_name.as_deref())?;
     let names = checked_names(&request.roles)?;
     let creation = Creation::of(&headers, organization, caller.user_id.as_str(), ACCOUNTS, &request)?;
-    let found = context.db(organization).run(CheckedRole::find(organization, &names)).await?;
-    let roles = assignable(&caller, &names, found.decode()?)?;
+    let found = context.db(organization).all(CheckedRole::find(organization, &names)).await?;
+    let roles = assignable(&caller, &names, &found)?;
     let user_id = context.new_id(UserId::new)?;
     let account = NewServiceAccount {
         organization,
@@ -88,16 +90,14 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "service_account.create", "user")?
+        .audit_by(&caller, acts::SERVICE_ACCOUNT_CREATE)?
         .on(user_id.as_str())
         .detail("username", username)
         .detail("roles", names.clone());
-    let batch = vec![
-        account.create(),
-        event.record_if_changed(),
-        account.assign_roles(),
-        NewServiceAccount::find_name(organization, username),
-    ];
+    let mut batch = Batch::new();
+    let created = batch.then(account.create());
+    batch.extend([event.record_if_changed(), account.assign_roles()]);
+    let name = batch.ask(NewServiceAccount::find_name(organization, username));
     let answer = ServiceAccount {
         user_id: user_id.clone(),
         username: username.to_owned(),
@@ -107,11 +107,11 @@ pub(crate) async fn create(
         created_at: context.now,
         updated_at: context.now,
     };
-    match creation.run_of(&context, organization, batch, (ACCOUNT_CREATED, user_id.as_str()), &answer).await?
-    {
+    let condition = (ACCOUNT_CREATED, user_id.as_str());
+    match creation.run(&context, organization, batch, condition, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
-        CreationResult::Ran(rows) if rows.get(3).is_some_and(|rows| !rows.is_empty()) => {
+        CreationResult::Ran(answers) if answers.did(created)? => Ok(Created(answer)),
+        CreationResult::Ran(answers) if answers.did(name)? => {
             Err(ApiError::conflict("username_taken", "another user has this name"))
         }
         CreationResult::Ran(_) => Err(roles_changed()),
@@ -125,12 +125,8 @@ pub(crate) async fn list(
 ) -> Result<Json<ListResponse>, ApiError> {
     let limit = page_limit(query.limit, MAX_PAGE)?;
     let page = ServiceAccount::page(&caller.organization, query.cursor.as_ref(), limit);
-    let rows = context.db(&caller.organization).run(page).await?;
-    let mut service_accounts: Vec<ServiceAccount> = rows.decode()?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    service_accounts.truncate(wanted);
-    let last = service_accounts.last().map(|account| account.user_id.clone());
-    let next_cursor = last.filter(|_| rows.len() > wanted);
+    let mut service_accounts = context.db(&caller.organization).all(page).await?;
+    let next_cursor = cut(&mut service_accounts, limit, |account| account.user_id.clone());
     Ok(Json(ListResponse { service_accounts, next_cursor }))
 }
 
@@ -140,8 +136,7 @@ pub(crate) async fn show(
     Id(user_id): Id<UserId>,
 ) -> Result<Json<ServiceAccount>, ApiError> {
     let find = ServiceAccount::by_id(&caller.organization, &user_id);
-    let rows = context.db(&caller.organization).run(find).await?;
-    rows.decode_first()?.map(Json).ok_or_else(not_found)
+    context.db(&caller.organization).one(find).await?.map(Json).ok_or_else(not_found)
 }
 
 /// Two round trips beside the caller's authentication: what there is, and the change.
@@ -158,34 +153,33 @@ pub(crate) async fn change(
     };
     let wanted = request.roles.as_deref().map(checked_names).transpose()?;
     let names = wanted.as_deref().unwrap_or_default();
-    let questions =
-        vec![ServiceAccount::by_id(organization, &user_id), CheckedRole::find(organization, names)];
-    let rows = context.db(organization).batch_of(questions).await?;
-    let found = |index: usize| rows.get(index).cloned().unwrap_or_default();
-    let account: ServiceAccount = found(0).decode_first()?.ok_or_else(not_found)?;
+    let mut batch = Batch::new();
+    let account = batch.ask(ServiceAccount::by_id(organization, &user_id));
+    let found = batch.ask(CheckedRole::find(organization, names));
+    let answers = context.db(organization).batch(batch).await?;
+    let account = answers.one(account)?.ok_or_else(not_found)?;
     // What it has already is not given away by this caller.
     let is_new = |role: &String| !account.roles.contains(role);
     let added_names: Vec<String> = names.iter().filter(|role| is_new(role)).cloned().collect();
-    let added = assignable(&caller, &added_names, found(1).decode()?)?;
+    let added = assignable(&caller, &added_names, &answers.all(found)?)?;
     let roles = wanted.map(|wanted| RoleChange { wanted, added });
 
     let change = AccountChange { organization, user_id: &user_id, now: context.now };
     let none = RoleChange::default();
-    let event = context.audit_by_text(&caller, "service_account.update", "user")?.on(user_id.as_str());
+    let event = context.audit_by(&caller, acts::SERVICE_ACCOUNT_UPDATE)?.on(user_id.as_str());
     let event = match &roles {
         Some(roles) => event.detail("roles", roles.wanted.clone()).detail("roles_before", account.roles),
         None => event,
     };
     let added = &roles.as_ref().unwrap_or(&none).added;
-    let mut batch = vec![change.update(display_name, added), event.record_if_changed()];
+    let mut batch = Batch::new();
+    let updated = batch.then(change.update(display_name, added));
+    batch.then(event.record_if_changed());
     batch.extend(roles.iter().flat_map(|roles| [change.remove_roles(roles), change.add_roles(roles)]));
-    batch.push(ServiceAccount::by_id(organization, &user_id));
-    let mut rows = context.db(organization).batch_of(batch).await?;
-    let now = rows.pop().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
-    if rows.first().is_none_or(Rows::is_empty) {
-        return Err(roles_changed());
-    }
-    Ok(Json(now))
+    let now = batch.ask(ServiceAccount::by_id(organization, &user_id));
+    let answers = context.db(organization).batch(batch).await?;
+    let now = answers.one(now)?.ok_or_else(not_found)?;
+    if answers.did(updated)? { Ok(Json(now)) } else { Err(roles_changed()) }
 }
 
 pub(crate) async fn delete(
@@ -195,11 +189,12 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
     let change = AccountChange { organization, user_id: &user_id, now: context.now };
-    let event = context.audit_by_text(&caller, "service_account.delete", "user")?.on(user_id.as_str());
-    let batch =
-        vec![change.delete(), event.record_if_changed(), change.revoke_clients(), change.end_sessions()];
-    let rows = context.db(organization).batch_of(batch).await?;
-    if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
+    let event = context.audit_by(&caller, acts::SERVICE_ACCOUNT_DELETE)?.on(user_id.as_str());
+    let mut batch = Batch::new();
+    let deleted = batch.then(change.delete());
+    batch.extend([event.record_if_changed(), change.revoke_clients(), change.end_sessions()]);
+    let answers = context.db(organization).batch(batch).await?;
+    if answers.did(deleted)? { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
 }
 
 pub(crate) async fn suspend(
@@ -207,7 +202,7 @@ pub(crate) async fn suspend(
     caller: Caller,
     id: Id<UserId>,
 ) -> Result<Json<ServiceAccount>, ApiError> {
-    set_status(&context, &caller, &id.0, UserStatus::Suspended, "service_account.suspend").await
+    set_status(&context, &caller, &id.0, UserStatus::Suspended, acts::SERVICE_ACCOUNT_SUSPEND).await
 }
 
 pub(crate) async fn activate(
@@ -215,7 +210,7 @@ pub(crate) async fn activate(
     caller: Caller,
     id: Id<UserId>,
 ) -> Result<Json<ServiceAccount>, ApiError> {
-    set_status(&context, &caller, &id.0, UserStatus::Active, "service_account.activate").await
+    set_status(&context, &caller, &id.0, UserStatus::Active, acts::SERVICE_ACCOUNT_ACTIVATE).await
 }
 
 async fn set_status(
@@ -223,19 +218,15 @@ async fn set_status(
     caller: &Caller,
     user_id: &UserId,
     status: UserStatus,
-    action: &'static str,
+    act: Act,
 ) -> Result<Json<ServiceAccount>, ApiError> {
     let organization = &caller.organization;
     let change = AccountChange { organization, user_id, now: context.now };
-    let event = context.audit_by_text(caller, action, "user")?.on(user_id.as_str());
-    let batch = vec![
-        change.set_status(status),
-        event.record_if_changed(),
-        change.end_sessions(),
-        ServiceAccount::by_id(organization, user_id),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?.pop().unwrap_or_default();
-    rows.decode_first()?.map(Json).ok_or_else(not_found)
+    let event = context.audit_by(caller, act)?.on(user_id.as_str());
+    let mut batch =
+        Batch::from([change.set_status(status), event.record_if_changed(), change.end_sessions()]);
+    let account = batch.ask(ServiceAccount::by_id(organization, user_id));
+    context.db(organization).batch(batch).await?.one(account)?.map(Json).ok_or_else(not_found)
 }
 
 fn not_found() -> ApiError {
@@ -276,7 +267,7 @@ fn checked_names(roles: &[String]) -> Result<Vec<String>, ApiError> {
 fn assignable(
     caller: &Caller,
     names: &[String],
-    found: Vec<CheckedRole>,
+    found: &[CheckedRole],
 ) -> Result<Vec<CheckedRole>, ApiError> {
     let mut roles = Vec::with_capacity(names.len());
     for name in names {

@@ -36,8 +36,8 @@ fn with_accounts(function: Function) -> Function {
             Route::post(ACCOUNTS, write(), accounts::create)
                 .summary("Creates a service account")
                 .description(
-                    "Nobody gives away what they don't hold: the caller holds all that the roles grant. Takes an \
-                     `Idempotency-Key`.",
+                    "Nobody gives away what they don't hold: the caller holds all that the roles grant. \
+                     Takes an `Idempotency-Key`.",
                 )
                 .takes::<accounts::CreateRequest>()
                 .gives::<ServiceAccount>(201, "Created")
@@ -67,7 +67,9 @@ fn with_accounts(function: Function) -> Function {
         .route(
             Route::delete(ACCOUNT, delete(), accounts::delete)
                 .summary("Deletes a service account")
-                .description("Its clients are revoked, its sessions end, its API keys work no longer: at once.")
+                .description(
+                    "Its clients are revoked, its sessions end, its API keys work no longer: at once.",
+                )
                 .answers(204, "Deleted")
                 .round_trips(2),
         )

@@ -6,11 +6,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use iam_core::id::{ClientId, OrganizationId};
 use iam_core::jose::jwt::TokenError;
+use iam_core::oauth::acts;
 use iam_core::oauth::client_assertion::UnverifiedAssertion;
 use iam_core::oauth::token::{ClientProof, PresentedClient};
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{CLIENT_SECRET_PREFIX, Credential};
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::Query;
 use iam_service::{ApiError, Context, Form, verify_signature};
 use percent_encoding::percent_decode_str;
 
@@ -129,8 +130,8 @@ impl Shown<'_> {
         }
     }
 
-    /// The statement that finds the client. Give its rows to [`Shown::check`].
-    pub(crate) fn find(&self, organization: &OrganizationId) -> Statement {
+    /// Finds the client. Give it to [`Shown::check`].
+    pub(crate) fn find(&self, organization: &OrganizationId) -> Query<PresentedClient> {
         let hash = match self {
             Self::Secret(_, secret) => Some(secret.hash()),
             Self::Assertion(_) => None,
@@ -138,15 +139,14 @@ impl Shown<'_> {
         PresentedClient::find(organization, self.client_id(), hash.as_ref())
     }
 
-    /// Checks what was shown against the client as it was registered. A failure of a client that there is gets
-    /// recorded before it is answered.
+    /// Checks what was shown against the client as it was registered. A failure of a client that there is
+    /// gets recorded before it is answered.
     pub(crate) async fn check(
         self,
         context: &Context,
         organization: OrganizationId,
-        rows: &Rows,
+        client: Option<PresentedClient>,
     ) -> Result<AuthenticatedClient, ApiError> {
-        let client: Option<PresentedClient> = rows.decode_first()?;
         let client = client.ok_or_else(|| invalid_client("unknown client"))?;
         match self.prove(context, &client).await {
             Ok(proof) if client.is_active() => Ok(AuthenticatedClient { organization, client, proof }),
@@ -172,7 +172,8 @@ impl Shown<'_> {
     }
 }
 
-/// Whom an assertion may be meant for: the issuer, and the token endpoint where the deployment knows its address.
+/// Whom an assertion may be meant for: the issuer, and the token endpoint where the deployment knows its
+/// address.
 fn audiences(context: &Context) -> Vec<String> {
     let configuration = context.configuration();
     let mut audiences = vec![configuration.jwt.issuer.clone()];
@@ -191,10 +192,10 @@ pub(crate) async fn refuse(
     reason: &'static str,
 ) -> Result<ApiError, ApiError> {
     let event = context
-        .audit_text(organization, "client.authenticate", "client", Outcome::Failure)?
+        .audit(organization, acts::CLIENT_AUTHENTICATE, Outcome::Failure)?
         .of_user(&client.user_id)
         .on(client.client_id.as_str())
         .detail("reason", reason);
-    context.db(organization).run(event.record()).await?;
+    context.db(organization).execute(event.record()).await?;
     Ok(invalid_client(reason))
 }

@@ -5,9 +5,8 @@ use iam_core::id::{OrganizationId, SessionId, TokenId, UserId};
 use iam_core::jose::jwt::{Audience, UnverifiedToken};
 use iam_core::oauth::client_assertion::sweep;
 use iam_core::oauth::token::{ClientProof, PresentedRefreshToken};
-use iam_core::permission::{Permission, Scope};
 use iam_core::secret::credential::{Credential, REFRESH_TOKEN_PREFIX};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_service::{ApiError, Context, Form, Json, ValidToken};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -109,10 +108,7 @@ async fn asking(context: &Context, headers: &HeaderMap, form: &Form) -> Result<O
         return Err(authentication::invalid_request("send one credential"));
     }
     let caller = iam_service::authenticate(context, headers).await?;
-    let permission = Permission::new("tokens", "introspect", Scope::Organization);
-    if !caller.grants.allow(&permission) {
-        return Err(ApiError::forbidden(&permission));
-    }
+    caller.check_wide("introspect", "tokens")?;
     Ok(caller.organization)
 }
 
@@ -125,13 +121,15 @@ pub(crate) async fn authenticate_client(
     let Some(shown) = authentication::read(headers, form)? else { return Ok(None) };
     let organization = shown.organization()?;
     let db = context.db(&organization);
-    let rows = db.run(shown.find(&organization)).await?;
-    let authenticated = shown.check(context, organization, &rows).await?;
+    let found = db.one(shown.find(&organization)).await?;
+    let authenticated = shown.check(context, organization, found).await?;
     let AuthenticatedClient { organization, client, proof } = &authenticated;
     if let ClientProof::Assertion(used) = proof {
         let use_id = context.new_id(TokenId::new)?;
-        let batch = vec![used.store(organization, &use_id), sweep(organization, context.now)];
-        if db.batch_of(batch).await?.first().is_none_or(Rows::is_empty) {
+        let mut batch = Batch::new();
+        let stored = batch.then(used.store(organization, &use_id));
+        batch.then(sweep(organization, context.now));
+        if !db.batch(batch).await?.did(stored)? {
             return Err(refuse(context, organization, client, "assertion_replayed").await?);
         }
     }
@@ -191,7 +189,7 @@ async fn refresh_token(
         return Ok(None);
     };
     let find = PresentedRefreshToken::find(organization, &credential.hash());
-    let found: Option<PresentedRefreshToken> = context.db(organization).run(find).await?.decode_first()?;
+    let found = context.db(organization).one(find).await?;
     let configuration = context.configuration();
     let alive = |token: &PresentedRefreshToken| {
         !token.is_spent

@@ -4,11 +4,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::PRAGMA;
 use http::{HeaderMap, HeaderValue};
 use iam_core::id::SessionId;
+use iam_core::oauth::acts;
 use iam_core::oauth::client_assertion::sweep;
+use iam_core::oauth::keyring::StoredKey;
 use iam_core::oauth::token::{ClientProof, ClientToken};
 use iam_core::record::audit::Outcome;
 use iam_core::sign_in::session::SESSION_EXISTS;
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Context, Form, Json, access_claims, exchange_refresh_token};
 use schemars::JsonSchema;
@@ -69,7 +71,8 @@ pub(crate) async fn issue(context: Context, headers: HeaderMap, form: Form) -> R
     Ok(response)
 }
 
-/// RFC 6749 section 6, for the refresh tokens that people's sign-ins give: as `POST /api/v1/auth/refresh` does it.
+/// RFC 6749 section 6, for the refresh tokens that people's sign-ins give: as `POST /api/v1/auth/refresh`
+/// does it.
 async fn by_refresh_token(
     context: &Context,
     headers: &HeaderMap,
@@ -96,36 +99,35 @@ async fn by_refresh_token(
     }
 }
 
-/// Two round trips: one reads the client and the signing keys, one uses the assertion up and begins the session.
+/// Two round trips: one reads the client and the signing keys, one uses the assertion up and begins the
+/// session.
 async fn by_client(context: &Context, headers: &HeaderMap, form: &Form) -> Result<TokenResponse, ApiError> {
     let shown = authentication::read(headers, form)?;
     let shown = shown.ok_or_else(|| invalid_client("no client credential"))?;
     let organization = shown.organization()?;
-    let mut statements = vec![shown.find(&organization)];
-    statements.extend(context.instance.keyring.question(&organization, context.now));
-    let mut rows = context.db(&organization).batch_of(statements).await?.into_iter();
-    let authenticated = shown.check(context, organization, &rows.next().unwrap_or_default()).await?;
+    let mut batch = Batch::new();
+    let client = batch.ask(shown.find(&organization));
+    let keys = context.ask_signing_keys(&organization, &mut batch);
+    let answers = context.db(&organization).batch(batch).await?;
+    let authenticated = shown.check(context, organization, answers.one(client)?).await?;
     let refused = |detail| ApiError::bad_request("invalid_scope", detail);
     let scope = authenticated.client.narrow(form.get("scope")).map_err(refused)?;
-    token(context, &authenticated, scope, rows.next()).await
+    let keys = keys.map(|keys| answers.all(keys)).transpose()?;
+    token(context, &authenticated, scope, keys).await
 }
 
 async fn token(
     context: &Context,
     authenticated: &AuthenticatedClient,
     scope: Option<String>,
-    keys: Option<Rows>,
+    keys: Option<Vec<StoredKey>>,
 ) -> Result<TokenResponse, ApiError> {
     let AuthenticatedClient { organization, client, proof } = authenticated;
     let session_id = context.new_id(SessionId::new)?;
     let mut claims = access_claims(context, organization, client.user_id.clone(), session_id.clone())?;
     claims.client_id = Some(client.client_id.to_string());
     claims.scope.clone_from(&scope);
-    let access_token = context
-        .instance
-        .keyring
-        .sign(context, organization, keys.as_ref().map(iam_core::sql::Rows::decode).transpose()?, &claims)
-        .await?;
+    let access_token = context.sign(organization, keys, &claims).await?;
 
     let address = context.client_address.map(|address| address.to_string());
     let token = ClientToken {
@@ -141,22 +143,29 @@ async fn token(
         now: context.now,
     };
     let mut event = context
-        .audit_text(organization, "token.issue", "session", Outcome::Success)?
+        .audit(organization, acts::TOKEN_ISSUE, Outcome::Success)?
         .of_user(&client.user_id)
         .on(session_id.as_str())
         .detail("client_id", client.client_id.as_str());
     if let Some(scope) = &scope {
         event = event.detail("scope", scope.as_str());
     }
-    let mut batch = vec![token.begin(), event.record_if(SESSION_EXISTS, &session_id)];
-    if let ClientProof::Assertion(used) = proof {
-        batch.insert(0, used.store(organization, &claims.jti));
-        batch.push(sweep(organization, context.now));
+    let mut batch = Batch::new();
+    let stored = match proof {
+        ClientProof::Assertion(used) => Some(batch.then(used.store(organization, &claims.jti))),
+        ClientProof::Secret(_) => None,
+    };
+    let begun = batch.then(token.begin());
+    batch.then(event.record_if(SESSION_EXISTS, &session_id));
+    if stored.is_some() {
+        batch.then(sweep(organization, context.now));
     }
-    let rows = context.db(organization).batch_of(batch).await?;
-    let begun = usize::from(matches!(proof, ClientProof::Assertion(_)));
-    if rows.get(begun).is_none_or(Rows::is_empty) {
-        let is_replay = begun == 1 && rows.first().is_none_or(Rows::is_empty);
+    let answers = context.db(organization).batch(batch).await?;
+    if !answers.did(begun)? {
+        let is_replay = match stored {
+            Some(stored) => !answers.did(stored)?,
+            None => false,
+        };
         // Otherwise it was revoked or suspended between the two round trips.
         let reason = if is_replay { "assertion_replayed" } else { "revoked_meanwhile" };
         return Err(refuse(context, organization, client, reason).await?);

@@ -1,5 +1,5 @@
-//! OAuth for machines: tokens for clients (RFC 6749 section 4.4), introspection (RFC 7662), revocation (RFC 7009); and
-//! `GET /api/v1/auth/validate`.
+//! OAuth for machines: tokens for clients (RFC 6749 section 4.4), introspection (RFC 7662), revocation (RFC
+//! 7009); and `GET /api/v1/auth/validate`.
 
 mod authentication;
 mod introspection;
@@ -28,10 +28,11 @@ pub fn function() -> Function {
                 .summary("Issues an access token to an OAuth client, or for a refresh token")
                 .description(
                     "RFC 6749 section 4.4. The client proves itself by exactly one of `client_secret_basic`, \
-                     `client_secret_post` and `private_key_jwt` (RFC 7523; the audience is this address or the issuer, \
-                     the end is 5 minutes ahead at most, and each `jti` works once). `scope` is grants separated by \
-                     spaces; without it the token may do what the client may. With `grant_type=refresh_token` (section 6), \
-                     the refresh token of a person's sign-in alone: as `POST /api/v1/auth/refresh`.",
+                     `client_secret_post` and `private_key_jwt` (RFC 7523; the audience is this address or \
+                     the issuer, the end is 5 minutes ahead at most, and each `jti` works once). `scope` is \
+                     grants separated by spaces; without it the token may do what the client may. With \
+                     `grant_type=refresh_token` (section 6), the refresh token of a person's sign-in alone: \
+                     as `POST /api/v1/auth/refresh`.",
                 )
                 .takes_as::<issue::TokenRequest>("application/x-www-form-urlencoded")
                 .gives::<issue::TokenResponse>(200, "A token")
@@ -43,9 +44,9 @@ pub fn function() -> Function {
             Route::post("/api/v1/oauth/introspect", Access::public(), introspection::introspect)
                 .summary("Tells what a token is and whether it holds")
                 .description(
-                    "RFC 7662. For OAuth clients, which prove themselves as at the token endpoint, and for callers with \
-                     the permission `tokens.introspect.organization`. Whatever is unknown, foreign, ended or malformed \
-                     is `{\"active\": false}`.",
+                    "RFC 7662. For OAuth clients, which prove themselves as at the token endpoint, and for \
+                     callers with the permission `tokens.introspect.organization`. Whatever is unknown, \
+                     foreign, ended or malformed is `{\"active\": false}`.",
                 )
                 .takes_as::<introspection::IntrospectionRequest>("application/x-www-form-urlencoded")
                 .gives::<introspection::Introspection>(200, "What it is")
@@ -57,9 +58,9 @@ pub fn function() -> Function {
             Route::post("/api/v1/oauth/revoke", Access::public(), revocation::revoke)
                 .summary("Revokes a token")
                 .description(
-                    "RFC 7009. Ends the session that the token belongs to, and so all its tokens. A client's token is \
-                     revoked by that client; a token of a person's sign-in is its own proof. A token that is unknown or \
-                     has ended is revoked already: 200.",
+                    "RFC 7009. Ends the session that the token belongs to, and so all its tokens. A client's \
+                     token is revoked by that client; a token of a person's sign-in is its own proof. A \
+                     token that is unknown or has ended is revoked already: 200.",
                 )
                 .takes_as::<introspection::IntrospectionRequest>("application/x-www-form-urlencoded")
                 .answers(200, "Revoked")

@@ -3,6 +3,7 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::id::{OrganizationId, SessionId, UserId};
 use iam_core::jose::jwt::UnverifiedToken;
+use iam_core::oauth::acts;
 use iam_core::oauth::token::PresentedRefreshToken;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{Credential, REFRESH_TOKEN_PREFIX};
@@ -20,8 +21,8 @@ struct Revocable {
     client_id: Option<String>,
 }
 
-/// Whoever shows a person's token may end its session: with it they could do as much by themselves. A client's token is
-/// ended by that client alone.
+/// Whoever shows a person's token may end its session: with it they could do as much by themselves. A
+/// client's token is ended by that client alone.
 pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> Result<StatusCode, ApiError> {
     let text = form.require("token")?;
     let client = authenticate_client(&context, &headers, &form).await?;
@@ -37,27 +38,26 @@ pub(crate) async fn revoke(context: Context, headers: HeaderMap, form: Form) -> 
         }
     }
     let mut event = context
-        .audit_text(&token.organization, "token.revoke", "session", Outcome::Success)?
+        .audit(&token.organization, acts::TOKEN_REVOKE, Outcome::Success)?
         .of_user(&token.user_id)
         .on(token.session_id.as_str());
     if let Some(client_id) = shown {
         event = event.detail("client_id", client_id);
     }
     let batch =
-        vec![end(&token.organization, &token.session_id, "revoked", context.now), event.record_if_changed()];
-    context.db(&token.organization).batch_of(batch).await?;
+        [end(&token.organization, &token.session_id, "revoked", context.now), event.record_if_changed()];
+    context.db(&token.organization).batch(batch).await?;
     Ok(StatusCode::OK)
 }
 
-/// Finds the session of a token. `None` where the token is unknown or has ended, so that there is nothing to revoke. A
-/// refresh token that was used is still one of its family.
+/// Finds the session of a token. `None` where the token is unknown or has ended, so that there is nothing to
+/// revoke. A refresh token that was used is still one of its family.
 async fn find(context: &Context, text: &str) -> Result<Option<Revocable>, ApiError> {
     if text.starts_with(REFRESH_TOKEN_PREFIX) {
         let Some(credential) = Credential::parse(REFRESH_TOKEN_PREFIX, text) else { return Ok(None) };
         let organization = credential.organization().clone();
         let find = PresentedRefreshToken::find(&organization, &credential.hash());
-        let found: Option<PresentedRefreshToken> =
-            context.db(&organization).run(find).await?.decode_first()?;
+        let found = context.db(&organization).one(find).await?;
         return Ok(found.map(|token| Revocable {
             organization,
             session_id: token.session.session_id,

@@ -1,5 +1,5 @@
-//! What anybody may read and caches may keep: the keys that verify tokens (JWKS, RFC 7517), the metadata of the
-//! authorization server (RFC 8414) and the description of the API (OpenAPI 3.1).
+//! What anybody may read and caches may keep: the keys that verify tokens (JWKS, RFC 7517), the metadata of
+//! the authorization server (RFC 8414) and the description of the API (OpenAPI 3.1).
 
 mod conditional;
 mod metadata;
@@ -9,11 +9,9 @@ use std::sync::LazyLock;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 use iam_core::id::OrganizationId;
-use iam_core::jose::jwk::Jwk;
+use iam_core::jose::jwk::{Jwk, JwkSet};
 use iam_core::time::Duration;
 use iam_service::{Access, ApiError, Area, Context, Function, Id, Route};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::conditional::Document;
 use crate::metadata::{Metadata, base_url};
@@ -29,9 +27,11 @@ const DEPLOYMENT_MAX_AGE: Duration = Duration::from_seconds(3600);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    let keys = "The keys that verify access tokens: those that will sign soon, the one that signs, and those whose tokens \
-                have not all ended. May be cached for `max-age`; a new key signs no sooner than twice that.";
-    Function::new("well-known", "Publishes keys, metadata and the description of the API").area(Area::Admin)
+    let keys = "The keys that verify access tokens: those that will sign soon, the one that signs, and those \
+                whose tokens have not all ended. May be cached for `max-age`; a new key signs no sooner than \
+                twice that.";
+    Function::new("well-known", "Publishes keys, metadata and the description of the API")
+        .area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .route(
@@ -54,9 +54,9 @@ pub fn function() -> Function {
             Route::get("/.well-known/oauth-authorization-server", Access::public(), server_metadata)
                 .summary("Gives the authorization server's metadata (RFC 8414)")
                 .description(
-                    "`issuer` is `jwt.issuer` of the configuration, the `iss` of every token; set it to the address of the \
-                     deployment for clients that compare the two. Endpoints are under `public_url`, or under the \
-                     address that the request came to.",
+                    "`issuer` is `jwt.issuer` of the configuration, the `iss` of every token; set it to the \
+                     address of the deployment for clients that compare the two. Endpoints are under \
+                     `public_url`, or under the address that the request came to.",
                 )
                 .gives::<Metadata>(200, "The metadata")
                 .answers(304, "The metadata of `If-None-Match` is current")
@@ -69,13 +69,6 @@ pub fn function() -> Function {
                 .answers(304, "The description of `If-None-Match` is current")
                 .round_trips(0),
         )
-}
-
-/// A JWK Set (RFC 7517 section 5).
-#[derive(Serialize, JsonSchema)]
-pub struct JwkSet {
-    /// The keys, youngest first.
-    pub keys: Vec<Jwk>,
 }
 
 async fn own_keys(context: Context, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -97,7 +90,7 @@ async fn keys(
     organization: &OrganizationId,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let stored = context.instance.keyring.published(context, organization).await?;
+    let stored = context.published_keys(organization).await?;
     let published = stored.iter().filter(|key| key.phase(context.now).is_some());
     let keys = published.map(|key| Jwk::new(&key.key_id, &key.public)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| ApiError::internal(error.to_string()))?;

@@ -16,8 +16,8 @@ const CLIENT_AUTHENTICATION: [&str; 3] = ["client_secret_basic", "client_secret_
 /// What signs the assertion of `private_key_jwt`. RS256 comes last: not every host verifies it.
 const SIGNATURE_ALGORITHMS: [&str; 2] = ["ES256", "EdDSA"];
 
-/// The metadata of the authorization server. Scopes are grants, such as `users.read.organization`, and not listed: which
-/// there are is for each organization to say.
+/// The metadata of the authorization server. Scopes are grants, such as `users.read.organization`, and not
+/// listed: which there are is for each organization to say.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Metadata {
     /// The `iss` of every token.
@@ -71,7 +71,8 @@ impl Metadata {
     }
 }
 
-/// Where the product is reached: as configured, otherwise where this request came to. `None` where it names no host.
+/// Where the product is reached: as configured, otherwise where this request came to. `None` where it names
+/// no host.
 pub(crate) fn base_url(configuration: &Configuration, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     if let Some(url) = &configuration.public_url {
         return Some(url.clone());

@@ -63,8 +63,8 @@ pub(crate) enum Source {
 impl FlagsAnswer {
     pub(crate) fn new(configuration: &Configuration, found: &FlagsOnRecord) -> Self {
         let operational = &configuration.operational;
-        // A verification that is remembered asks the database nothing, and so hears of no change: and when it was made, what its
-        // instance knew may have been as old as that may be.
+        // A verification that is remembered asks the database nothing, and so hears of no change: and when it
+        // was made, what its instance knew may have been as old as that may be.
         let bound = operational.flags_max_age.as_seconds();
         let bound = bound.saturating_add(configuration.api_keys.verification_cache.as_seconds());
         let configured = Flags::configured(operational);

@@ -5,9 +5,10 @@ mod answer;
 mod patch;
 
 use iam_core::id::OrganizationId;
+use iam_core::operation::acts;
 use iam_core::operation::flags::{FLAGS_CHANGED, FlagChange, FlagsOnRecord};
 use iam_core::permission::Scope;
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_service::{Access, ApiError, Caller, Context, Function, Json, Route};
 
 use answer::FlagsAnswer;
@@ -32,7 +33,10 @@ pub fn function() -> Function {
         .route(
             Route::get(PATH, read, show)
                 .summary("Shows the deployment's switches")
-                .description("For members of the deployment's own organization, whatever another one's roles grant.")
+                .description(
+                    "For members of the deployment's own organization, whatever another one's roles \
+                     grant.",
+                )
                 .gives::<FlagsAnswer>(200, "Each switch, and where its value comes from")
                 .round_trips(2),
         )
@@ -40,9 +44,9 @@ pub fn function() -> Function {
             Route::patch(PATH, manage, change)
                 .summary("Changes switches")
                 .description(
-                    "A JSON merge patch (RFC 7396): what is absent stays, `null` returns a switch to the configuration's \
-                     value. It is seen everywhere within `seen_everywhere_within_seconds`. For members of the deployment's \
-                     own organization, whatever another one's roles grant.",
+                    "A JSON merge patch (RFC 7396): what is absent stays, `null` returns a switch to the \
+                     configuration's value. It is seen everywhere within `seen_everywhere_within_seconds`. \
+                     For members of the deployment's own organization, whatever another one's roles grant.",
                 )
                 .takes::<PatchFlagsRequest>()
                 .gives::<FlagsAnswer>(200, "The switches as they are now")
@@ -54,8 +58,8 @@ pub fn function() -> Function {
 async fn show(context: Context, caller: Caller) -> Result<Json<FlagsAnswer>, ApiError> {
     context.check_operator(&caller, "flags", "read")?;
     let deployment = &context.configuration().organization;
-    let rows = context.db(deployment).run(FlagsOnRecord::find(deployment)).await?;
-    Ok(Json(FlagsAnswer::new(context.configuration(), &on_record(&rows)?)))
+    let found = find(&context, deployment).await?;
+    Ok(Json(FlagsAnswer::new(context.configuration(), &found)))
 }
 
 /// Two round trips beside the caller's authentication, and one for each other change that comes first.
@@ -67,15 +71,14 @@ async fn change(
     context.check_operator(&caller, "flags", "manage")?;
     let patch = request.checked()?;
     let deployment = &context.configuration().organization;
-    let rows = context.db(deployment).run(FlagsOnRecord::find(deployment)).await?;
-    let mut found = on_record(&rows)?;
+    let mut found = find(&context, deployment).await?;
     for _ in 0..TRIES {
         let settings = patch.apply(found.settings.clone());
         let changes = patch::differences(&found.settings, &settings)?;
         if changes.is_empty() {
             return Ok(Json(FlagsAnswer::new(context.configuration(), &found)));
         }
-        let event = context.audit_by_text(&caller, "flags.change", "flags")?.on(deployment.as_str());
+        let event = context.audit_by(&caller, acts::FLAGS_CHANGE)?.on(deployment.as_str());
         let (log_id, names) = (event.log_id.clone(), changes.keys().map(String::as_str).collect::<Vec<_>>());
         let change = FlagChange {
             deployment,
@@ -88,7 +91,8 @@ async fn change(
         };
         let store = change.store()?;
         let event = event.detail("changes", changes);
-        found = try_once(&context, deployment, vec![store, event.record_if(FLAGS_CHANGED, &log_id)]).await?;
+        let batch = [store, event.record_if(FLAGS_CHANGED, &log_id)];
+        found = try_once(&context, deployment, batch.into()).await?;
     }
     // What it is now may be what was wanted: the last try's.
     if patch.apply(found.settings.clone()) == found.settings {
@@ -101,13 +105,14 @@ async fn change(
 async fn try_once(
     context: &Context,
     deployment: &OrganizationId,
-    mut batch: Vec<iam_core::sql::Statement>,
+    mut batch: Batch,
 ) -> Result<FlagsOnRecord, ApiError> {
-    batch.push(FlagsOnRecord::find(deployment));
-    let rows = context.db(deployment).batch_of(batch).await?.pop().unwrap_or_default();
-    on_record(&rows)
+    let found = batch.ask(FlagsOnRecord::find(deployment));
+    let answers = context.db(deployment).batch(batch).await?;
+    Ok(answers.one(found)?.unwrap_or_default())
 }
 
-fn on_record(rows: &Rows) -> Result<FlagsOnRecord, ApiError> {
-    Ok(rows.decode_first()?.unwrap_or_default())
+/// What was set; nothing, where nobody ever set anything.
+async fn find(context: &Context, deployment: &OrganizationId) -> Result<FlagsOnRecord, ApiError> {
+    Ok(context.db(deployment).one(FlagsOnRecord::find(deployment)).await?.unwrap_or_default())
 }

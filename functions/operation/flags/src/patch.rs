@@ -114,7 +114,10 @@ mod tests {
         assert_eq!(after.maintenance_message, set.maintenance_message);
         assert_eq!(
             Value::Object(differences(&set, &after).unwrap()),
-            json!({"maintenance_mode": {"old": true, "new": null}, "verbose_logging": {"old": null, "new": true}})
+            json!({
+                "maintenance_mode": {"old": true, "new": null},
+                "verbose_logging": {"old": null, "new": true},
+            })
         );
         assert!(
             differences(&after, &patch(r#"{"verbose_logging": true}"#).apply(after.clone()))

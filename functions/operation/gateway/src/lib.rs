@@ -1,8 +1,9 @@
-//! One address in front of every function. On Workers every request comes through here; on Spin the trigger routes
-//! by path alone, so only the paths that two functions share (by method) come, and those that nobody has.
+//! One address in front of every function. On Workers every request comes through here; on Spin the trigger
+//! routes by path alone, so only the paths that two functions share (by method) come, and those that nobody
+//! has.
 //!
-//! It looks at method and path and passes the request on, unread: no state, no database, no secret. Access is the
-//! functions' own business.
+//! It looks at method and path and passes the request on, unread: no state, no database, no secret. Access is
+//! the functions' own business.
 
 mod routes;
 
@@ -68,8 +69,8 @@ pub async fn handle(host: Host, request: Request<Body>) -> Response<Body> {
     }
 }
 
-/// A HEAD goes where a GET goes, and a browser's preflight to any function of the path. A literal segment goes
-/// before a parameter.
+/// A HEAD goes where a GET goes, and a browser's preflight to any function of the path. A literal segment
+/// goes before a parameter.
 fn destination(method: &Method, path: &str) -> Destination {
     let mut best: Option<(&Route, usize)> = None;
     let mut methods = Vec::new();

@@ -35,7 +35,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: "PUT", path: "/api/scim/v2/Users/{id}", function: "scim" },
     Route { method: "GET", path: "/api/v1/admin/secrets", function: "secrets" },
     Route { method: "POST", path: "/api/v1/admin/secrets/certificates", function: "secrets" },
-    Route { method: "POST", path: "/api/v1/admin/secrets/master-key/turn", function: "secrets" },
+    Route { method: "POST", path: "/api/v1/admin/secrets/master-key/rotate", function: "secrets" },
     Route { method: "POST", path: "/api/v1/admin/secrets/{name}/rewrap", function: "secrets" },
     Route { method: "POST", path: "/api/v1/auth/break-glass", function: "break-glass" },
     Route { method: "GET", path: "/api/v1/auth/keys", function: "key-list" },

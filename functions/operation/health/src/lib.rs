@@ -1,4 +1,5 @@
-//! `/health`, `/ready` and `/health/detailed`: whether the product lives, whether it can serve, and how its parts do.
+//! `/health`, `/ready` and `/health/detailed`: whether the product lives, whether it can serve, and how its
+//! parts do.
 
 use std::collections::BTreeMap;
 
@@ -108,8 +109,8 @@ pub struct DetailedHealth {
 pub struct Component {
     /// How it does.
     pub status: Status,
-    /// How long it took to answer. On Workers the clock stands still while code runs, so this is the part's time
-    /// alone.
+    /// How long it took to answer. On Workers the clock stands still while code runs, so this is the part's
+    /// time alone.
     pub latency_ms: i64,
 }
 
@@ -154,7 +155,7 @@ async fn detailed(context: Context, _: Caller) -> Result<Json<DetailedHealth>, A
 async fn ask_database(context: &Context) -> Component {
     let before = iam_edge::now();
     let answer =
-        context.db(&context.configuration().organization).run(Statement::new("SELECT 1 AS one")).await;
+        context.db(&context.configuration().organization).execute(Statement::new("SELECT 1 AS one")).await;
     component(context, "database", before, answer.map(|_| ()).map_err(|error| error.to_string()))
 }
 
@@ -170,7 +171,7 @@ fn component(context: &Context, name: &str, before: Timestamp, answer: Result<()
         Ok(()) if latency_ms > SLOW_MS => Status::Degraded,
         Ok(()) => Status::Healthy,
         Err(cause) => {
-            context.instance.log_failure(context, &format!("{name} failed"), &cause);
+            context.log_failure(&format!("{name} failed"), &cause);
             Status::Unhealthy
         }
     };

@@ -17,7 +17,8 @@ pub const MAX_ATTEMPTS: u32 = 4;
 /// The wait after the first failure; it doubles with each further one.
 const FIRST_WAIT_MS: u32 = 500;
 
-/// The longest wait. Work after an answer may not last long: whoever asks for more patience is not asked again.
+/// The longest wait. Work after an answer may not last long: whoever asks for more patience is not asked
+/// again.
 const LONGEST_WAIT_MS: u32 = 8_000;
 
 /// The longest part of a collector's complaint that is kept, in bytes.
@@ -272,7 +273,8 @@ mod tests {
         ) {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, header.parse().unwrap());
-            let verdict = judge(StatusCode::from_u16(status).unwrap(), &headers, &body, jiff::Timestamp::UNIX_EPOCH);
+            let status = StatusCode::from_u16(status).unwrap();
+            let verdict = judge(status, &headers, &body, jiff::Timestamp::UNIX_EPOCH);
             if let Verdict::Later { after_ms, .. } = verdict {
                 prop_assert!(wait_ms(1, after_ms, 7).is_none_or(|wait_ms| wait_ms <= LONGEST_WAIT_MS));
             }

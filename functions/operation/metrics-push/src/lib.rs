@@ -1,7 +1,7 @@
 //! Telemetry out: what functions gathered, turned into OTLP and delivered to a collector.
 //!
-//! Functions hand over [`iam_telemetry::Batch`]es; this one alone links the protocol's messages and knows how to
-//! retry. [`otlp`] converts, [`delivery`] says what is sent and what an answer means, [`push()`] does it.
+//! Functions hand over [`iam_telemetry::Batch`]es; this one alone links the protocol's messages and knows how
+//! to retry. [`otlp`] converts, [`delivery`] says what is sent and what an answer means, [`push()`] does it.
 
 pub mod delivery;
 mod function;
@@ -28,7 +28,8 @@ impl fmt::Display for MetricsPushError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Endpoint => {
-                "collector's endpoint is not an absolute http or https URL without query, as in `http://127.0.0.1:4318`"
+                "collector's endpoint is not an absolute http or https URL without query, as in \
+                 `http://127.0.0.1:4318`"
             }
             Self::Header => "collector's header has a name or value that HTTP can't carry",
         })

@@ -48,8 +48,8 @@ pub struct Outcome {
     pub logs: Result<Delivery, FailedDelivery>,
 }
 
-/// Converts the batches and delivers them, with `metric_prefix` in place of the metrics' `cronos_`. It takes as
-/// long as the retries take: do it after the answer.
+/// Converts the batches and delivers them, with `metric_prefix` in place of the metrics' `cronos_`. It takes
+/// as long as the retries take: do it after the answer.
 pub async fn push(host: &Host, destination: &Destination, metric_prefix: &str, batches: &[Batch]) -> Outcome {
     let (traces, metrics, logs) = join3(
         deliver(host, destination, Signal::Traces, otlp::traces(batches)),

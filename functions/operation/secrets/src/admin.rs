@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::Path;
 use iam_core::config::{SecretStore, is_secret_name};
-use iam_core::permission::{Permission, Scope};
+use iam_core::operation::acts;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Caller, Context, Json, MASTER_KEY, MASTER_KEY_PREVIOUS};
 use iam_vault::kv::{self, KvSecret};
@@ -40,8 +40,8 @@ pub(crate) struct StoreHealth {
     store: &'static str,
     /// How it does.
     status: StoreStatus,
-    /// What is wrong, in one word: `unreachable`, `timeout`, `sealed`, `denied`, `no_credential`, `busy`, `lying`,
-    /// `refused`, `misconfigured`, `unreadable`.
+    /// What is wrong, in one word: `unreachable`, `timeout`, `sealed`, `denied`, `no_credential`, `busy`,
+    /// `lying`, `refused`, `misconfigured`, `unreadable`.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'static str>,
     /// The version of the Vault.
@@ -100,19 +100,6 @@ pub(crate) struct RewrapAnswer {
     ciphertext: Option<String>,
 }
 
-/// `all` means all of one's own organization everywhere but in the deployment's own.
-pub(crate) fn check_operator(
-    context: &Context,
-    caller: &Caller,
-    action: &'static str,
-) -> Result<(), ApiError> {
-    if caller.organization == context.configuration().organization {
-        return Ok(());
-    }
-    let cause = format!("user {} is not of the deployment's own organization", caller.user_id);
-    Err(ApiError::forbidden(&Permission::new("secrets", action, Scope::All)).cause(cause))
-}
-
 /// What a store has: texts by name, and what is wrong with it.
 struct Shelf {
     store: SecretStore,
@@ -138,9 +125,9 @@ pub(crate) async fn list(
     context: Context,
     caller: Caller,
 ) -> Result<Json<SecretsAnswer>, ApiError> {
-    check_operator(&context, &caller, "read")?;
-    let event = context.audit_by_text(&caller, "secrets.list", "secret")?;
-    context.db(&caller.organization).run(event.record()).await?;
+    context.check_operator(&caller, "secrets", "read")?;
+    let event = context.audit_by(&caller, acts::SECRETS_LIST)?;
+    context.db(&caller.organization).execute(event.record()).await?;
     let mut kept: Option<KvSecret> = None;
     let mut shelves = Vec::new();
     for store in context.configuration().secrets.order.iter().copied() {
@@ -201,7 +188,8 @@ async fn host_shelf(context: &Context, own: &[&'static str]) -> Shelf {
     Shelf::new(SecretStore::Host, texts, problem)
 }
 
-/// A Vault that can't be logged in to, or whose secret can't be read, gives nothing, however well it says it does.
+/// A Vault that can't be logged in to, or whose secret can't be read, gives nothing, however well it says it
+/// does.
 async fn vault_shelf(vault: &Vault, context: &Context, kept: &mut Option<KvSecret>) -> Shelf {
     let Some(place) = configuration(context) else {
         let mut shelf = Shelf::new(SecretStore::Vault, BTreeMap::new(), None);
@@ -243,7 +231,7 @@ pub(crate) async fn rewrap(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<RewrapAnswer>, ApiError> {
-    check_operator(&context, &caller, "manage")?;
+    context.check_operator(&caller, "secrets", "manage")?;
     if !is_secret_name(&name) {
         return Err(no_secret());
     }
@@ -280,10 +268,10 @@ pub(crate) async fn rewrap(
     let sealed = vault.answer(&context, iam_vault::rewrap(&place.transit_mount, key, &sealed)).await?;
     // Recorded before it is done: better a record without an act than the other way round.
     let event = context
-        .audit_by_text(&caller, "secrets.rewrap", "secret")?
+        .audit_by(&caller, acts::SECRETS_REWRAP)?
         .on(name.as_str())
         .detail("key_version", sealed.key_version());
-    context.db(&caller.organization).run(event.record()).await?;
+    context.db(&caller.organization).execute(event.record()).await?;
     let stored = match kept {
         Some(kept) => {
             let mut data = kept.data.unwrap_or_default();

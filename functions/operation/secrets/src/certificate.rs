@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use iam_core::operation::acts;
 use iam_service::{ApiError, Caller, Context, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::admin::check_operator;
 use crate::vault::{Vault, configured};
 
 /// How many names beside the common one.
@@ -60,7 +60,7 @@ pub(crate) async fn issue(
     caller: Caller,
     request: CertificateRequest,
 ) -> Result<Json<CertificateAnswer>, ApiError> {
-    check_operator(&context, &caller, "manage")?;
+    context.check_operator(&caller, "secrets", "manage")?;
     request.check()?;
     let place = configured(&context)?;
     let role = place.pki_role.as_deref();
@@ -71,11 +71,11 @@ pub(crate) async fn issue(
     let issued = vault.answer(&context, question).await?;
     // Before anybody has the key; with a record that fails nobody ever does.
     let event = context
-        .audit_by_text(&caller, "secrets.certificate", "certificate")?
+        .audit_by(&caller, acts::SECRETS_CERTIFICATE)?
         .on(issued.serial_number.as_str())
         .detail("common_name", name)
         .detail("alternative_names", others)
         .detail("expiration", issued.expiration);
-    context.db(&caller.organization).run(event.record()).await?;
+    context.db(&caller.organization).execute(event.record()).await?;
     Ok(Json(CertificateAnswer(issued)))
 }

@@ -1,13 +1,13 @@
-//! Secrets in a Vault. This function alone speaks to one: others ask it (`Context::secret`), and it holds what they must
-//! not have, the credential to log in with. For administrators: which secrets are known, where each comes from, how the
-//! stores do, never a value.
+//! Secrets in a Vault. This function alone speaks to one: others ask it (`Context::secret`), and it holds
+//! what they must not have, the credential to log in with. For administrators: which secrets are known, where
+//! each comes from, how the stores do, never a value.
 
 mod admin;
 mod answer;
 mod certificate;
 mod internal;
+mod rotation;
 mod text;
-mod turn;
 mod vault;
 
 use std::sync::Arc;
@@ -93,7 +93,7 @@ fn with_internal(function: Function, vault: &Arc<Vault>) -> Function {
 
 fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
     let all = |action| Access::permission("secrets", action, Scope::All);
-    let (list, rewrap, turn) = (Arc::clone(vault), Arc::clone(vault), Arc::clone(vault));
+    let (list, rewrap, rotate) = (Arc::clone(vault), Arc::clone(vault), Arc::clone(vault));
     let issue = Arc::clone(vault);
     function
         .route(
@@ -102,8 +102,8 @@ fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
             })
             .summary("Lists the secrets by name: where each comes from, its version, and how the stores do")
             .description(
-                "For members of the deployment's own organization. Never a value. On Workers each function has host \
-                 secrets of its own; these are those of the function that answers.",
+                "For members of the deployment's own organization. Never a value. On Workers each function \
+                 has host secrets of its own; these are those of the function that answers.",
             )
             .gives::<admin::SecretsAnswer>(200, "Secrets and stores")
             .round_trips(2),
@@ -112,32 +112,35 @@ fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
             Route::post(
                 "/api/v1/admin/secrets/{name}/rewrap",
                 all("manage"),
-                move |context: Context, caller, name| admin::rewrap(Arc::clone(&rewrap), context, caller, name),
+                move |context: Context, caller, name| {
+                    admin::rewrap(Arc::clone(&rewrap), context, caller, name)
+                },
             )
             .summary("Seals a secret anew under the newest version of the Vault's transit key")
             .description(
-                "For members of the deployment's own organization, and secrets that are kept as `vault:v1:…`. In the \
-                 Vault the new text takes the place of the old one; where the host keeps it, set it there: it is in the \
-                 answer, and is worth nothing without the Vault.",
+                "For members of the deployment's own organization, and secrets that are kept as \
+                 `vault:v1:…`. In the Vault the new text takes the place of the old one; where the host \
+                 keeps it, set it there: it is in the answer, and is worth nothing without the Vault.",
             )
             .gives::<admin::RewrapAnswer>(200, "Sealed anew")
             .round_trips(2),
         )
         .route(
             Route::post(
-                "/api/v1/admin/secrets/master-key/turn",
+                "/api/v1/admin/secrets/master-key/rotate",
                 all("manage"),
                 move |context: Context, caller, Json(request)| {
-                    turn::turn(Arc::clone(&turn), context, caller, request)
+                    rotation::rotate(Arc::clone(&rotate), context, caller, request)
                 },
             )
-            .summary("Turns over the master key that is kept in the Vault, one step of three")
+            .summary("Rotates the master key that is kept in the Vault, one step of three")
             .description(
-                "For members of the deployment's own organization. `announce`, `switch`, `finish`; each is refused until \
-                 every instance has seen the one before, and `finish` while anything stored needs the old key.",
+                "For members of the deployment's own organization. `announce`, `switch`, `finish`; each is \
+                 refused until every instance has seen the one before, and `finish` while anything stored \
+                 needs the old key.",
             )
-            .takes::<turn::TurnRequest>()
-            .gives::<turn::TurnAnswer>(200, "Done")
+            .takes::<rotation::MasterKeyRotationRequest>()
+            .gives::<rotation::MasterKeyRotationAnswer>(200, "Done")
             .round_trips(3),
         )
         .route(
@@ -150,8 +153,8 @@ fn with_admin(function: Function, vault: &Arc<Vault>) -> Function {
             )
             .summary("Issues a certificate of the Vault's PKI engine")
             .description(
-                "For members of the deployment's own organization, by the role `secrets.vault.pki_role`. The private key \
-                 is in this answer and nowhere else.",
+                "For members of the deployment's own organization, by the role `secrets.vault.pki_role`. The \
+                 private key is in this answer and nowhere else.",
             )
             .takes::<certificate::CertificateRequest>()
             .gives::<certificate::CertificateAnswer>(200, "The certificate and its private key")

@@ -2,12 +2,13 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::id::{ScimClientId, ScimTokenId};
+use iam_core::provisioning::acts;
 use iam_core::provisioning::client::{
     ListedScimClient, MAX_CLIENTS, MAX_NAME_CHARACTERS, MAX_PAGE, MAX_RATE_LIMIT, NewScimClient,
     NewScimToken, SCIM_CLIENT_CREATED, SCIM_CLIENT_EXISTS, ScimClientChange, ScimClientRevocation,
 };
 use iam_core::secret::credential::{Credential, SCIM_TOKEN_PREFIX};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json, Query, field};
@@ -74,17 +75,15 @@ pub(crate) async fn create(
         now,
     };
     let event = context
-        .audit_by_text(&caller, "scim_client.create", "scim_client")?
+        .audit_by(&caller, acts::CLIENT_CREATE)?
         .on(client_id.as_str())
         .detail("name", name)
         .detail("rate_limit", rate_limit)
         .detail("token_id", token_id.as_str());
-    let batch = vec![
-        client.create(),
-        event.record_if(SCIM_CLIENT_EXISTS, &client_id),
-        first.create(),
-        client.forget_revoked(),
-    ];
+    let mut batch = Batch::new();
+    let is_new = batch.then(client.create());
+    batch.then(event.record_if(SCIM_CLIENT_EXISTS, &client_id));
+    batch.extend([first.create(), client.forget_revoked()]);
     let answer = CreatedClient {
         client_id: client_id.clone(),
         name: name.to_owned(),
@@ -95,9 +94,9 @@ pub(crate) async fn create(
         token_id: token_id.clone(),
     };
     let created = (SCIM_CLIENT_CREATED, client_id.as_str());
-    match creation.run_of(&context, organization, batch, created, &answer).await? {
+    match creation.run(&context, organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
+        CreationResult::Ran(answers) if answers.did(is_new)? => Ok(Created(answer)),
         CreationResult::Ran(_) => Err(ApiError::conflict(
             "too_many_clients",
             format!("an organization may have {MAX_CLIENTS} SCIM clients; revoke one first"),
@@ -141,7 +140,7 @@ pub(crate) async fn list(
 ) -> Result<Json<ListResponse>, ApiError> {
     let limit = page_limit(query.limit, MAX_PAGE)?;
     let page = ListedScimClient::page(&caller.organization, query.cursor.as_ref(), limit);
-    let mut clients: Vec<ListedScimClient> = context.db(&caller.organization).run(page).await?.decode()?;
+    let mut clients = context.db(&caller.organization).all(page).await?;
     let next_cursor = cut(&mut clients, limit, |client| client.client_id.clone());
     Ok(Json(ListResponse { clients, next_cursor }))
 }
@@ -156,8 +155,7 @@ pub(crate) async fn show(
     Id(client_id): Id<ScimClientId>,
 ) -> Result<Json<ListedScimClient>, ApiError> {
     let find = ListedScimClient::by_id(&caller.organization, &client_id);
-    let rows = context.db(&caller.organization).run(find).await?;
-    rows.decode_first()?.map(Json).ok_or_else(not_found)
+    context.db(&caller.organization).one(find).await?.map(Json).ok_or_else(not_found)
 }
 
 /// What changes. What is absent stays.
@@ -184,16 +182,16 @@ pub(crate) async fn change(
     let organization = &caller.organization;
     let change =
         ScimClientChange { organization, client_id: &client_id, name, rate_limit: request.rate_limit };
-    let mut event =
-        context.audit_by_text(&caller, "scim_client.update", "scim_client")?.on(client_id.as_str());
+    let mut event = context.audit_by(&caller, acts::CLIENT_UPDATE)?.on(client_id.as_str());
     if let Some(name) = name {
         event = event.detail("name", name);
     }
     if let Some(rate_limit) = request.rate_limit {
         event = event.detail("rate_limit", rate_limit);
     }
-    let rows = context.db(organization).batch_of(change.statements(event).into()).await?.pop();
-    rows.unwrap_or_default().decode_first()?.map(Json).ok_or_else(not_found)
+    let mut batch = Batch::new();
+    let client = change.apply(event, &mut batch);
+    context.db(organization).batch(batch).await?.one(client)?.map(Json).ok_or_else(not_found)
 }
 
 pub(crate) async fn revoke(
@@ -203,8 +201,10 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
     let revocation = ScimClientRevocation { organization, client_id: &client_id, now: context.now };
-    let event = context.audit_by_text(&caller, "scim_client.revoke", "scim_client")?.on(client_id.as_str());
-    let batch = vec![revocation.revoke(), event.record_if_changed(), revocation.revoke_tokens()];
-    let rows = context.db(organization).batch_of(batch).await?;
-    if rows.first().is_none_or(Rows::is_empty) { Err(not_found()) } else { Ok(StatusCode::NO_CONTENT) }
+    let event = context.audit_by(&caller, acts::CLIENT_REVOKE)?.on(client_id.as_str());
+    let mut batch = Batch::new();
+    let revoked = batch.then(revocation.revoke());
+    batch.extend([event.record_if_changed(), revocation.revoke_tokens()]);
+    let answers = context.db(organization).batch(batch).await?;
+    if answers.did(revoked)? { Ok(StatusCode::NO_CONTENT) } else { Err(not_found()) }
 }

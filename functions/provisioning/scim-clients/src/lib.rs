@@ -81,7 +81,7 @@ fn with_tokens(function: Function) -> Function {
             Route::post(TOKENS, manage(), tokens::create)
                 .summary("Creates a second token for a SCIM client")
                 .description(
-                    "To turn a token: create the second, use it, revoke the first. A client has two valid ones at most. The \
+                    "To rotate a token: create the second, use it, revoke the first. A client has two valid ones at most. The \
                      token is in this answer and nowhere else. Takes an `Idempotency-Key`.",
                 )
                 .takes::<tokens::CreateRequest>()

@@ -2,11 +2,12 @@
 
 use http::{HeaderMap, StatusCode};
 use iam_core::id::{ScimClientId, ScimTokenId};
+use iam_core::provisioning::acts;
 use iam_core::provisioning::client::{
     ListedScimClient, MAX_TOKENS, NewScimToken, SCIM_TOKEN_CREATED, SCIM_TOKEN_EXISTS, ScimClientRevocation,
 };
 use iam_core::secret::credential::{Credential, SCIM_TOKEN_PREFIX};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::{Duration, Timestamp};
 use iam_service::page::Two;
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json};
@@ -72,15 +73,13 @@ pub(crate) async fn create(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "scim_client.token.create", "scim_client")?
+        .audit_by(&caller, acts::TOKEN_CREATE)?
         .on(client_id.as_str())
         .detail("token_id", token_id.as_str());
-    let batch = vec![
-        new.create(),
-        new.forget_ended(),
-        event.record_if(SCIM_TOKEN_EXISTS, &token_id),
-        ListedScimClient::by_id(organization, &client_id),
-    ];
+    let mut batch = Batch::new();
+    let is_new = batch.then(new.create());
+    batch.extend([new.forget_ended(), event.record_if(SCIM_TOKEN_EXISTS, &token_id)]);
+    let client = batch.ask(ListedScimClient::by_id(organization, &client_id));
     let answer = CreatedToken {
         token: token.reveal().to_owned(),
         created_at: context.now,
@@ -88,10 +87,10 @@ pub(crate) async fn create(
         token_id: token_id.clone(),
     };
     let created = (SCIM_TOKEN_CREATED, token_id.as_str());
-    match creation.run_of(&context, organization, batch, created, &answer).await? {
+    match creation.run(&context, organization, batch, created, &answer).await? {
         CreationResult::Replayed(first) => Ok(Created(first)),
-        CreationResult::Ran(rows) if rows.first().is_some_and(|rows| !rows.is_empty()) => Ok(Created(answer)),
-        CreationResult::Ran(rows) if rows.get(3).is_none_or(Rows::is_empty) => Err(not_found()),
+        CreationResult::Ran(answers) if answers.did(is_new)? => Ok(Created(answer)),
+        CreationResult::Ran(answers) if !answers.did(client)? => Err(not_found()),
         CreationResult::Ran(_) => Err(ApiError::conflict(
             "too_many_tokens",
             format!("a SCIM client may have {MAX_TOKENS} valid tokens; revoke one first"),
@@ -107,17 +106,13 @@ pub(crate) async fn revoke(
     let organization = &caller.organization;
     let revocation = ScimClientRevocation { organization, client_id: &client_id, now: context.now };
     let event = context
-        .audit_by_text(&caller, "scim_client.token.revoke", "scim_client")?
+        .audit_by(&caller, acts::TOKEN_REVOKE)?
         .on(client_id.as_str())
         .detail("token_id", token_id.as_str());
-    let batch = vec![
-        revocation.revoke_token(&token_id),
-        event.record_if_changed(),
-        revocation.inspect_token(&token_id),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?.pop().unwrap_or_default();
-    let row = rows.first().ok_or_else(|| ApiError::not_found("there is no such token"))?;
-    if row.optional_integer("revoked_at")?.is_none() {
+    let mut batch = Batch::from([revocation.revoke_token(&token_id), event.record_if_changed()]);
+    let token = batch.ask(revocation.inspect_token(&token_id));
+    let token = context.db(organization).batch(batch).await?.one(token)?;
+    if !token.ok_or_else(|| ApiError::not_found("there is no such token"))?.is_revoked {
         let detail = "this is the client's last valid token: create another first, or revoke the client";
         return Err(ApiError::conflict("last_token", detail));
     }

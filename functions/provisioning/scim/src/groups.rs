@@ -3,8 +3,9 @@
 
 use http::StatusCode;
 use iam_core::id::GroupId;
+use iam_core::provisioning::acts;
 use iam_core::record::audit::AuditEvent;
-use iam_core::sql::Rows;
+use iam_core::sql::{Answers, Batch, Row, Ticket};
 use iam_edge::DbError;
 use iam_provisioning::group::{
     Attributes, Creation, Deletion, MAX_MEMBERS, Member, Outcome, ScimGroup, Update, by_id, members,
@@ -13,7 +14,7 @@ use iam_provisioning::membership::{self, Net};
 use iam_provisioning::patch::{self, Operation};
 use iam_provisioning::projection::Projection;
 use iam_provisioning::schema::ResourceKind;
-use iam_provisioning::{ScimError, ScimErrorKind};
+use iam_provisioning::{Deleted, ScimError, ScimErrorKind};
 use iam_service::ApiError;
 use serde_json::{Value as Json, json};
 
@@ -41,13 +42,13 @@ pub(crate) async fn create(
         mapping: &work.rules.roles,
         now: work.context.now,
     };
-    let event = work
-        .event("scim.group.create", "group", group_id.as_str())?
-        .detail("changes", attributes.as_changes(schema));
+    let event =
+        work.event(acts::GROUP_CREATE, group_id.as_str())?.detail("changes", attributes.as_changes(schema));
     let event = with_roles(with_members(event, &joining), &roles);
-    let batch = creation.statements(event);
-    let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, &attributes))?;
-    match Outcome::read(last(&rows)?, None)? {
+    let mut batch = Batch::new();
+    let outcome = creation.create(event, &mut batch);
+    let answers = work.db().batch(batch).await.map_err(|error| not_stored(error, &attributes))?;
+    match Outcome::read(&row(&answers, outcome)?, None)? {
         Outcome::Done => {}
         outcome => return Err(not_changed(outcome, &attributes)),
     }
@@ -60,16 +61,15 @@ pub(crate) async fn get(
     conditions: &Conditions,
     projection: &Projection,
 ) -> Result<Done, ApiError> {
-    let mut batch = vec![by_id(work.organization(), group_id)];
-    if projection.wants("members") {
-        batch.push(members(work.organization(), group_id));
-    }
-    let mut rows = work.db().batch_of(batch).await?.into_iter();
-    let group: ScimGroup = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
+    let mut batch = Batch::new();
+    let group = batch.ask(by_id(work.organization(), group_id));
+    let members = projection.wants("members").then(|| batch.ask(members(work.organization(), group_id)));
+    let answers = work.db().batch(batch).await?;
+    let group = answers.one(group)?.ok_or_else(not_found)?;
     conditions.check(&group.entity_tag())?;
     let status =
         if conditions.is_known(&group.entity_tag()) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-    let members: Vec<Member> = rows.next().unwrap_or_default().decode()?;
+    let members = members.map_or(Ok(Vec::new()), |members| answers.all(members))?;
     Ok(shown(work, status, &group, &members, projection))
 }
 
@@ -114,17 +114,18 @@ async fn write(work: &Work, update: &Update<'_>, guard: Option<&Guard>) -> Resul
         return Ok(Outcome::Unchanged);
     }
     let is_renamed = !changes.is_empty();
-    let event = work.event("scim.group.update", "group", update.before.group_id.as_str())?;
+    let event = work.event(acts::GROUP_UPDATE, update.before.group_id.as_str())?;
     let event = with_members(event.detail("changes", changes), update.members);
     let event = if is_renamed {
         with_roles(event, &work.rules.roles.roles_of(update.after.display_name()))
     } else {
         event
     };
-    let mut batch = guard.map(|guard| guard.count(work)).into_iter().collect::<Vec<_>>();
-    batch.extend(update.statements(event));
-    let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, update.after))?;
-    Ok(Outcome::read(last(&rows)?, Some(update))?)
+    let mut batch = Batch::new();
+    batch.extend(guard.map(|guard| guard.count(work)));
+    let outcome = update.apply(event, &mut batch);
+    let answers = work.db().batch(batch).await.map_err(|error| not_stored(error, update.after))?;
+    Ok(Outcome::read(&row(&answers, outcome)?, Some(update))?)
 }
 
 /// A change whose message was read.
@@ -164,7 +165,7 @@ pub(crate) async fn delete(
     group_id: &GroupId,
     conditions: &Conditions,
 ) -> Result<Done, ApiError> {
-    let event = work.event("scim.group.delete", "group", group_id.as_str())?;
+    let event = work.event(acts::GROUP_DELETE, group_id.as_str())?;
     let version = match &conditions.matches {
         None => None,
         Some(tags) if tags.iter().any(|tag| tag == "*") => None,
@@ -172,12 +173,12 @@ pub(crate) async fn delete(
         Some(tags) => Some(tags.first().and_then(|tag| read_tag(tag)).unwrap_or((-1, -1))),
     };
     let deletion = Deletion { organization: work.organization(), group_id, version };
-    let rows = work.db().batch_of(deletion.statements(event)).await?;
-    let outcome = last(&rows)?;
-    match (outcome.integer("done")?, outcome.integer("there")?) {
-        (0, 0) => Err(not_found()),
-        (0, _) => Err(precondition_failed()),
-        _ => Ok(nothing(work, group_id)),
+    let mut batch = Batch::new();
+    let deleted = deletion.delete(event, &mut batch);
+    match work.db().batch(batch).await?.one(deleted)? {
+        Some(Deleted::Done) => Ok(nothing(work, group_id)),
+        Some(Deleted::OtherVersion) => Err(precondition_failed()),
+        Some(Deleted::Unknown) | None => Err(not_found()),
     }
 }
 
@@ -187,12 +188,13 @@ fn read_tag(tag: &str) -> Option<(i64, i64)> {
 }
 
 async fn read(work: &Work, group_id: &GroupId, guard: Option<&Guard>) -> Result<ScimGroup, ApiError> {
-    let mut batch = vec![by_id(work.organization(), group_id)];
-    batch.extend(guard.map(|guard| guard.look(work)));
-    let mut rows = work.db().batch_of(batch).await?.into_iter();
-    let group = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
-    if let Some(guard) = guard {
-        guard.check(work, &rows.next().unwrap_or_default())?;
+    let mut batch = Batch::new();
+    let group = batch.ask(by_id(work.organization(), group_id));
+    let repeated = guard.map(|guard| (guard, batch.ask(guard.look(work))));
+    let answers = work.db().batch(batch).await?;
+    let group = answers.one(group)?.ok_or_else(not_found)?;
+    if let Some((guard, repeated)) = repeated {
+        guard.check(work, answers.one(repeated)?)?;
     }
     Ok(group)
 }
@@ -219,7 +221,7 @@ async fn show(
 ) -> Result<Done, ApiError> {
     let has_members = group.version.1 > 0 && projection.wants("members");
     let members = match has_members {
-        true => work.db().run(members(work.organization(), &group.group_id)).await?.decode()?,
+        true => work.db().all(members(work.organization(), &group.group_id)).await?,
         false => Vec::new(),
     };
     Ok(shown(work, status, group, &members, projection))
@@ -254,8 +256,9 @@ fn with_roles(event: AuditEvent, roles: &[String]) -> AuditEvent {
     if roles.is_empty() { event } else { event.detail("mapped_roles", roles.to_vec()) }
 }
 
-fn last(rows: &[Rows]) -> Result<&iam_core::sql::Row, ApiError> {
-    rows.last().and_then(Rows::first).ok_or_else(|| ApiError::internal("a batch answered too little"))
+/// What became of a batch: a row that is always there.
+fn row(answers: &Answers, outcome: Ticket<Row>) -> Result<Row, ApiError> {
+    answers.one(outcome)?.ok_or_else(|| ApiError::internal("a batch answered too little"))
 }
 
 fn not_found() -> ApiError {

@@ -2,8 +2,9 @@
 //! the audit tells of it once. Only changes that change something count.
 
 use http::{HeaderValue, StatusCode, header};
+use iam_core::provisioning::acts;
 use iam_core::provisioning::repeated_change::{Repeated, Repeats, change_hash};
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::{Query, Statement};
 use iam_provisioning::schema::ResourceKind;
 use iam_service::ApiError;
 use serde_json::Value as Json;
@@ -33,7 +34,7 @@ impl Guard {
     }
 
     /// Asks how often it came lately; the answer goes to [`Guard::check`].
-    pub(crate) fn look(&self, work: &Work) -> Statement {
+    pub(crate) fn look(&self, work: &Work) -> Query<Repeated> {
         self.repeats(work).read()
     }
 
@@ -43,16 +44,16 @@ impl Guard {
     }
 
     /// Refuses what came too often, and reports it after the answer.
-    pub(crate) fn check(&self, work: &Work, rows: &Rows) -> Result<(), ApiError> {
-        let repeated: Repeated = rows.decode_first()?.unwrap_or_default();
+    pub(crate) fn check(&self, work: &Work, repeated: Option<Repeated>) -> Result<(), ApiError> {
+        let repeated = repeated.unwrap_or_default();
         let scim = &work.context.configuration().scim;
         if !repeated.is_loop(scim.loop_bound) {
             return Ok(());
         }
         if !repeated.is_reported {
-            let event = work.event("scim.loop", "scim_client", work.client.client_id.as_str())?;
+            let event = work.event(acts::LOOP, work.client.client_id.as_str())?;
             let report = self.repeats(work).report(scim.loop_bound, event);
-            work.context.defer_batch(&work.client.organization, Vec::from(report));
+            work.context.defer_batch(&work.client.organization, report);
         }
         let detail = "this very change was made too often lately: somebody else undoes it each time";
         let retry_after = HeaderValue::from(scim.loop_window.as_seconds());

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
 use iam_core::permission::{Permission, Scope};
+use iam_core::provisioning::acts;
 use iam_core::secret::credential::SCIM_TOKEN_PREFIX;
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_provisioning::patch;
 use iam_provisioning::schema::ResourceKind;
 use iam_provisioning::user::{Attributes, ScimUser, Update, by_id};
@@ -36,7 +37,7 @@ impl Me {
             return Err(not_a_user());
         }
         let caller = iam_service::authenticate(&context, headers).await?;
-        if !caller.may("profile", action, Scope::Own) {
+        if !caller.decide(action, "profile").includes(&caller.user_id) {
             return Err(ApiError::forbidden(&Permission::new("profile", action, Scope::Own)));
         }
         let rules = Rules::of(&context)?;
@@ -45,8 +46,8 @@ impl Me {
 
     async fn read(&self) -> Result<ScimUser, ApiError> {
         let organization = &self.caller.organization;
-        let rows = self.context.db(organization).run(by_id(organization, &self.caller.user_id)).await?;
-        rows.decode_first()?.ok_or_else(not_a_user)
+        let user = self.context.db(organization).one(by_id(organization, &self.caller.user_id)).await?;
+        user.ok_or_else(not_a_user)
     }
 
     fn shown(&self, user: &ScimUser, shown: &Shown, status: StatusCode) -> Result<Response, ApiError> {
@@ -86,10 +87,12 @@ impl Me {
             history_size: 0,
             now: self.context.now,
         };
-        let event = self.context.audit_by_text(&self.caller, "scim.me.update", "user")?;
+        let event = self.context.audit_by(&self.caller, acts::ME_UPDATE)?;
         let event = event.on(before.user_id.as_str()).detail("changes", changes);
-        let rows = self.context.db(&self.caller.organization).batch_of(update.statements(event)).await?;
-        Ok(rows.last().is_some_and(|rows: &Rows| !rows.is_empty()).then(|| update.changed()))
+        let mut batch = Batch::new();
+        let changed = update.apply(event, &mut batch);
+        let answers = self.context.db(&self.caller.organization).batch(batch).await?;
+        Ok(answers.did(changed)?.then(|| update.changed()))
     }
 }
 

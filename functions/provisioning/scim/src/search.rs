@@ -1,11 +1,11 @@
 //! Lists by GET and by `POST …/.search` (RFC 7644 sections 3.4.2 and 3.4.3).
 
 use axum::response::Response;
-use iam_core::sql::{FromRow as _, Row};
+use iam_core::sql::{Batch, FromRow as _, Row};
 use iam_provisioning::ScimErrorKind;
 use iam_provisioning::filter::parse;
-use iam_provisioning::group::{Member, ScimGroup};
-use iam_provisioning::page::{Cursor, Order, Page, PageError, Position, question};
+use iam_provisioning::group::{ListedMember, Member, ScimGroup};
+use iam_provisioning::page::{Cursor, FoundPage, Order, Page, PageError, Position, question};
 use iam_provisioning::projection::Projection;
 use iam_provisioning::schema::ResourceKind;
 use iam_provisioning::user::ScimUser;
@@ -167,8 +167,10 @@ impl Asked {
 
     /// One round trip.
     async fn find(&self, work: &Work) -> Result<Found, ApiError> {
-        let rows = work.db().batch_of(self.page.statements(work.organization())).await?;
-        let (total, rows, members) = self.page.read(rows).map_err(|error| match error {
+        let mut batch = Batch::new();
+        let asked = self.page.ask(work.organization(), &mut batch);
+        let answers = work.db().batch(batch).await?;
+        let FoundPage { total, rows, members } = asked.read(&answers).map_err(|error| match error {
             PageError::Refused(error) => refused(error),
             PageError::Row(error) => error.into(),
         })?;
@@ -177,12 +179,12 @@ impl Asked {
                 .iter()
                 .map(|row| Ok(ScimUser::from_row(row)?.to_resource(&work.base)))
                 .collect::<Result<Vec<_>, ApiError>>()?,
-            ResourceKind::Group => with_members(work, rows.iter(), members.iter())?,
+            ResourceKind::Group => with_members(work, &rows, members)?,
         };
         for resource in &mut resources {
             self.projection.apply(resource);
         }
-        let next_cursor = self.next_cursor(rows.iter().last(), rows.len())?;
+        let next_cursor = self.next_cursor(rows.last(), rows.len())?;
         Ok(Found { total, resources, next_cursor })
     }
 
@@ -203,22 +205,18 @@ impl Asked {
     }
 }
 
-/// Groups, each with those of the members' rows that are its own.
-fn with_members<'a>(
-    work: &Work,
-    rows: impl Iterator<Item = &'a Row>,
-    members: impl Iterator<Item = &'a Row>,
-) -> Result<Vec<Object>, ApiError> {
-    let mut by_group: HashMap<&str, Vec<Member>> = HashMap::new();
-    for row in members {
-        by_group.entry(row.text("group_id")?).or_default().push(Member::from_row(row)?);
+/// Groups, each with those of the members that are its own.
+fn with_members(work: &Work, rows: &[Row], members: Vec<ListedMember>) -> Result<Vec<Object>, ApiError> {
+    let mut by_group: HashMap<String, Vec<Member>> = HashMap::new();
+    for ListedMember { group_id, member } in members {
+        by_group.entry(group_id).or_default().push(member);
     }
-    rows.map(|row| {
+    let with_its_own = |row: &Row| {
         let group = ScimGroup::from_row(row)?;
         let members = by_group.remove(group.group_id.as_str()).unwrap_or_default();
         Ok(group.to_resource(&work.base, &members))
-    })
-    .collect()
+    };
+    rows.iter().map(with_its_own).collect()
 }
 
 /// Two round trips: how many users there are tells where the groups begin.

@@ -3,17 +3,18 @@
 
 use http::StatusCode;
 use iam_core::id::UserId;
+use iam_core::provisioning::acts;
 use iam_core::secret::password;
 use iam_core::sign_in::password::change::PasswordOwner;
 use iam_core::sign_in::password::policy::{self, Violation};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_edge::DbError;
 use iam_provisioning::patch::{self, Operation};
 use iam_provisioning::projection::Projection;
 use iam_provisioning::schema::ResourceKind;
 use iam_provisioning::user::{Attributes, Creation, Deletion, NewPassword, ScimUser, Update, by_id};
 use iam_provisioning::value::Object;
-use iam_provisioning::{ScimError, ScimErrorKind};
+use iam_provisioning::{Deleted, ScimError, ScimErrorKind};
 use iam_service::ApiError;
 use serde_json::Value as Json;
 
@@ -40,13 +41,14 @@ pub(crate) async fn create(
         now: work.context.now,
     };
     let changes = with_password(attributes.as_changes(schema), password.as_ref());
-    let created = work.event("scim.user.create", "user", user_id.as_str())?.of_user(&user_id);
-    let restored = work.event("scim.user.restore", "user", user_id.as_str())?;
+    let created = work.event(acts::USER_CREATE, user_id.as_str())?.of_user(&user_id);
+    let restored = work.event(acts::USER_RESTORE, user_id.as_str())?;
     let events = [created, restored].map(|event| event.detail("changes", changes.clone()));
     let [created, restored] = events;
-    let batch = creation.statements(created, restored);
-    let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, &attributes))?;
-    let user: Option<ScimUser> = rows.last().and_then(|rows| rows.decode_first().transpose()).transpose()?;
+    let mut batch = Batch::new();
+    let user = creation.create(created, restored, &mut batch);
+    let answers = work.db().batch(batch).await.map_err(|error| not_stored(error, &attributes))?;
+    let user = answers.one(user)?;
     let user = user.ok_or_else(|| ApiError::internal("a user was created and is not there"))?;
     Ok(shown(work, StatusCode::CREATED, &user, projection))
 }
@@ -57,8 +59,7 @@ pub(crate) async fn get(
     conditions: &Conditions,
     projection: &Projection,
 ) -> Result<Done, ApiError> {
-    let rows = work.db().run(by_id(work.organization(), user_id)).await?;
-    let user: ScimUser = rows.decode_first()?.ok_or_else(not_found)?;
+    let user = work.db().one(by_id(work.organization(), user_id)).await?.ok_or_else(not_found)?;
     conditions.check(&user.entity_tag())?;
     let status =
         if conditions.is_known(&user.entity_tag()) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
@@ -94,12 +95,13 @@ pub(crate) async fn change(
             history_size: work.context.configuration().password.history_size,
             now: work.context.now,
         };
-        let action = if update.is_deactivation() { "scim.user.deactivate" } else { "scim.user.update" };
-        let event = work.event(action, "user", user_id.as_str())?.of_user(user_id).detail("changes", changes);
-        let mut batch = guard.as_ref().map(|guard| guard.count(work)).into_iter().collect::<Vec<_>>();
-        batch.extend(update.statements(event));
-        let rows = work.db().batch_of(batch).await.map_err(|error| not_stored(error, &after))?;
-        if rows.last().is_some_and(|rows| !rows.is_empty()) {
+        let act = if update.is_deactivation() { acts::USER_DEACTIVATE } else { acts::USER_UPDATE };
+        let event = work.event(act, user_id.as_str())?.of_user(user_id).detail("changes", changes);
+        let mut batch = Batch::new();
+        batch.extend(guard.as_ref().map(|guard| guard.count(work)));
+        let changed = update.apply(event, &mut batch);
+        let answers = work.db().batch(batch).await.map_err(|error| not_stored(error, &after))?;
+        if answers.did(changed)? {
             return Ok(shown(work, StatusCode::OK, &update.changed(), projection));
         }
         if conditions.matches.is_some() {
@@ -137,7 +139,7 @@ impl Wanted {
 }
 
 pub(crate) async fn delete(work: &Work, user_id: &UserId, conditions: &Conditions) -> Result<Done, ApiError> {
-    let event = work.event("scim.user.delete", "user", user_id.as_str())?.of_user(user_id);
+    let event = work.event(acts::USER_DELETE, user_id.as_str())?.of_user(user_id);
     let version = match &conditions.matches {
         None => None,
         Some(tags) if tags.iter().any(|tag| tag == "*") => None,
@@ -145,16 +147,15 @@ pub(crate) async fn delete(work: &Work, user_id: &UserId, conditions: &Condition
         Some(tags) => Some(tags.first().and_then(|tag| tag.parse().ok()).unwrap_or(-1)),
     };
     let deletion = Deletion { organization: work.organization(), user_id, version, now: work.context.now };
-    let rows = work.db().batch_of(deletion.statements(event)).await?;
-    let outcome = rows.last().and_then(Rows::first);
-    let outcome = outcome.ok_or_else(|| ApiError::internal("a batch answered too little"))?;
-    match (outcome.integer("done")?, outcome.optional_integer("version")?) {
-        (0, None) => Err(not_found()),
-        (0, Some(_)) => Err(precondition_failed()),
-        _ => {
+    let mut batch = Batch::new();
+    let deleted = deletion.delete(event, &mut batch);
+    match work.db().batch(batch).await?.one(deleted)? {
+        Some(Deleted::Done) => {
             let location = format!("{}/Users/{user_id}", work.base);
             Ok(Done { status: StatusCode::NO_CONTENT, location, version: None, resource: None })
         }
+        Some(Deleted::OtherVersion) => Err(precondition_failed()),
+        Some(Deleted::Unknown) | None => Err(not_found()),
     }
 }
 
@@ -170,16 +171,16 @@ async fn read(
 ) -> Result<(ScimUser, Option<PasswordOwner>), ApiError> {
     let organization = work.organization();
     let history_size = work.context.configuration().password.history_size;
-    let mut batch =
-        vec![by_id(organization, user_id), PasswordOwner::by_id(organization, user_id, history_size)];
-    batch.extend(guard.map(|guard| guard.look(work)));
-    let mut rows = work.db().batch_of(batch).await?.into_iter();
-    let user = rows.next().unwrap_or_default().decode_first()?.ok_or_else(not_found)?;
-    let owner = rows.next().unwrap_or_default().decode_first()?;
-    if let Some(guard) = guard {
-        guard.check(work, &rows.next().unwrap_or_default())?;
+    let mut batch = Batch::new();
+    let user = batch.ask(by_id(organization, user_id));
+    let owner = batch.ask(PasswordOwner::by_id(organization, user_id, history_size));
+    let repeated = guard.map(|guard| (guard, batch.ask(guard.look(work))));
+    let answers = work.db().batch(batch).await?;
+    let user = answers.one(user)?.ok_or_else(not_found)?;
+    if let Some((guard, repeated)) = repeated {
+        guard.check(work, answers.one(repeated)?)?;
     }
-    Ok((user, owner))
+    Ok((user, answers.one(owner)?))
 }
 
 /// Holds a new password to the policy, with the names the user will have, and hashes it.

@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use iam_core::directory::role_mapping::RoleMapping;
 use iam_core::id::OrganizationId;
+use iam_core::record::Act;
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_provisioning::schema::{Extension, Registry, ResourceKind, ResourceSchema};
 use iam_service::{ApiError, Context, Db, ScimClient};
@@ -71,15 +72,10 @@ impl Work {
     }
 
     /// Begins the record of what the client does.
-    pub(crate) fn event(
-        &self,
-        action: &'static str,
-        resource: &'static str,
-        id: &str,
-    ) -> Result<AuditEvent, ApiError> {
+    pub(crate) fn event(&self, act: Act, id: &str) -> Result<AuditEvent, ApiError> {
         let event = self
             .context
-            .audit_text(&self.client.organization, action, resource, Outcome::Success)?
+            .audit(&self.client.organization, act, Outcome::Success)?
             .on(id)
             .detail("client_id", self.client.client_id.as_str())
             .detail("client", self.client.name.as_str())

@@ -17,7 +17,8 @@ const CREDENTIALS: &str = "/api/v1/break-glass";
 #[must_use]
 pub fn function() -> Function {
     let manage = || Access::permission("break_glass", "manage", Scope::Organization);
-    Function::new("break-glass", "Lets administrators in when nothing else does").area(Area::Admin)
+    Function::new("break-glass", "Lets administrators in when nothing else does")
+        .area(Area::Admin)
         .uses_database()
         .uses_master_key()
         .uses_notifications()
@@ -25,8 +26,8 @@ pub fn function() -> Function {
             Route::post(CREDENTIALS, manage(), seal::seal)
                 .summary("Makes an emergency credential")
                 .description(
-                    "It is in this answer and nowhere else: print it and seal it. It works once, as an administrator \
-                     that signs in no other way.",
+                    "It is in this answer and nowhere else: print it and seal it. It works once, as an \
+                     administrator that signs in no other way.",
                 )
                 .takes::<seal::SealRequest>()
                 .gives::<seal::SealResponse>(201, "Made")
@@ -49,8 +50,8 @@ pub fn function() -> Function {
             Route::post("/api/v1/auth/break-glass", Access::public(), unseal::unseal)
                 .summary("Signs in with an emergency credential")
                 .description(
-                    "Once. The access token lasts as long as its session and can't be refreshed. Locks do not matter \
-                     here; everybody who should know is told.",
+                    "Once. The access token lasts as long as its session and can't be refreshed. Locks do \
+                     not matter here; everybody who should know is told.",
                 )
                 .takes::<unseal::UnsealRequest>()
                 .gives::<unseal::UnsealResponse>(200, "Signed in")

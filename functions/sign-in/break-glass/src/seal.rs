@@ -3,13 +3,14 @@
 use http::StatusCode;
 use iam_core::id::{BreakGlassId, UserId};
 use iam_core::secret::credential::{BREAK_GLASS_PREFIX, Credential};
+use iam_core::sign_in::acts;
 use iam_core::sign_in::break_glass::{
     self, CAN_BE_REVOKED, ListedCredential, MAX_LABEL_CHARACTERS, MAX_PAGE, MAX_REASON_CHARACTERS,
     NewCredential,
 };
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
-use iam_service::page::page_limit;
+use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Created, Id, Json, Query};
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::SECURITY_EVENTS;
@@ -72,12 +73,12 @@ pub(crate) async fn seal(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "break_glass.create", "break_glass_credential")?
+        .audit_by(&caller, acts::BREAK_GLASS_CREATE)?
         .on(credential_id.as_str())
         .detail("reason", reason);
-    let mut batch = Vec::from(credential.seal());
-    batch.push(event.record());
-    context.db(organization).batch_of(batch).await?;
+    let mut batch = Batch::from(credential.seal());
+    batch.then(event.record());
+    context.db(organization).batch(batch).await?;
     count("break_glass_created", "high");
     Ok(Created(SealResponse {
         credential: secret.reveal().to_owned(),
@@ -111,13 +112,8 @@ pub(crate) async fn list(
         limit.saturating_add(1),
         context.now,
     );
-    let rows = context.db(&caller.organization).run(page).await?;
-    let mut credentials = rows.decode::<ListedCredential>()?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = credentials.len() > wanted;
-    credentials.truncate(wanted);
-    let last = credentials.last().filter(|_| has_more);
-    let next_cursor = last.map(|last| last.credential_id.to_string());
+    let mut credentials = context.db(&caller.organization).all(page).await?;
+    let next_cursor = cut(&mut credentials, limit, |last| last.credential_id.to_string());
     Ok(Json(ListResponse { credentials, next_cursor }))
 }
 
@@ -127,15 +123,11 @@ pub(crate) async fn revoke(
     Id(credential_id): Id<BreakGlassId>,
 ) -> Result<StatusCode, ApiError> {
     let organization = &caller.organization;
-    let event = context
-        .audit_by_text(&caller, "break_glass.revoke", "break_glass_credential")?
-        .on(credential_id.as_str());
-    let batch = vec![
-        event.record_if(CAN_BE_REVOKED, &credential_id),
-        break_glass::revoke(organization, &credential_id, context.now),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?;
-    if rows.last().is_none_or(Rows::is_empty) {
+    let event = context.audit_by(&caller, acts::BREAK_GLASS_REVOKE)?.on(credential_id.as_str());
+    let mut batch = Batch::new();
+    batch.then(event.record_if(CAN_BE_REVOKED, &credential_id));
+    let revoked = batch.then(break_glass::revoke(organization, &credential_id, context.now));
+    if !context.db(organization).batch(batch).await?.did(revoked)? {
         return Err(ApiError::not_found("there is no such credential that could still be used"));
     }
     count("break_glass_revoked", "medium");

@@ -1,11 +1,13 @@
 //! `POST /api/v1/auth/break-glass`: the envelope is opened.
 
 use iam_core::id::{OrganizationId, SessionId};
+use iam_core::oauth::keyring::StoredKey;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{BREAK_GLASS_PREFIX, Credential};
+use iam_core::sign_in::acts;
 use iam_core::sign_in::break_glass::{MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS, UsableCredential, Use};
 use iam_core::sign_in::session::SESSION_EXISTS;
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Context, Json, Notification, NotificationUser, Template, access_claims};
 use iam_telemetry::Collector;
@@ -38,9 +40,9 @@ pub(crate) struct UnsealResponse {
     expires_at: Timestamp,
 }
 
-/// Two round trips: one reads the credential and the signing keys, one uses it and begins the session. The token is
-/// signed in between, so that a failure there leaves the credential sealed. An organization's first token of all makes
-/// its signing key with a third.
+/// Two round trips: one reads the credential and the signing keys, one uses it and begins the session. The
+/// token is signed in between, so that a failure there leaves the credential sealed. An organization's first
+/// token of all makes its signing key with a third.
 pub(crate) async fn unseal(
     context: Context,
     Json(request): Json<UnsealRequest>,
@@ -61,11 +63,7 @@ pub(crate) async fn unseal(
     let session_id = context.new_id(SessionId::new)?;
     let mut claims = access_claims(&context, organization, credential.user_id.clone(), session_id.clone())?;
     claims.exp = context.now.after(life).as_seconds();
-    let access_token = context
-        .instance
-        .keyring
-        .sign(&context, organization, keys.as_ref().map(iam_core::sql::Rows::decode).transpose()?, &claims)
-        .await?;
+    let access_token = context.sign(organization, keys, &claims).await?;
 
     let address = context.client_address.map(|address| address.to_string());
     let using = Use {
@@ -79,15 +77,15 @@ pub(crate) async fn unseal(
         now: context.now,
     };
     let event = context
-        .audit_text(organization, "break_glass.use", "break_glass_credential", Outcome::Success)?
+        .audit(organization, acts::BREAK_GLASS_USE, Outcome::Success)?
         .of_user(&credential.user_id)
         .on(credential.credential_id.as_str())
         .detail("reason", reason)
         .detail("session_id", session_id.as_str());
-    let mut batch = Vec::from(using.statements());
-    batch.push(event.record_if(SESSION_EXISTS, &session_id));
-    let rows = context.db(organization).batch_of(batch).await?;
-    if rows.first().is_none_or(Rows::is_empty) {
+    let mut batch = Batch::new();
+    let used = using.ask(&mut batch);
+    batch.then(event.record_if(SESSION_EXISTS, &session_id));
+    if !context.db(organization).batch(batch).await?.did(used)? {
         return Err(refuse(&context, organization).await?);
     }
     raise_alarm(&context, organization, &credential, reason, address);
@@ -103,16 +101,17 @@ pub(crate) async fn unseal(
 async fn read(
     context: &Context,
     secret: &Credential,
-) -> Result<(Option<UsableCredential>, Option<Rows>), ApiError> {
+) -> Result<(Option<UsableCredential>, Option<Vec<StoredKey>>), ApiError> {
     let organization = secret.organization();
-    let mut statements = vec![UsableCredential::find(organization, &secret.hash(), context.now)];
-    statements.extend(context.instance.keyring.question(organization, context.now));
-    let mut rows = context.db(organization).batch_of(statements).await?.into_iter();
-    let credential = rows.next().unwrap_or_default().decode_first()?;
-    Ok((credential, rows.next()))
+    let mut batch = Batch::new();
+    let credential = batch.ask(UsableCredential::find(organization, &secret.hash(), context.now));
+    let keys = context.ask_signing_keys(organization, &mut batch);
+    let answers = context.db(organization).batch(batch).await?;
+    Ok((answers.one(credential)?, keys.map(|keys| answers.all(keys)).transpose()?))
 }
 
-/// Everybody who should know is told: the operator's log and metrics at once, people by message after the answer.
+/// Everybody who should know is told: the operator's log and metrics at once, people by message after the
+/// answer.
 fn raise_alarm(
     context: &Context,
     organization: &OrganizationId,
@@ -121,7 +120,7 @@ fn raise_alarm(
     address: Option<String>,
 ) {
     let cause = format!("{} was used in {organization}", credential.credential_id);
-    context.instance.log_failure(context, "emergency credential used", &cause);
+    context.log_failure("emergency credential used", &cause);
     if let Some(telemetry) = Collector::current() {
         telemetry.count(&SECURITY_EVENTS, 1, ["break_glass_used".into(), "critical".into()]);
         telemetry.count(&AUTH_ATTEMPTS, 1, ["break_glass".into(), "success".into()]);
@@ -143,11 +142,11 @@ fn raise_alarm(
     });
 }
 
-/// Records that a credential came which was never made, or is used, revoked or past its time, and gives the answer.
+/// Records that a credential came which was never made, or is used, revoked or past its time, and gives the
+/// answer.
 async fn refuse(context: &Context, organization: &OrganizationId) -> Result<ApiError, ApiError> {
-    let event =
-        context.audit_text(organization, "break_glass.use", "break_glass_credential", Outcome::Failure)?;
-    context.db(organization).run(event.record()).await?;
+    let event = context.audit(organization, acts::BREAK_GLASS_USE, Outcome::Failure)?;
+    context.db(organization).execute(event.record()).await?;
     if let Some(telemetry) = Collector::current() {
         telemetry.count(&SECURITY_EVENTS, 1, ["break_glass_refused".into(), "high".into()]);
     }

@@ -5,9 +5,10 @@ use iam_core::id::{OrganizationId, SessionId};
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::CredentialHash;
 use iam_core::secret::password;
+use iam_core::sign_in::acts;
 use iam_core::sign_in::session::listed::{Session, SessionQuery};
 use iam_core::sign_in::session::{NewSession, SESSION_EXISTS, SessionKind};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::{ApiError, Context};
 
@@ -51,34 +52,35 @@ pub(crate) async fn begin(
         now: context.now,
     };
     let event = context
-        .audit_text(&organization, "login", "session", Outcome::Success)?
+        .audit(&organization, acts::LOGIN, Outcome::Success)?
         .of_user(&user.user_id)
         .on(session_id.as_str());
-    let mut batch = vec![
-        session.begin_on(request.device_id.as_deref()),
-        session.end_oldest(&configuration.session),
-        session.note_login(),
-        event.record_if(SESSION_EXISTS, session_id),
-    ];
+    let mut batch = Batch::new();
+    let begun = batch.then(session.begin_on(request.device_id.as_deref()));
+    batch.then(session.end_oldest(&configuration.session));
+    batch.then(session.note_login());
+    batch.then(event.record_if(SESSION_EXISTS, session_id));
     batch.extend(forgiveness);
-    batch.push(match with {
-        Use::Tokens(hash, until) => session.first_refresh_token(hash, until),
-        Use::Cookie(_) => SessionQuery {
-            organization: &organization,
-            configuration: &configuration.session,
-            now: context.now,
+    let shown = match with {
+        Use::Tokens(hash, until) => {
+            batch.then(session.first_refresh_token(hash, until));
+            None
         }
-        .find(session_id),
-    });
-    let rows = context.db(&organization).batch_of(batch).await?;
-    if rows.first().is_none_or(Rows::is_empty) {
+        Use::Cookie(_) => {
+            let (configuration, now) = (&configuration.session, context.now);
+            let query = SessionQuery { organization: &organization, configuration, now };
+            Some(batch.ask(query.find(session_id)))
+        }
+    };
+    let answers = context.db(&organization).batch(batch).await?;
+    if !answers.did(begun)? {
         // Suspended or deleted between the two round trips.
         return Err(refused(Refusal::Inactive));
     }
     upgrade_hash(context, &organization, &user, &request.password);
     count(None);
-    let begun = rows.last().map(Rows::decode_first::<Session>).transpose()?.flatten();
-    Ok((user, begun.map(|session| Session { current: true, ..session })))
+    let shown = shown.map(|shown| answers.one(shown)).transpose()?.flatten();
+    Ok((user, shown.map(|session| Session { current: true, ..session })))
 }
 
 /// Hashes the password anew, after the answer, where the configured cost has changed since it was stored.
@@ -95,7 +97,7 @@ fn upgrade_hash(context: &Context, organization: &OrganizationId, user: &SignInU
         }
         Err(error) => {
             let cause = error.log_cause().unwrap_or_default();
-            context.instance.log_failure(context, "password hash not upgraded", cause);
+            context.log_failure("password hash not upgraded", cause);
         }
     }
 }

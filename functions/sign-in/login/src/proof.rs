@@ -1,18 +1,20 @@
 //! The proof that a person is who it says: a user name and its password.
 //!
-//! Whatever is wrong gets the same answer after the same work: one batch that reserves the try and reads the user, one
-//! password hash at the configured cost, one batch that records the failure.
+//! Whatever is wrong gets the same answer after the same work: one batch that reserves the try and reads the
+//! user, one password hash at the configured cost, one batch that records the failure.
 
 use iam_core::config::PasswordConfiguration;
 use iam_core::directory::account::{MAX_USERNAME_BYTES, SignInUser, UserStatus};
 use iam_core::directory::managed::passwords_are_editable;
 use iam_core::id::OrganizationId;
+use iam_core::oauth::keyring::StoredKey;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::secret::password;
+use iam_core::sign_in::acts;
 use iam_core::sign_in::lockout::{Attempt, Reservation, Verdict};
 use iam_core::sign_in::password::reset::{ResetSubject, ResetToken};
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::{Batch, Statement};
 use iam_core::time::{Duration, Timestamp};
 use iam_service::{ApiError, Context};
 use iam_telemetry::Collector;
@@ -27,7 +29,7 @@ pub(crate) struct Proof {
     /// Who.
     pub(crate) user: SignInUser,
     /// The signing keys, where they were asked for and not at hand.
-    pub(crate) keys: Option<Rows>,
+    pub(crate) keys: Option<Vec<StoredKey>>,
     /// What a right password is owed by the lockout: to run when the session begins.
     pub(crate) forgiveness: Vec<Statement>,
 }
@@ -100,17 +102,15 @@ async fn read(
     context: &Context,
     attempt: &Attempt<'_>,
     asks_for_keys: bool,
-) -> Result<(Verdict, Option<SignInUser>, Option<Rows>), ApiError> {
+) -> Result<(Verdict, Option<SignInUser>, Option<Vec<StoredKey>>), ApiError> {
     let organization = attempt.organization;
-    let mut statements =
-        vec![attempt.reserve(), attempt.inspect(), SignInUser::by_username(organization, attempt.username)];
-    if asks_for_keys {
-        statements.extend(context.instance.keyring.question(organization, context.now));
-    }
-    let mut rows = context.db(organization).batch_of(statements).await?.into_iter();
-    let (reserved, inspected) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
-    let user = rows.next().unwrap_or_default().decode_first()?;
-    Ok((attempt.verdict(&reserved, &inspected)?, user, rows.next()))
+    let mut batch = Batch::new();
+    let asked = attempt.reserve(&mut batch);
+    let user = batch.ask(SignInUser::by_username(organization, attempt.username));
+    let keys = if asks_for_keys { context.ask_signing_keys(organization, &mut batch) } else { None };
+    let answers = context.db(organization).batch(batch).await?;
+    let keys = keys.map(|keys| answers.all(keys)).transpose()?;
+    Ok((asked.verdict(&answers)?, answers.one(user)?, keys))
 }
 
 /// Costs one password hash, whatever is found.
@@ -125,7 +125,7 @@ fn check(
         user.password_hash.as_deref().map(|stored| {
             // What can't be verified is no reason to answer otherwise.
             password::verify(password, stored).map_err(|error| {
-                context.instance.log_failure(context, "stored password hash is unusable", &error.to_string());
+                context.log_failure("stored password hash is unusable", &error.to_string());
             })
         })
     });
@@ -156,13 +156,13 @@ async fn refuse(
     refusal: Refusal,
 ) -> Result<ApiError, ApiError> {
     let mut event = context
-        .audit_text(attempt.organization, "login", "session", Outcome::Failure)?
+        .audit(attempt.organization, acts::LOGIN, Outcome::Failure)?
         .detail("reason", refusal.as_str());
     // The name of an unknown user is not recorded: people type their password there.
     event.user_id = user.map(|user| user.user_id.clone());
     let user_id = user.map(|user| &user.user_id);
     let batch = context.record_failed_attempt(attempt, reservation, user_id, event)?;
-    context.db(attempt.organization).batch_of(batch).await?;
+    context.db(attempt.organization).batch(batch).await?;
     Ok(refused(refusal))
 }
 
@@ -187,7 +187,7 @@ async fn expired(
 ) -> Result<ApiError, ApiError> {
     let refusal = Refusal::PasswordExpired;
     let event = context
-        .audit_text(organization, "login", "session", Outcome::Failure)?
+        .audit(organization, acts::LOGIN, Outcome::Failure)?
         .of_user(&user.user_id)
         .detail("reason", refusal.as_str());
     batch.push(event.record());
@@ -201,7 +201,7 @@ async fn expired(
         now: context.now,
     };
     batch.extend(reset.issue());
-    context.db(organization).batch_of(batch).await?;
+    context.db(organization).batch(batch).await?;
     count(Some(refusal));
     let detail = "the password is right, but too old: set a new one with the reset token";
     let error = ApiError::new(http::StatusCode::FORBIDDEN, "password_expired", detail);

@@ -1,5 +1,5 @@
-//! `POST /api/v1/users/{user_id}/password-reset`: a reset token for a user, made by an administrator. Using it is the
-//! function `password-reset`'s.
+//! `POST /api/v1/users/{user_id}/password-reset`: a reset token for a user, made by an administrator. Using
+//! it is the function `password-reset`'s.
 
 use http::StatusCode;
 use iam_core::directory::ManagedBy;
@@ -7,10 +7,11 @@ use iam_core::directory::managed::passwords_are_editable;
 use iam_core::id::UserId;
 use iam_core::permission::Scope;
 use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::sign_in::acts;
 use iam_core::sign_in::password::reset::{
     RESET_TOKEN_EXISTS, Recipient, ResetSubject, ResetTarget, ResetToken,
 };
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_core::time::Timestamp;
 use iam_service::managed::fields_are_managed;
 use iam_service::{Access, ApiError, Caller, Context, Created, Function, Id, Query, Route};
@@ -23,13 +24,16 @@ iam_service::deploy!(function);
 #[must_use]
 pub fn function() -> Function {
     let write_users = Access::permission("users", "write", Scope::Organization);
-    Function::new("password-issue", "Makes reset tokens for users").uses_database().uses_notifications().route(
+    Function::new("password-issue", "Makes reset tokens for users")
+        .uses_database()
+        .uses_notifications()
+        .route(
         Route::post("/api/v1/users/{user_id}/password-reset", write_users, issue)
             .summary("Makes a reset token for a user")
             .description(
-                "It is in this answer and nowhere else; with `notify=true` it is sent to the user instead. The caller must \
-                 hold all that the user's roles grant. 409 with code `managed_by_scim` for a user that is managed over SCIM, \
-                 unless `scim.locally_editable` has `password`.",
+                "It is in this answer and nowhere else; with `notify=true` it is sent to the user instead. \
+                 The caller must hold all that the user's roles grant. 409 with code `managed_by_scim` for a \
+                 user that is managed over SCIM, unless `scim.locally_editable` has `password`.",
             )
             .takes_query::<IssueQuery>()
             .gives::<IssueResponse>(201, "Made")
@@ -65,8 +69,8 @@ async fn issue(
 ) -> Result<Created<IssueResponse>, ApiError> {
     let organization = &caller.organization;
     let not_found = || ApiError::not_found("there is no such active person");
-    let rows = context.db(organization).run(ResetTarget::find(organization, &user_id)).await?;
-    let target: ResetTarget = rows.decode_first()?.ok_or_else(not_found)?;
+    let find = ResetTarget::find(organization, &user_id);
+    let target = context.db(organization).one(find).await?.ok_or_else(not_found)?;
     if !target.grants.iter().all(|grant| caller.grants.include(grant)) {
         let detail = "this user may do what you may not";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "permission_denied", detail));
@@ -88,15 +92,14 @@ async fn issue(
         now: context.now,
     };
     let event = context
-        .audit_by_text(&caller, "password.reset_issue", "user")?
+        .audit_by(&caller, acts::PASSWORD_RESET_ISSUE)?
         .on(user_id.as_str())
         .detail("sent", query.notify);
-    let mut batch = Vec::from(reset.issue());
-    batch.push(event.record_if(RESET_TOKEN_EXISTS, &hash));
-    batch.push(Recipient::of(organization, &hash));
-    let rows = context.db(organization).batch_of(batch).await?;
-    let recipient = rows.last().map(Rows::decode_first::<Recipient>).transpose()?.flatten();
-    let recipient = recipient.ok_or_else(not_found)?;
+    let mut batch = Batch::from(reset.issue());
+    batch.then(event.record_if(RESET_TOKEN_EXISTS, &hash));
+    let recipient = batch.ask(Recipient::of(organization, &hash));
+    let answers = context.db(organization).batch(batch).await?;
+    let recipient = answers.one(recipient)?.ok_or_else(not_found)?;
     if query.notify {
         context.send_reset_token(organization, &recipient, &token, reset.expires_at());
     }

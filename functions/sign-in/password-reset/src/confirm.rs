@@ -6,9 +6,10 @@ use iam_core::directory::managed::passwords_are_editable;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
 use iam_core::secret::password::verify;
+use iam_core::sign_in::acts;
 use iam_core::sign_in::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
 use iam_core::sign_in::password::reset;
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_service::{ApiError, Context, Json, password::hash_new_password};
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::SECURITY_EVENTS;
@@ -25,8 +26,8 @@ pub(crate) struct ConfirmRequest {
     new_password: String,
 }
 
-/// One round trip reads the token's user, one spends the token and sets the password. The policy is asked in between,
-/// so that a password it refuses does not cost the token.
+/// One round trip reads the token's user, one spends the token and sets the password. The policy is asked in
+/// between, so that a password it refuses does not cost the token.
 pub(crate) async fn confirm(
     context: Context,
     Json(request): Json<ConfirmRequest>,
@@ -36,8 +37,8 @@ pub(crate) async fn confirm(
     let (organization, hash) = (token.organization(), token.hash());
     let history_size = context.configuration().password.history_size;
     let find = PasswordOwner::by_reset_token(organization, &hash, history_size, context.now);
-    let rows = context.db(organization).run(find).await?;
-    let owner: PasswordOwner = rows.decode_first()?.ok_or_else(|| refused("unknown, used or expired"))?;
+    let owner = context.db(organization).one(find).await?;
+    let owner = owner.ok_or_else(|| refused("unknown, used or expired"))?;
     if owner.managed_by == ManagedBy::Scim && !passwords_are_editable(&context.configuration().scim) {
         return Err(refused("managed over SCIM by now"));
     }
@@ -51,17 +52,18 @@ pub(crate) async fn confirm(
         now: context.now,
     };
     let event = context
-        .audit_text(organization, "password.reset", "user", Outcome::Success)?
+        .audit(organization, acts::PASSWORD_RESET, Outcome::Success)?
         .of_user(&owner.user_id)
         .on(owner.user_id.as_str());
-    let mut batch = vec![reset::spend(organization, &hash, owner.password_hash.as_deref(), context.now)];
-    batch.extend(change.replace());
-    batch.push(change.end_sessions(None, "password_reset"));
-    batch.push(change.unlock());
+    let mut batch = Batch::new();
+    let spent = batch.then(reset::spend(organization, &hash, owner.password_hash.as_deref(), context.now));
+    let replaced = change.replace(&mut batch);
+    batch.then(change.end_sessions(None, "password_reset"));
+    batch.then(change.unlock());
     batch.extend(context.client_address.map(|address| change.know_address(address)));
-    batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
-    let rows = context.db(organization).batch_of(batch).await?;
-    if rows.first().is_none_or(Rows::is_empty) || rows.get(2).is_none_or(Rows::is_empty) {
+    batch.then(event.record_if(PASSWORD_REPLACED, change.replaced()));
+    let answers = context.db(organization).batch(batch).await?;
+    if !answers.did(spent)? || !answers.did(replaced)? {
         return Err(refused("another request was quicker"));
     }
     if let Some(telemetry) = Collector::current() {

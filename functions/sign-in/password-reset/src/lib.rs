@@ -17,8 +17,9 @@ pub fn function() -> Function {
             Route::post("/api/v1/auth/password/reset", Access::public(), request::request)
                 .summary("Asks for a new password")
                 .description(
-                    "The answer is the same whether there is such a user or not. An active person with a password and an \
-                     address is sent a token that works once; the newest alone works. Three an hour at most.",
+                    "The answer is the same whether there is such a user or not. An active person with a \
+                     password and an address is sent a token that works once; the newest alone works. Three \
+                     an hour at most.",
                 )
                 .takes::<request::ResetRequest>()
                 .gives::<request::ResetResponse>(202, "If there is such a user, a message is on its way")
@@ -28,8 +29,8 @@ pub fn function() -> Function {
             Route::post("/api/v1/auth/password/reset/confirm", Access::public(), confirm::confirm)
                 .summary("Sets a new password with a reset token")
                 .description(
-                    "A password that the policy refuses leaves the token unspent. All sessions of the user end, and its \
-                     lock with them.",
+                    "A password that the policy refuses leaves the token unspent. All sessions of the user \
+                     end, and its lock with them.",
                 )
                 .takes::<confirm::ConfirmRequest>()
                 .answers(204, "The new password is set")

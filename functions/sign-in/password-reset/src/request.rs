@@ -7,10 +7,11 @@ use iam_core::directory::managed::passwords_are_editable;
 use iam_core::id::OrganizationId;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::credential::{Credential, RESET_TOKEN_PREFIX};
+use iam_core::sign_in::acts;
 use iam_core::sign_in::password::reset::{
     RESET_TOKEN_EXISTS, RESET_TOKEN_MISSING, Recipient, ResetSubject, ResetToken,
 };
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_service::{ApiError, Context, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,8 +33,8 @@ pub(crate) struct ResetResponse {
     message: &'static str,
 }
 
-/// One round trip, the same statements whoever is meant: they find out themselves whether there is such a person. What
-/// takes longer comes after the answer.
+/// One round trip, the same statements whoever is meant: they find out themselves whether there is such a
+/// person. What takes longer comes after the answer.
 pub(crate) async fn request(
     context: Context,
     Json(request): Json<ResetRequest>,
@@ -52,14 +53,13 @@ pub(crate) async fn request(
         life: context.configuration().password.reset_expiry,
         now: context.now,
     };
-    let event = |outcome| context.audit_text(organization, "password.reset_request", "user", outcome);
-    let mut batch = Vec::from(reset.issue());
-    batch.push(event(Outcome::Success)?.record_if(RESET_TOKEN_EXISTS, &hash));
-    batch.push(event(Outcome::Failure)?.record_if(RESET_TOKEN_MISSING, &hash));
-    batch.push(Recipient::of(organization, &hash));
-    let rows = context.db(organization).batch_of(batch).await?;
-    let recipient = rows.last().map(Rows::decode_first::<Recipient>).transpose()?.flatten();
-    if let Some(recipient) = recipient {
+    let event = |outcome| context.audit(organization, acts::PASSWORD_RESET_REQUEST, outcome);
+    let mut batch = Batch::from(reset.issue());
+    batch.then(event(Outcome::Success)?.record_if(RESET_TOKEN_EXISTS, &hash));
+    batch.then(event(Outcome::Failure)?.record_if(RESET_TOKEN_MISSING, &hash));
+    let recipient = batch.ask(Recipient::of(organization, &hash));
+    let answers = context.db(organization).batch(batch).await?;
+    if let Some(recipient) = answers.one(recipient)? {
         context.send_reset_token(organization, &recipient, &token, reset.expires_at());
     }
     let message = "if there is such a user, a message is on its way";

@@ -6,9 +6,10 @@ use iam_core::directory::managed::passwords_are_editable;
 use iam_core::permission::Scope;
 use iam_core::record::audit::Outcome;
 use iam_core::secret::password::verify_argon2;
+use iam_core::sign_in::acts;
 use iam_core::sign_in::lockout::{Attempt, Reservation, Verdict};
 use iam_core::sign_in::password::change::{PASSWORD_REPLACED, PasswordChange, PasswordOwner};
-use iam_core::sql::Rows;
+use iam_core::sql::Batch;
 use iam_service::managed::fields_are_managed;
 use iam_service::password::hash_new_password;
 use iam_service::{Access, ApiError, Caller, CallerCredential, Context, Function, Json, Route};
@@ -27,8 +28,9 @@ pub fn function() -> Function {
         Route::post("/api/v1/auth/password/change", change_own, change)
             .summary("Changes one's own password")
             .description(
-                "All other sessions of the user end. All rules that the new password violates are named at once. 409 with \
-                 code `managed_by_scim` for a user that is managed over SCIM, unless `scim.locally_editable` has `password`.",
+                "All other sessions of the user end. All rules that the new password violates are named at \
+                 once. 409 with code `managed_by_scim` for a user that is managed over SCIM, unless \
+                 `scim.locally_editable` has `password`.",
             )
             .takes::<ChangeRequest>()
             .answers(204, "Changed")
@@ -46,8 +48,8 @@ struct ChangeRequest {
     new_password: String,
 }
 
-/// Beside the caller's authentication, one round trip reads the user and one replaces the password or records the
-/// failure.
+/// Beside the caller's authentication, one round trip reads the user and one replaces the password or records
+/// the failure.
 async fn change(
     context: Context,
     caller: Caller,
@@ -69,7 +71,7 @@ async fn change(
         Ok(new_hash) => new_hash,
         Err(refusal) => {
             // The current password was right: what is wrong with the new one is no guess.
-            context.db(organization).batch_of(forgiveness).await?;
+            context.db(organization).batch(forgiveness).await?;
             return Err(refusal);
         }
     };
@@ -85,13 +87,13 @@ async fn change(
         CallerCredential::Session(session_id) => Some(session_id),
         CallerCredential::ApiKey(_) => None,
     };
-    let event = context.audit_by_text(&caller, "password.change", "user")?.on(caller.user_id.as_str());
-    let mut batch = Vec::from(change.replace());
+    let event = context.audit_by(&caller, acts::PASSWORD_CHANGE)?.on(caller.user_id.as_str());
+    let mut batch = Batch::new();
+    let replaced = change.replace(&mut batch);
     batch.extend(forgiveness);
-    batch.push(change.end_sessions(kept, "password_changed"));
-    batch.push(event.record_if(PASSWORD_REPLACED, change.replaced()));
-    let rows = context.db(organization).batch_of(batch).await?;
-    if rows.get(1).is_none_or(Rows::is_empty) {
+    batch.then(change.end_sessions(kept, "password_changed"));
+    batch.then(event.record_if(PASSWORD_REPLACED, change.replaced()));
+    if !context.db(organization).batch(batch).await?.did(replaced)? {
         let detail = "the password was changed meanwhile by another request";
         return Err(ApiError::conflict("password_changed_meanwhile", detail));
     }
@@ -116,14 +118,14 @@ async fn reserve(
     attempt: &Attempt<'_>,
 ) -> Result<(PasswordOwner, Reservation), ApiError> {
     let history_size = context.configuration().password.history_size;
-    let find = PasswordOwner::by_id(&caller.organization, &caller.user_id, history_size);
-    let batch = vec![attempt.reserve(), attempt.inspect(), find];
-    let mut rows = context.db(&caller.organization).batch_of(batch).await?.into_iter();
-    let (reserved, inspected) = (rows.next().unwrap_or_default(), rows.next().unwrap_or_default());
-    let owner = rows.next().unwrap_or_default().decode_first()?;
-    match attempt.verdict(&reserved, &inspected)? {
+    let mut batch = Batch::new();
+    let asked = attempt.reserve(&mut batch);
+    let owner = batch.ask(PasswordOwner::by_id(&caller.organization, &caller.user_id, history_size));
+    let answers = context.db(&caller.organization).batch(batch).await?;
+    match asked.verdict(&answers)? {
         Verdict::Granted(reservation) => {
-            Ok((owner.ok_or_else(|| ApiError::not_found("the user was deleted"))?, reservation))
+            let owner = answers.one(owner)?.ok_or_else(|| ApiError::not_found("the user was deleted"))?;
+            Ok((owner, reservation))
         }
         Verdict::Locked { until } => Err(ApiError::too_many_attempts(until, context.now).cause("locked")),
     }
@@ -148,11 +150,11 @@ async fn check_current(
     if is_right {
         return Ok(());
     }
-    let mut event = context.audit_by_text(caller, "password.change", "user")?;
+    let mut event = context.audit_by(caller, acts::PASSWORD_CHANGE)?;
     event.outcome = Outcome::Failure;
     let event = event.on(caller.user_id.as_str()).detail("reason", "wrong_password");
     let batch = context.record_failed_attempt(attempt, reservation, Some(&caller.user_id), event)?;
-    context.db(&caller.organization).batch_of(batch).await?;
+    context.db(&caller.organization).batch(batch).await?;
     Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_password", "the current password is wrong")
         .and_field("/current_password", "the password as it is"))
 }

@@ -20,8 +20,7 @@ pub fn function() -> Function {
 }
 
 async fn me(context: Context, caller: Caller) -> Result<Json<User>, ApiError> {
-    let rows =
-        context.db(&caller.organization).run(User::by_id(&caller.organization, &caller.user_id)).await?;
-    let user = rows.decode_first()?.ok_or_else(|| ApiError::not_found("the user was deleted"))?;
-    Ok(Json(user))
+    let find = User::by_id(&caller.organization, &caller.user_id);
+    let user = context.db(&caller.organization).one(find).await?;
+    user.map(Json).ok_or_else(|| ApiError::not_found("the user was deleted"))
 }

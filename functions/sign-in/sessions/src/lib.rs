@@ -4,12 +4,12 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use iam_core::id::{SessionId, UserId};
-use iam_core::permission::{Permission, Scope};
-use iam_core::sign_in::session::listed::{
-    self, MAX_PAGE, OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED, Session, SessionQuery, SessionStatus,
-};
-use iam_core::sql::Rows;
-use iam_service::page::page_limit;
+use iam_core::permission::Scope;
+use iam_core::sign_in::acts;
+use iam_core::sign_in::session::listed::{MAX_PAGE, Session, SessionQuery, SessionStatus};
+use iam_core::sign_in::session::{self, OWN_SESSION_NOT_ENDED, SESSION_NOT_ENDED};
+use iam_core::sql::Batch;
+use iam_service::page::{cut, page_limit};
 use iam_service::{
     Access, ApiError, Caller, CallerCredential, Context, Function, Id, Json, Query, Route,
     clear_session_cookie,
@@ -117,15 +117,11 @@ async fn list(
     let limit = page_limit(query.limit, MAX_PAGE)?;
     let user_id = whose(&caller, query.user_id.as_ref(), "read")?;
     let page = asked(&context, &caller).page(user_id, query.status, query.cursor.as_ref(), limit);
-    let rows = context.db(&caller.organization).run(page).await?;
-    let mut sessions: Vec<Session> = rows.decode()?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = sessions.len() > wanted;
-    sessions.truncate(wanted);
+    let mut sessions = context.db(&caller.organization).all(page).await?;
+    let next_cursor = cut(&mut sessions, limit, |session| session.session_id.clone());
     for session in &mut sessions {
         session.current = is_current(&caller, &session.session_id);
     }
-    let next_cursor = if has_more { sessions.last().map(|session| session.session_id.clone()) } else { None };
     Ok(Json(ListSessionsResponse { sessions, next_cursor }))
 }
 
@@ -134,8 +130,8 @@ async fn show(
     caller: Caller,
     Id(session_id): Id<SessionId>,
 ) -> Result<Json<Session>, ApiError> {
-    let rows = context.db(&caller.organization).run(asked(&context, &caller).find(&session_id)).await?;
-    visible(&caller, &rows, "read").map(Json)
+    let found = context.db(&caller.organization).one(asked(&context, &caller).find(&session_id)).await?;
+    visible(&caller, found, "read").map(Json)
 }
 
 /// One batch: the record of what is about to end, its end, and whose it is.
@@ -144,18 +140,16 @@ async fn end(
     caller: Caller,
     Id(session_id): Id<SessionId>,
 ) -> Result<StatusCode, ApiError> {
-    let others = caller.may("sessions", "delete", Scope::Organization);
-    let (owner, condition) =
-        if others { (None, SESSION_NOT_ENDED) } else { (Some(&caller.user_id), OWN_SESSION_NOT_ENDED) };
-    let event = context.audit_by_text(&caller, "session.terminate", "session")?.on(session_id.as_str());
+    let reach = caller.decide("delete", "sessions");
+    let condition = if reach.is_wide() { SESSION_NOT_ENDED } else { OWN_SESSION_NOT_ENDED };
+    let event = context.audit_by(&caller, acts::SESSION_TERMINATE)?.on(session_id.as_str());
     let organization = &caller.organization;
-    let batch = vec![
-        event.record_if(condition, &session_id),
-        listed::end_owned(organization, &session_id, owner, "terminated", context.now),
-        asked(&context, &caller).find(&session_id),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?;
-    visible(&caller, rows.last().unwrap_or(&Rows::default()), "delete")?;
+    let mut batch = Batch::new();
+    batch.then(event.record_if(condition, &session_id));
+    batch.then(session::end_owned(organization, &session_id, reach.owner(), "terminated", context.now));
+    let ended = batch.ask(asked(&context, &caller).find(&session_id));
+    let answers = context.db(organization).batch(batch).await?;
+    visible(&caller, answers.one(ended)?, "delete")?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -169,29 +163,29 @@ async fn end_all(
         CallerCredential::Session(session_id) if query.except_current => Some(session_id),
         CallerCredential::Session(_) | CallerCredential::ApiKey(_) => None,
     };
-    let event = context.audit_by_text(&caller, "session.terminate_all", "user")?.on(user_id.as_str());
+    let event = context.audit_by(&caller, acts::SESSION_TERMINATE_ALL)?.on(user_id.as_str());
     let organization = &caller.organization;
-    let batch = vec![
-        listed::count_of(organization, user_id, except),
-        listed::end_all_but(organization, user_id, except, "terminated", context.now),
-        event.record(),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?;
-    let counted = rows.first().and_then(Rows::first).map(|row| row.integer("count")).transpose()?;
-    Ok(Json(EndSessionsResponse { terminated: counted.unwrap_or_default() }))
+    let mut batch = Batch::new();
+    let counted = batch.ask(session::count_of(organization, user_id, except));
+    batch.then(session::end_all_but(organization, user_id, except, "terminated", context.now));
+    batch.then(event.record());
+    let answers = context.db(organization).batch(batch).await?;
+    let counted = answers.one(counted)?.ok_or_else(|| ApiError::internal("nothing was counted"))?;
+    Ok(Json(EndSessionsResponse { terminated: counted.0 }))
 }
 
 async fn log_out(context: Context, caller: Caller) -> Result<Response, ApiError> {
     let CallerCredential::Session(session_id) = &caller.credential else {
         return Err(ApiError::bad_request("no_session", "an API key has no session to end"));
     };
-    let event = context.audit_by_text(&caller, "logout", "session")?.on(session_id.as_str());
+    let event = context.audit_by(&caller, acts::LOGOUT)?.on(session_id.as_str());
     let organization = &caller.organization;
-    let batch = vec![
+    let owner = Some(caller.user_id.as_str());
+    let batch = [
         event.record_if(OWN_SESSION_NOT_ENDED, session_id),
-        listed::end_owned(organization, session_id, Some(&caller.user_id), "logout", context.now),
+        session::end_owned(organization, session_id, owner, "logout", context.now),
     ];
-    context.db(organization).batch_of(batch).await?;
+    context.db(organization).batch(batch).await?;
     let cookie = clear_session_cookie(&context.configuration().session)?;
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
 }
@@ -211,20 +205,17 @@ fn whose<'a>(
     action: &'static str,
 ) -> Result<&'a UserId, ApiError> {
     let user_id = user_id.unwrap_or(&caller.user_id);
-    let others = Permission::new("sessions", action, Scope::Organization);
-    if *user_id != caller.user_id && !caller.grants.allow(&others) {
-        return Err(ApiError::forbidden(&others));
+    if *user_id != caller.user_id {
+        caller.check_wide(action, "sessions")?;
     }
     Ok(user_id)
 }
 
 /// The session that was found, where it is for the caller's eyes.
-fn visible(caller: &Caller, rows: &Rows, action: &'static str) -> Result<Session, ApiError> {
-    let found: Option<Session> = rows.decode_first()?;
-    let may = |session: &Session| {
-        session.user_id == caller.user_id || caller.may("sessions", action, Scope::Organization)
-    };
-    let mut session = found.filter(may).ok_or_else(|| ApiError::not_found("there is no such session"))?;
+fn visible(caller: &Caller, found: Option<Session>, action: &'static str) -> Result<Session, ApiError> {
+    let reach = caller.decide(action, "sessions");
+    let found = found.filter(|session| reach.includes(&session.user_id));
+    let mut session = found.ok_or_else(|| ApiError::not_found("there is no such session"))?;
     session.current = is_current(caller, &session.session_id);
     Ok(session)
 }

@@ -9,19 +9,24 @@ iam_service::deploy!(function);
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("token-refresh", "Exchanges refresh tokens").area(Area::Admin).uses_database().uses_master_key().route(
-        Route::post("/api/v1/auth/refresh", Access::public(), refresh)
-            .summary("Exchanges a refresh token for a new pair of tokens")
-            .description(
-                "A refresh token has one successor. Whoever sends it again within `jwt.refresh_reuse_tolerance` \
-                 (10 seconds by default), as a retry or at the same time, gets that same successor with another \
-                 access token, until the successor is used. One that was spent longer ago ends its session, because two \
-                 parties hold it. Refreshing counts as activity; no refresh token outlives its session.",
-            )
-            .takes::<RefreshRequest>()
-            .gives::<RefreshResponse>(200, "Exchanged")
-            .round_trips(2),
-    )
+    Function::new("token-refresh", "Exchanges refresh tokens")
+        .area(Area::Admin)
+        .uses_database()
+        .uses_master_key()
+        .route(
+            Route::post("/api/v1/auth/refresh", Access::public(), refresh)
+                .summary("Exchanges a refresh token for a new pair of tokens")
+                .description(
+                    "A refresh token has one successor. Whoever sends it again within \
+                     `jwt.refresh_reuse_tolerance` (10 seconds by default), as a retry or at the same time, \
+                     gets that same successor with another access token, until the successor is used. One \
+                     that was spent longer ago ends its session, because two parties hold it. Refreshing \
+                     counts as activity; no refresh token outlives its session.",
+                )
+                .takes::<RefreshRequest>()
+                .gives::<RefreshResponse>(200, "Exchanged")
+                .round_trips(2),
+        )
 }
 
 /// A refresh token.

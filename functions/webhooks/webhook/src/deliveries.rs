@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use iam_core::id::{OrganizationId, WebhookDeliveryId};
 use iam_core::secret::seal::MasterKeys;
-use iam_core::webhooks::{KeptMessage, ListedWebhook, WEBHOOK_DEAD, WebhookState, message_purpose};
+use iam_core::sql::Batch;
+use iam_core::webhooks::{KeptMessage, ListedWebhook, WEBHOOK_DEAD, WebhookState, acts, message_purpose};
 use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Id, Json, Query};
 use schemars::JsonSchema;
@@ -106,10 +107,10 @@ pub(crate) async fn list(
         return Err(ApiError::bad_request("invalid_query", "`service` is at most 64 characters long"));
     }
     let page = ListedWebhook::page(&caller.organization, service, query.state, query.cursor.as_ref(), limit);
-    let event = context.audit_by_text(&caller, "webhook.list", "webhook")?;
-    let rows = context.db(&caller.organization).batch_of(vec![page, event.record()]).await?;
-    let mut deliveries: Vec<ListedWebhook> =
-        rows.first().map(|rows| rows.decode()).transpose()?.unwrap_or_default();
+    let mut batch = Batch::new();
+    let page = batch.ask(page);
+    batch.then(context.audit_by(&caller, acts::LIST)?.record());
+    let mut deliveries = context.db(&caller.organization).batch(batch).await?.all(page)?;
     let next_cursor = cut(&mut deliveries, limit, |delivery| delivery.delivery_id.clone());
     Ok(Json(ListWebhooksResponse { deliveries, next_cursor }))
 }
@@ -120,11 +121,11 @@ pub(crate) async fn show(
     caller: Caller,
     Id(delivery_id): Id<WebhookDeliveryId>,
 ) -> Result<Json<WebhookAnswer>, ApiError> {
-    let find = ListedWebhook::find(&caller.organization, &delivery_id);
-    let event = context.audit_by_text(&caller, "webhook.read", "webhook")?.on(delivery_id.as_str());
-    let rows = context.db(&caller.organization).batch_of(vec![find, event.record()]).await?;
-    let delivery = rows.first().map(|rows| rows.decode_first()).transpose()?.flatten();
-    let delivery = delivery.ok_or_else(not_found)?;
+    let event = context.audit_by(&caller, acts::READ)?.on(delivery_id.as_str());
+    let mut batch = Batch::new();
+    let found = batch.ask(ListedWebhook::find(&caller.organization, &delivery_id));
+    batch.then(event.record());
+    let delivery = context.db(&caller.organization).batch(batch).await?.one(found)?.ok_or_else(not_found)?;
     let master = context.instance.master_key()?;
     let message = MessageAnswer::open(&master, &caller.organization, &delivery);
     Ok(Json(WebhookAnswer { delivery, message: message.map_err(ApiError::internal)? }))
@@ -147,12 +148,10 @@ pub(crate) async fn retry(
         &serde_json::to_string(&forwarded)?,
         context.now,
     );
-    let event = context
-        .audit_by_text(&caller, "webhook.retry", "webhook")?
-        .on(delivery_id.as_str())
-        .record_if(WEBHOOK_DEAD, &delivery_id);
-    let rows = context.db(&caller.organization).batch_of(vec![event, retry]).await?;
-    let delivery = rows.get(1).map(|rows| rows.decode_first()).transpose()?.flatten();
+    let event = context.audit_by(&caller, acts::RETRY)?.on(delivery_id.as_str());
+    let mut batch = Batch::from([event.record_if(WEBHOOK_DEAD, &delivery_id)]);
+    let retry = batch.ask(retry);
+    let delivery = context.db(&caller.organization).batch(batch).await?.one(retry)?;
     delivery.map(Json).ok_or_else(|| ApiError::not_found("there is no such delivery that was given up"))
 }
 

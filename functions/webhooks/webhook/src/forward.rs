@@ -32,7 +32,7 @@ pub(crate) fn after_answer(context: &Context, due: DueWebhook) {
         };
         if let Err(error) = done.await {
             let cause = error.log_cause().unwrap_or_else(|| error.code());
-            context.instance.log_failure(&context, "a webhook was not forwarded at once", cause);
+            context.log_failure("a webhook was not forwarded at once", cause);
         }
     });
 }
@@ -114,7 +114,7 @@ async fn send(
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("the target answered {}", answer.status().as_u16())),
         Err(error) => {
-            context.instance.log_failure(context, "a webhook was not forwarded", &error.to_string());
+            context.log_failure("a webhook was not forwarded", &error.to_string());
             Err(format!("the target: {}", error.as_str()))
         }
     }

@@ -9,9 +9,10 @@ use http::{HeaderMap, StatusCode, Uri};
 use iam_core::config::{Configuration, WebhookServiceConfiguration};
 use iam_core::id::WebhookDeliveryId;
 use iam_core::record::audit::Outcome;
+use iam_core::sql::Batch;
 use iam_core::webhooks::{
-    CLAIM, DueWebhook, Intake, KeptMessage, KeyForm, Message, Proof, Receipt, Refusal, Scheme, SchemeName,
-    TAKEN, Verified, WebhookSecrets, message_purpose, standard, verify,
+    CLAIM, DueWebhook, Intake, KeptMessage, KeyForm, Message, Proof, Refusal, Scheme, SchemeName, TAKEN,
+    Verified, WebhookSecrets, acts, message_purpose, standard, verify,
 };
 use iam_service::outbound::check_url;
 use iam_service::{ApiError, Area, Context, Id, Json};
@@ -113,7 +114,7 @@ async fn refuse(
         recorded?;
     } else if let Err(error) = recorded {
         let cause = error.log_cause().unwrap_or_else(|| error.code());
-        context.instance.log_failure(context, "a refusal was not recorded", cause);
+        context.log_failure("a refusal was not recorded", cause);
     }
     Ok(refusals::answer(context, refusal))
 }
@@ -165,7 +166,7 @@ async fn decide(
     let (scheme, secrets) = match prepare(context, name, service).await {
         Ok(prepared) => prepared,
         Err(cause) => {
-            context.instance.log_failure(context, "a webhook service is not ready", &cause);
+            context.log_failure("a webhook service is not ready", &cause);
             return Ok(Decision::Refused(Refusal::NotReady));
         }
     };
@@ -230,10 +231,9 @@ fn challenge(scheme: SchemeName, body: &[u8]) -> Option<Challenge> {
 
 async fn note_challenge(context: &Context, name: &str, challenge: Challenge) -> Result<Decision, ApiError> {
     let organization = &context.configuration().organization;
-    let event = context
-        .audit_text(organization, "webhook.url_verification", "webhook", Outcome::Success)?
-        .detail("service", name);
-    context.db(organization).run(event.record()).await?;
+    let event =
+        context.audit(organization, acts::URL_VERIFICATION, Outcome::Success)?.detail("service", name);
+    context.db(organization).execute(event.record()).await?;
     Ok(Decision::Challenge(challenge))
 }
 
@@ -254,22 +254,19 @@ async fn store(
     let sealed = context.instance.master_key()?.seal(&purpose, &kept.encode()?, context.entropy()?)?;
     let claimed_until = service.target.is_some().then(|| context.now.after(CLAIM));
     let event = context
-        .audit_text(organization, "webhook.accepted", "webhook", Outcome::Success)?
+        .audit(organization, acts::ACCEPTED, Outcome::Success)?
         .on(delivery_id.as_str())
         .detail("service", name)
         .detail("scheme", service.scheme.as_str());
     let intake =
         Intake { organization, service: name, verified, delivery_id: &delivery_id, now: context.now };
     let replay_window = service.replay_window.unwrap_or(configuration.webhooks.replay_window);
-    let batch = vec![
-        intake.take(context.now.after(replay_window), closed(configuration)),
-        intake.keep(&sealed, claimed_until),
-        event.record_if(TAKEN, &delivery_id),
-        intake.find(),
-    ];
-    let rows = context.db(organization).batch_of(batch).await?;
-    let receipt: Option<Receipt> = rows.get(3).map(|rows| rows.decode_first()).transpose()?.flatten();
-    match receipt {
+    let mut batch = Batch::new();
+    batch.then(intake.take(context.now.after(replay_window), closed(configuration)));
+    batch.then(intake.keep(&sealed, claimed_until));
+    batch.then(event.record_if(TAKEN, &delivery_id));
+    let receipt = batch.ask(intake.find());
+    match context.db(organization).batch(batch).await?.one(receipt)? {
         // Only maintenance leaves a message without a receipt.
         None => Ok(Decision::Refused(Refusal::Maintenance)),
         Some(receipt) if receipt.delivery_id == delivery_id => {

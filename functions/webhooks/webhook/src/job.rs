@@ -1,7 +1,8 @@
-//! The job `webhook-outbox`, for all organizations: forwards what is due, gives up what nobody fetched, records how many
-//! refusals have no record, and forgets what is old.
+//! The job `webhook-outbox`, for all organizations: forwards what is due, gives up what nobody fetched,
+//! records how many refusals have no record, and forgets what is old.
 //!
-//! It may run twice at once, die anywhere and catch up later. What fails keeps the steps after it from nothing.
+//! It may run twice at once, die anywhere and catch up later. What fails keeps the steps after it from
+//! nothing.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +21,8 @@ use iam_service::{ApiError, Context};
 
 use crate::forward::attempt;
 
-/// How many services are served at once, and how many messages are on their way: as many connections as Workers opens.
+/// How many services are served at once, and how many messages are on their way: as many connections as
+/// Workers opens.
 const LANES: usize = 5;
 
 /// For how long a run takes up new tries: with one that hangs it ends before whoever called it gives up.
@@ -47,7 +49,7 @@ pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
     for result in results {
         if let Err(error) = &result {
             let cause = error.log_cause().unwrap_or_else(|| error.code());
-            context.instance.log_failure(&context, "a step of webhook-outbox failed", cause);
+            context.log_failure("a step of webhook-outbox failed", cause);
         }
         first = first.and(result);
     }
@@ -105,8 +107,8 @@ async fn lane(context: &Context, queue: &Queue, share: u32) -> Result<(), ApiErr
     first
 }
 
-/// Tries some messages of a service, at once; how many were due. What can't be tried keeps nothing of what was sent from
-/// being noted.
+/// Tries some messages of a service, at once; how many were due. What can't be tried keeps nothing of what
+/// was sent from being noted.
 async fn deliver_some(context: &Context, service: &str, share: u32) -> Result<u32, ApiError> {
     let db = context.db(&context.configuration().organization);
     // A run takes a while: claims are made by the clock, not by when it began.

@@ -2,9 +2,9 @@
 
 use iam_core::id::{OrganizationId, WebhookDeliveryId};
 use iam_core::record::audit::{Actor, Outcome};
-use iam_core::sql::Statement;
+use iam_core::sql::{Batch, Statement};
 use iam_core::time::Duration;
-use iam_core::webhooks::{ListedWebhook, WEBHOOK_DIED_NOW, WEBHOOK_QUEUED, WebhookState};
+use iam_core::webhooks::{ListedWebhook, WEBHOOK_DIED_NOW, WEBHOOK_QUEUED, WebhookState, acts};
 use iam_service::{ApiError, Caller, Context, Id, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,9 +61,9 @@ pub(crate) async fn fetch(
     let organization = &caller.organization;
     let db = context.db(organization);
     let fetch = ListedWebhook::fetch(organization, &service, limit, hidden_until, context.now);
-    let mut fetched: Vec<ListedWebhook> = db.run(fetch).await?.decode()?;
+    let mut fetched = db.all(fetch).await?;
     fetched.sort_by(|one, other| one.delivery_id.cmp(&other.delivery_id));
-    let (mut deliveries, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+    let (mut deliveries, mut batch, mut bytes) = (Vec::new(), Batch::new(), 0_usize);
     for delivery in fetched {
         if delivery.attempts > most {
             batch.extend(give_up(&context, organization, &delivery, NEVER_ACKNOWLEDGED)?);
@@ -72,7 +72,7 @@ pub(crate) async fn fetch(
         let message = match MessageAnswer::open(&master, organization, &delivery) {
             Ok(message) => message,
             Err(cause) => {
-                context.instance.log_failure(&context, "a webhook's message can't be opened", &cause);
+                context.log_failure("a webhook's message can't be opened", &cause);
                 batch.extend(give_up(&context, organization, &delivery, UNOPENABLE)?);
                 continue;
             }
@@ -80,17 +80,17 @@ pub(crate) async fn fetch(
         let opened = WebhookAnswer { delivery, message };
         bytes = bytes.saturating_add(serde_json::to_vec(&opened)?.len());
         if bytes > MAX_ANSWER_BYTES && !deliveries.is_empty() {
-            batch.push(opened.delivery.hand_back(organization, context.now));
+            batch.then(opened.delivery.hand_back(organization, context.now));
             continue;
         }
-        let event = context.audit_by_text(&caller, "webhook.fetch", "webhook")?;
+        let event = context.audit_by(&caller, acts::FETCH)?;
         let event = event.on(opened.delivery.delivery_id.as_str()).detail("service", service.as_str());
-        batch.push(event.record());
+        batch.then(event.record());
         deliveries.push(opened);
     }
     if !batch.is_empty() {
         // Before anybody sees them.
-        db.batch_of(batch).await?;
+        db.batch(batch).await?;
     }
     Ok(Json(FetchResponse { deliveries }))
 }
@@ -102,7 +102,7 @@ fn give_up(
     reason: &'static str,
 ) -> Result<[Statement; 2], ApiError> {
     let mut event = context
-        .audit_text(organization, "webhook.dead", "webhook", Outcome::Failure)?
+        .audit(organization, acts::DEAD, Outcome::Failure)?
         .on(delivery.delivery_id.as_str())
         .detail("service", delivery.service.as_str())
         .detail("reason", reason);
@@ -126,14 +126,12 @@ pub(crate) async fn acknowledge(
     Id(delivery_id): Id<WebhookDeliveryId>,
 ) -> Result<http::StatusCode, ApiError> {
     let organization = &caller.organization;
-    let event = context
-        .audit_by_text(&caller, "webhook.acknowledge", "webhook")?
-        .on(delivery_id.as_str())
-        .record_if(WEBHOOK_QUEUED, &delivery_id);
-    let acknowledge = ListedWebhook::acknowledge(organization, &delivery_id, context.now);
-    let find = ListedWebhook::find(organization, &delivery_id);
-    let rows = context.db(organization).batch_of(vec![event, acknowledge, find]).await?;
-    let delivery: Option<ListedWebhook> = rows.get(2).map(|rows| rows.decode_first()).transpose()?.flatten();
+    let event = context.audit_by(&caller, acts::ACKNOWLEDGE)?.on(delivery_id.as_str());
+    let mut batch = Batch::new();
+    batch.then(event.record_if(WEBHOOK_QUEUED, &delivery_id));
+    batch.then(ListedWebhook::acknowledge(organization, &delivery_id, context.now));
+    let found = batch.ask(ListedWebhook::find(organization, &delivery_id));
+    let delivery = context.db(organization).batch(batch).await?.one(found)?;
     match delivery.ok_or_else(not_found)?.state {
         WebhookState::Delivered => Ok(http::StatusCode::NO_CONTENT),
         WebhookState::Pending | WebhookState::Queued | WebhookState::Dead => {

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use iam_core::id::LogId;
 use iam_core::record::audit::Outcome;
 use iam_core::time::Timestamp;
-use iam_core::webhooks::{RECORDED_A_MINUTE, Refusal, WORTH_A_RECORD, count_refusal};
+use iam_core::webhooks::{RECORDED_A_MINUTE, Refusal, WORTH_A_RECORD, acts, count_refusal};
 use iam_service::{ApiError, Context};
 
 /// What an instance refused in the current minute, by service and reason: both come from the configuration and the code, so
@@ -54,12 +54,12 @@ pub(crate) async fn record(
     let Some(more) = refusals.count(service, reason, context.now) else { return Ok(()) };
     let organization = &context.configuration().organization;
     let event = context
-        .audit_text(organization, "webhook.refused", "webhook", Outcome::Failure)?
+        .audit(organization, acts::REFUSED, Outcome::Failure)?
         .detail("service", service)
         .detail("reason", reason.as_str());
     let log_id: LogId = event.log_id.clone();
     let count = count_refusal(organization, service, reason, &log_id, more, context.now);
-    context.db(organization).batch_of(vec![count, event.record_if(WORTH_A_RECORD, service)]).await?;
+    context.db(organization).batch([count, event.record_if(WORTH_A_RECORD, service)]).await?;
     Ok(())
 }
 

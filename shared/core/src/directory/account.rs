@@ -1,4 +1,5 @@
-//! Users: the directory's people and service accounts, and what their roles let them do.
+//! An account as it signs in and acts: what sign-in has to know of a user, what its roles grant, and the user as
+//! it sees itself. The same row as administrators see and change it is in [`user`](super::DirectoryUser).
 
 use std::str::FromStr;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{OrganizationId, UserId};
 use crate::permission::Grants;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 /// The longest user name, in bytes: an e-mail address fits (RFC 5321).
@@ -127,9 +128,8 @@ pub struct SignInUser {
 
 impl SignInUser {
     /// Finds a user by name.
-    #[must_use]
-    pub fn by_username(organization: &OrganizationId, username: &str) -> Statement {
-        Statement::new(concat!(
+    pub fn by_username(organization: &OrganizationId, username: &str) -> Query<Self> {
+        Query::new(concat!(
             "SELECT users.user_id, users.username, users.email, users.status, CASE WHEN users.kind = 'person' THEN \
              users.password_hash END AS password_hash, \
              users.password_changed_at, users.mfa_methods, ",
@@ -201,9 +201,8 @@ pub const MAX_GROUPS_SHOWN: u32 = 200;
 
 impl User {
     /// Finds a user by id.
-    #[must_use]
-    pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Statement {
-        Statement::new(concat!(
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
+        Query::new(concat!(
             "SELECT users.user_id, users.username, users.email, users.display_name, users.mfa_methods, \
              users.last_login, users.created_at, users.status, ",
             roles_column!("users"),

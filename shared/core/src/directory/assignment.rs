@@ -8,10 +8,10 @@ use super::FieldProblem;
 use crate::directory::managed::{LocalEdits, kept_by_scim};
 use crate::id::{GroupId, OrganizationId, UserId};
 use crate::permission::{Grant, Grants};
-use crate::sql::{FromRow, Row, RowError, Rows, Statement};
+use crate::sql::{FromRow, Query, Row, RowError};
 
-/// Whether `own` includes every grant of these texts: whoever holds `own` may give them away. A text that is no grant
-/// gives nothing.
+/// Whether `own` includes every grant of these texts: whoever holds `own` may give them away. A text that is
+/// no grant gives nothing.
 pub fn hold_all<'a>(own: &Grants, texts: impl IntoIterator<Item = &'a str>) -> bool {
     texts.into_iter().filter_map(|text| text.parse::<Grant>().ok()).all(|grant| own.include(&grant))
 }
@@ -22,10 +22,12 @@ pub struct RoleLookUp;
 
 impl RoleLookUp {
     /// Finds the roles among these names.
-    #[must_use]
-    pub fn find<'a>(organization: &OrganizationId, names: impl IntoIterator<Item = &'a str>) -> Statement {
+    pub fn find<'a>(
+        organization: &OrganizationId,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Query<KnownRole> {
         let names: Vec<&str> = names.into_iter().collect();
-        Statement::new(
+        Query::new(
             "SELECT roles.role, roles.effective_grants FROM json_each(?2) AS wanted CROSS JOIN roles ON \
              roles.org_id = ?1 AND roles.role = wanted.value",
         )
@@ -56,14 +58,14 @@ impl FromRow for KnownRole {
 
 /// Why a role can't be assigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RoleRefusal {
+pub enum AssignmentRefusal {
     /// There is no such role.
     Unknown(FieldProblem),
     /// It grants what the caller does not hold.
     NotHeld(FieldProblem),
 }
 
-impl RoleRefusal {
+impl AssignmentRefusal {
     /// Which one, and why.
     #[must_use]
     pub fn problem(&self) -> &FieldProblem {
@@ -77,36 +79,34 @@ impl RoleRefusal {
 #[derive(Clone, Debug, Default)]
 pub struct KnownRoles(HashMap<String, KnownRole>);
 
-impl KnownRoles {
-    /// Reads what [`RoleLookUp::find`] found.
-    ///
-    /// # Errors
-    /// When a row does not decode.
-    pub fn read(rows: &Rows) -> Result<Self, RowError> {
-        let roles: Vec<KnownRole> = rows.decode()?;
-        Ok(Self(roles.into_iter().map(|role| (role.role.clone(), role)).collect()))
+impl FromIterator<KnownRole> for KnownRoles {
+    fn from_iter<I: IntoIterator<Item = KnownRole>>(roles: I) -> Self {
+        Self(roles.into_iter().map(|role| (role.role.clone(), role)).collect())
     }
+}
 
+impl KnownRoles {
     /// The roles of these names, if the caller may assign each of them.
     ///
     /// # Errors
     /// The first that does not exist, or that grants what the caller does not hold.
-    pub fn assignable(&self, names: &[String], caller: &Grants) -> Result<Vec<KnownRole>, RoleRefusal> {
+    pub fn assignable(&self, names: &[String], caller: &Grants) -> Result<Vec<KnownRole>, AssignmentRefusal> {
         let check = |(index, name): (usize, &String)| {
             let pointer = format!("/roles/{index}");
             let Some(role) = self.0.get(name) else {
-                return Err(RoleRefusal::Unknown(FieldProblem::new(pointer, "there is no such role")));
+                return Err(AssignmentRefusal::Unknown(FieldProblem::new(pointer, "there is no such role")));
             };
             if !hold_all(caller, role.grants.iter().map(String::as_str)) {
                 let detail = format!("the role `{name}` grants what you don't hold yourself");
-                return Err(RoleRefusal::NotHeld(FieldProblem::new(pointer, detail)));
+                return Err(AssignmentRefusal::NotHeld(FieldProblem::new(pointer, detail)));
             }
             Ok(role.clone())
         };
         names.iter().enumerate().map(check).collect()
     }
 
-    /// All of them, each with its grants: a JSON array of pairs, for statements that check that nothing changed.
+    /// All of them, each with its grants: a JSON array of pairs, for statements that check that nothing
+    /// changed.
     #[must_use]
     pub fn as_pairs(&self) -> serde_json::Value {
         self.0.values().map(|role| json!([role.role, role.effective_grants])).collect()
@@ -119,23 +119,22 @@ pub struct GroupLookUp;
 
 impl GroupLookUp {
     /// Finds the groups among these ids and display names.
-    #[must_use]
     pub fn find<'a>(
         organization: &OrganizationId,
         wanted: impl IntoIterator<Item = &'a str>,
         edits: &LocalEdits<'_>,
-    ) -> Statement {
+    ) -> Query<FoundGroup> {
         let wanted: Vec<[String; 2]> =
             wanted.into_iter().map(|text| [text.to_owned(), text.trim().to_lowercase()]).collect();
-        Statement::new(concat!(
+        Query::new(concat!(
             "SELECT wanted.value ->> 0 AS wanted, 0 AS by_name, groups.group_id, groups.display_name, ",
             kept_by_scim!("groups", "?3"),
-            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = \
-             wanted.value ->> 0 UNION ALL SELECT wanted.value ->> 0 AS wanted, 1 AS by_name, groups.group_id, \
-             groups.display_name, ",
+            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND \
+             groups.group_id = wanted.value ->> 0 UNION ALL SELECT wanted.value ->> 0 AS wanted, 1 AS \
+             by_name, groups.group_id, groups.display_name, ",
             kept_by_scim!("groups", "?3"),
-            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND groups.display_name_key = \
-             wanted.value ->> 1"
+            " AS kept FROM json_each(?2) AS wanted CROSS JOIN groups ON groups.org_id = ?1 AND \
+             groups.display_name_key = wanted.value ->> 1"
         ))
         .bind(organization)
         .bind(json!(wanted).to_string())
@@ -143,12 +142,15 @@ impl GroupLookUp {
     }
 
     /// Finds the groups that a user is in and that SCIM keeps.
-    #[must_use]
-    pub fn kept(organization: &OrganizationId, user_id: &UserId, edits: &LocalEdits<'_>) -> Statement {
-        Statement::new(concat!(
-            "SELECT groups.group_id, groups.display_name, 1 AS kept FROM group_members CROSS JOIN groups ON groups.org_id = \
-             group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = ?1 AND \
-             group_members.user_id = ?2 AND ",
+    pub fn kept(
+        organization: &OrganizationId,
+        user_id: &UserId,
+        edits: &LocalEdits<'_>,
+    ) -> Query<KnownGroup> {
+        Query::new(concat!(
+            "SELECT groups.group_id, groups.display_name, 1 AS kept FROM group_members CROSS JOIN groups ON \
+             groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE \
+             group_members.org_id = ?1 AND group_members.user_id = ?2 AND ",
             kept_by_scim!("groups", "?3")
         ))
         .bind(organization)
@@ -178,29 +180,46 @@ impl FromRow for KnownGroup {
     }
 }
 
+/// A group that was found by an id or a display name.
+#[derive(Clone, Debug)]
+pub struct FoundGroup {
+    /// What was asked for.
+    wanted: String,
+    /// Whether that is its name; its id otherwise.
+    is_by_name: bool,
+    group: KnownGroup,
+}
+
+impl FromRow for FoundGroup {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            wanted: row.text("wanted")?.to_owned(),
+            is_by_name: row.integer("by_name")? != 0,
+            group: KnownGroup::from_row(row)?,
+        })
+    }
+}
+
 /// The groups that were found, by what they were asked for with.
 #[derive(Clone, Debug, Default)]
 pub struct KnownGroups(HashMap<String, KnownGroup>);
 
-impl KnownGroups {
-    /// Reads what [`GroupLookUp::find`] found. An id goes before a name.
-    ///
-    /// # Errors
-    /// When a row does not decode.
-    pub fn read(rows: &Rows) -> Result<Self, RowError> {
+/// An id goes before a name.
+impl FromIterator<FoundGroup> for KnownGroups {
+    fn from_iter<I: IntoIterator<Item = FoundGroup>>(groups: I) -> Self {
         let mut known = HashMap::new();
-        for row in rows {
-            let wanted = row.text("wanted")?.to_owned();
-            let group = KnownGroup::from_row(row)?;
-            if row.integer("by_name")? == 0 {
-                known.insert(wanted, group);
-            } else {
+        for FoundGroup { wanted, is_by_name, group } in groups {
+            if is_by_name {
                 known.entry(wanted).or_insert(group);
+            } else {
+                known.insert(wanted, group);
             }
         }
-        Ok(Self(known))
+        Self(known)
     }
+}
 
+impl KnownGroups {
     /// The groups that these ids and names mean, each once.
     ///
     /// # Errors
@@ -232,13 +251,13 @@ impl KnownGroups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sql::Value;
+    use crate::sql::{Rows, Value};
 
     fn roles() -> KnownRoles {
         let row = |role: &str, grants: &str| vec![Value::Text(role.into()), Value::Text(grants.into())];
         let columns = vec!["role".to_owned(), "effective_grants".to_owned()];
         let rows = [row("admin", r#"["*"]"#), row("viewer", r#"["read.*"]"#)];
-        KnownRoles::read(&Rows::new(columns, rows)).unwrap()
+        Rows::new(columns, rows).decode::<KnownRole>().unwrap().into_iter().collect()
     }
 
     #[test]
@@ -248,8 +267,8 @@ mod tests {
         };
         assert_eq!(assign("*", "admin").unwrap().len(), 2);
         let refused = assign("read.*", "admin").unwrap_err();
-        assert!(matches!(&refused, RoleRefusal::NotHeld(problem) if problem.pointer == "/roles/1"));
+        assert!(matches!(&refused, AssignmentRefusal::NotHeld(problem) if problem.pointer == "/roles/1"));
         assert_eq!(assign("users.*.organization", "viewer").unwrap_err().problem().pointer, "/roles/0");
-        assert!(matches!(assign("*", "nobody"), Err(RoleRefusal::Unknown(_))));
+        assert!(matches!(assign("*", "nobody"), Err(AssignmentRefusal::Unknown(_))));
     }
 }

@@ -11,7 +11,7 @@ use crate::id::{OrganizationId, UserId};
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
 use crate::secret::password::SALT_BYTES;
-use crate::sql::Statement;
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
 
@@ -24,8 +24,9 @@ pub const USER_EXISTS: RecordCondition = record_condition!(
 pub const USER_CREATED: CreationCondition =
     creation_condition!("EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?4)");
 
-/// A salt that is the same when the same subject sends the same `Idempotency-Key` again: so is then the hash of the same
-/// password, and a repeated request can be told from another one without a quick hash of its password being kept.
+/// A salt that is the same when the same subject sends the same `Idempotency-Key` again: so is then the hash
+/// of the same password, and a repeated request can be told from another one without a quick hash of its
+/// password being kept.
 #[must_use]
 pub fn repeatable_salt(organization: &OrganizationId, subject_id: &UserId, key: &[u8]) -> [u8; SALT_BYTES] {
     let mut digest = Sha256::new();
@@ -66,19 +67,38 @@ pub struct NewUser<'a> {
     pub now: Timestamp,
 }
 
+/// Where the answers to a creation are found.
+#[derive(Clone, Copy, Debug)]
+pub struct NewUserTickets {
+    /// Whether the user was created.
+    pub created: Ticket,
+    /// Why not.
+    pub inspection: Ticket<UsernameTaken>,
+}
+
+/// Whether somebody has the name of a user that was to be created.
+#[derive(Clone, Copy, Debug)]
+pub struct UsernameTaken(pub bool);
+
+impl FromRow for UsernameTaken {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.integer("taken")? != 0))
+    }
+}
+
 impl NewUser<'_> {
-    /// Creates and records the user in one transaction: where its name is free, its roles still grant what they did when
-    /// they were looked up, and its groups are there and open to it. The first statement returns its id if so.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
-        vec![self.create(), self.give_roles(), self.join_groups(), event.record_if(USER_EXISTS, self.user_id)]
+    /// Creates and records the user in one transaction: where its name is free, its roles still grant what they
+    /// did when they were looked up, and its groups are there and open to it.
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> NewUserTickets {
+        let created = batch.then(self.create());
+        batch.extend([self.give_roles(), self.join_groups(), event.record_if(USER_EXISTS, self.user_id)]);
+        NewUserTickets { created, inspection: batch.ask(self.inspect()) }
     }
 
-    /// Tells why [`NewUser::statements`] created nothing: column `taken`, whether the name is.
-    #[must_use]
-    pub fn inspect(&self) -> Statement {
-        Statement::new(
-            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND username_key = ?2 AND deleted_at IS NULL) AS taken",
+    fn inspect(&self) -> Query<UsernameTaken> {
+        Query::new(
+            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND username_key = ?2 AND deleted_at IS \
+             NULL) AS taken",
         )
         .bind(self.organization)
         .bind(username_key(self.username))
@@ -113,12 +133,12 @@ impl NewUser<'_> {
         let pairs: Vec<_> = self.roles.iter().map(|role| json!([role.role, role.effective_grants])).collect();
         Statement::new(concat!(
             "INSERT INTO users (org_id, user_id, kind, username, username_key, email, display_name, status, \
-             password_hash, password_changed_at, managed_by, created_at, updated_at) SELECT ?1, ?2, 'person', ?3, ?4, \
-             ?5, ?6, 'active', ?7, CASE WHEN ?7 IS NULL THEN NULL ELSE ?8 END, 'manual', ?8, ?8 WHERE NOT EXISTS \
-             (SELECT 1 FROM json_each(?9) AS wanted LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = \
-             wanted.value ->> 0 WHERE roles.effective_grants IS NOT wanted.value ->> 1) AND NOT EXISTS (SELECT 1 FROM \
-             json_each(?10) AS wanted WHERE NOT EXISTS (SELECT 1 FROM groups WHERE groups.org_id = ?1 AND \
-             groups.group_id = wanted.value AND NOT ",
+             password_hash, password_changed_at, managed_by, created_at, updated_at) SELECT ?1, ?2, \
+             'person', ?3, ?4, ?5, ?6, 'active', ?7, CASE WHEN ?7 IS NULL THEN NULL ELSE ?8 END, 'manual', \
+             ?8, ?8 WHERE NOT EXISTS (SELECT 1 FROM json_each(?9) AS wanted LEFT JOIN roles ON roles.org_id \
+             = ?1 AND roles.role = wanted.value ->> 0 WHERE roles.effective_grants IS NOT wanted.value ->> \
+             1) AND NOT EXISTS (SELECT 1 FROM json_each(?10) AS wanted WHERE NOT EXISTS (SELECT 1 FROM \
+             groups WHERE groups.org_id = ?1 AND groups.group_id = wanted.value AND NOT ",
             kept_by_scim!("groups", "?11"),
             ")) ON CONFLICT DO NOTHING RETURNING user_id"
         ))
@@ -138,8 +158,8 @@ impl NewUser<'_> {
     fn give_roles(&self) -> Statement {
         let roles: Vec<_> = self.roles.iter().map(|role| role.role.as_str()).collect();
         Statement::new(
-            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, wanted.value FROM json_each(?3) AS wanted \
-             WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, wanted.value FROM json_each(?3) \
+             AS wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
         )
         .bind(self.organization)
         .bind(self.user_id)
@@ -148,8 +168,8 @@ impl NewUser<'_> {
 
     fn join_groups(&self) -> Statement {
         Statement::new(
-            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, ?2, wanted.value FROM json_each(?3) AS \
-             wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
+            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, ?2, wanted.value FROM \
+             json_each(?3) AS wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
         )
         .bind(self.organization)
         .bind(self.user_id)

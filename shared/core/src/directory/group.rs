@@ -1,4 +1,6 @@
-//! Groups and who is in them.
+//! Groups: found, created, changed, deleted.
+
+pub mod member;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,10 +8,10 @@ use serde_json::json;
 
 use crate::directory::managed::{LocalEdits, kept_by_scim};
 use crate::directory::role_mapping::name_mapped;
-use crate::id::{GroupId, LogId, OrganizationId, UserId};
+use crate::id::{GroupId, OrganizationId, UserId};
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
 
@@ -21,9 +23,6 @@ pub const MAX_DESCRIPTION_CHARACTERS: usize = 512;
 
 /// How many groups a page holds at most.
 pub const MAX_PAGE: u32 = 100;
-
-/// How many users one request puts into a group at most.
-pub const MAX_ADDED: usize = 500;
 
 /// What uniqueness goes by: the display name without regard to case, trimmed.
 #[must_use]
@@ -77,13 +76,12 @@ impl FromRow for Group {
 
 impl Group {
     /// Finds a group; where `member` is given, only if that user is in it.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, group_id: &GroupId, member: Option<&UserId>) -> Statement {
-        Statement::new(concat!(
+    pub fn find(organization: &OrganizationId, group_id: &GroupId, member: Option<&UserId>) -> Query<Self> {
+        Query::new(concat!(
             "SELECT ",
             group_columns!(),
-            " FROM groups WHERE org_id = ?1 AND group_id = ?2 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM group_members \
-             WHERE org_id = ?1 AND user_id = ?3 AND group_id = ?2))"
+            " FROM groups WHERE org_id = ?1 AND group_id = ?2 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM \
+             group_members WHERE org_id = ?1 AND user_id = ?3 AND group_id = ?2))"
         ))
         .bind(organization)
         .bind(group_id)
@@ -91,9 +89,8 @@ impl Group {
     }
 
     /// Finds the group of this name.
-    #[must_use]
-    pub fn by_display_name(organization: &OrganizationId, display_name: &str) -> Statement {
-        Statement::new(concat!(
+    pub fn by_display_name(organization: &OrganizationId, display_name: &str) -> Query<Self> {
+        Query::new(concat!(
             "SELECT ",
             group_columns!(),
             " FROM groups WHERE org_id = ?1 AND display_name_key = ?2"
@@ -102,30 +99,29 @@ impl Group {
         .bind(display_name_key(display_name))
     }
 
-    /// A page of groups by name, whose names begin with `prefix`, after the group with the key `after`. One row more
-    /// than `limit` tells that there is another page.
-    #[must_use]
-    pub fn page(organization: &OrganizationId, prefix: &str, after: Option<&str>, limit: u32) -> Statement {
+    /// A page of groups by name, whose names begin with `prefix`, after the group with the key `after`. One
+    /// row more than `limit` tells that there is another page.
+    pub fn page(organization: &OrganizationId, prefix: &str, after: Option<&str>, limit: u32) -> Query<Self> {
         let prefix = display_name_key(prefix);
         // Beyond every name that begins so: U+10FFFF is a noncharacter, and no name holds one.
         let end = format!("{prefix}{}", char::MAX);
-        let statement = Statement::new(match after {
+        let query = Query::new(match after {
             None => concat!(
                 "SELECT ",
                 group_columns!(),
-                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key >= ?2 AND \
-                 display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
+                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key >= ?2 \
+                 AND display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
             ),
             Some(_) => concat!(
                 "SELECT ",
                 group_columns!(),
-                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key > ?2 AND \
-                 display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
+                " FROM groups INDEXED BY groups_by_display_name WHERE org_id = ?1 AND display_name_key > ?2 \
+                 AND display_name_key < ?3 ORDER BY display_name_key LIMIT ?4"
             ),
         });
         // A cursor of another prefix begins where this one does.
         let from = after.map_or(prefix.as_str(), |after| after.max(prefix.as_str()));
-        statement.bind(organization).bind(from).bind(end).bind(limit.saturating_add(1))
+        query.bind(organization).bind(from).bind(end).bind(limit.saturating_add(1))
     }
 }
 
@@ -145,8 +141,9 @@ impl NewGroup<'_> {
         let group = self.group;
         Statement::new(
             "INSERT INTO groups (org_id, group_id, display_name, display_name_key, description, external_id, \
-             managed_by, created_at, updated_at, version) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9 WHERE NOT \
-             EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND display_name_key = ?4) RETURNING group_id",
+             managed_by, created_at, updated_at, version) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9 \
+             WHERE NOT EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND display_name_key = ?4) RETURNING \
+             group_id",
         )
         .bind(self.organization)
         .bind(&group.group_id)
@@ -168,13 +165,13 @@ pub const GROUP_EXISTS: RecordCondition =
 pub const GROUP_CREATED: CreationCondition =
     creation_condition!("EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?4)");
 
-/// Another group has the name: `$asked` is a JSON array of the group's id, the version that it must have or null, its new
-/// name's key or null, its new name or null, and what [`LocalEdits`] says.
+/// Another group has the name: `$asked` is a JSON array of the group's id, the version that it must have or
+/// null, its new name's key or null, its new name or null, and what [`LocalEdits`] says.
 macro_rules! name_taken {
     ($asked:literal) => {
         concat!(
-            "EXISTS (SELECT 1 FROM groups AS other INDEXED BY groups_by_display_name WHERE other.org_id = ?1 AND \
-             other.display_name_key = ",
+            "EXISTS (SELECT 1 FROM groups AS other INDEXED BY groups_by_display_name WHERE other.org_id = ?1 \
+             AND other.display_name_key = ",
             $asked,
             " ->> 2 AND other.group_id <> ",
             $asked,
@@ -183,7 +180,8 @@ macro_rules! name_taken {
     };
 }
 
-/// The group shall get another name, and SCIM decides on its name: it is SCIM's, or would give roles under the new name.
+/// The group shall get another name, and SCIM decides on its name: it is SCIM's, or would give roles under
+/// the new name.
 macro_rules! name_kept {
     ($asked:literal) => {
         concat!(
@@ -239,18 +237,46 @@ pub struct GroupChange<'a> {
     pub now: Timestamp,
 }
 
+/// Where the answers to a change are found.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupChangeTickets {
+    /// Whether it held.
+    pub changed: Ticket,
+    /// The group as it is now, where there is one.
+    pub after: Ticket<InspectedGroup>,
+}
+
+/// A group that was to be changed, and what was in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InspectedGroup {
+    /// The group as it is.
+    pub group: Group,
+    /// Another group has its new name.
+    pub is_name_taken: bool,
+    /// SCIM decides on its name.
+    pub is_name_kept: bool,
+}
+
+impl FromRow for InspectedGroup {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            group: Group::from_row(row)?,
+            is_name_taken: row.integer("name_taken")? != 0,
+            is_name_kept: row.integer("name_kept")? != 0,
+        })
+    }
+}
+
 impl GroupChange<'_> {
-    /// The batch: the record, the change (a row if it held), the group as it is now with the columns `name_taken` and
-    /// `name_kept`.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> [Statement; 3] {
+    /// Records the change and makes it.
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> GroupChangeTickets {
         let key = self.display_name.map(display_name_key);
         let asked =
             json!([self.group_id, self.version, key, self.display_name, self.edits.condition()]).to_string();
         let change = Statement::new(concat!(
-            "UPDATE groups SET display_name = COALESCE(?3, display_name), display_name_key = COALESCE(?2 ->> 2, \
-             display_name_key), description = CASE WHEN ?4 THEN ?5 ELSE description END, updated_at = ?6, version = \
-             version + 1 WHERE org_id = ?1 AND group_id = ?2 ->> 0 AND ",
+            "UPDATE groups SET display_name = COALESCE(?3, display_name), display_name_key = COALESCE(?2 ->> \
+             2, display_name_key), description = CASE WHEN ?4 THEN ?5 ELSE description END, updated_at = ?6, \
+             version = version + 1 WHERE org_id = ?1 AND group_id = ?2 ->> 0 AND ",
             changeable!("?2"),
             " RETURNING group_id"
         ))
@@ -260,7 +286,7 @@ impl GroupChange<'_> {
         .bind(self.description.is_some())
         .bind(self.description.flatten())
         .bind(self.now);
-        let outcome = Statement::new(concat!(
+        let after = Query::new(concat!(
             "SELECT ",
             group_columns!(),
             ", ",
@@ -271,7 +297,8 @@ impl GroupChange<'_> {
         ))
         .bind(self.organization)
         .bind(asked.as_str());
-        [event.record_if(GROUP_CHANGEABLE, asked), change, outcome]
+        batch.then(event.record_if(GROUP_CHANGEABLE, asked));
+        GroupChangeTickets { changed: batch.then(change), after: batch.ask(after) }
     }
 }
 
@@ -281,184 +308,50 @@ const GROUP_DELETABLE: RecordCondition = crate::record_rows!(from: " FROM groups
     kept_by_scim!("groups", "?2 -> 1")
 );
 
-/// Deletes a group and who was in it, recorded if it was there and SCIM does not keep it: the second answers with a row if
-/// so, the last with the group's `display_name` where it stays.
-#[must_use]
+/// Where the answers to a deletion are found.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupDeletionTickets {
+    /// Whether it is deleted.
+    pub deleted: Ticket,
+    /// The group where it stays.
+    pub kept: Ticket<KeptGroup>,
+}
+
+/// A group that SCIM keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptGroup {
+    /// Its name for people.
+    pub display_name: String,
+}
+
+impl FromRow for KeptGroup {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { display_name: row.text("display_name")?.to_owned() })
+    }
+}
+
+/// Deletes a group and who was in it, recorded if it was there and SCIM does not keep it.
 pub fn delete(
     organization: &OrganizationId,
     group_id: &GroupId,
     edits: &LocalEdits<'_>,
     event: AuditEvent,
-) -> [Statement; 4] {
+    batch: &mut Batch,
+) -> GroupDeletionTickets {
     let edits = edits.condition();
     let bound = |text| Statement::new(text).bind(organization).bind(group_id);
-    [
-        event.record_if(GROUP_DELETABLE, json!([group_id, edits]).to_string()),
-        bound(concat!(
-            "DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 AND NOT ",
-            kept_by_scim!("groups", "?3"),
-            " RETURNING group_id"
-        ))
-        .bind(edits.to_string()),
-        bound(
-            "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
-             group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND NOT EXISTS (SELECT 1 \
-             FROM groups WHERE org_id = ?1 AND group_id = ?2)",
-        ),
-        bound("SELECT display_name FROM groups WHERE org_id = ?1 AND group_id = ?2"),
-    ]
-}
-
-/// A page of the users in a group, oldest first, after the user `after`. One row more than `limit` tells that there is
-/// another page.
-#[must_use]
-pub fn members(
-    organization: &OrganizationId,
-    group_id: &GroupId,
-    after: Option<&UserId>,
-    limit: u32,
-) -> Statement {
-    Statement::new(
-        "SELECT users.user_id, users.username, users.display_name, users.status FROM group_members INDEXED BY \
-         group_members_by_group CROSS JOIN users ON users.org_id = group_members.org_id AND users.user_id = \
-         group_members.user_id WHERE group_members.org_id = ?1 AND group_members.group_id = ?2 AND \
-         group_members.user_id > ?3 AND users.deleted_at IS NULL ORDER BY group_members.user_id LIMIT ?4",
-    )
-    .bind(organization)
-    .bind(group_id)
-    .bind(after.map_or("", UserId::as_str))
-    .bind(limit.saturating_add(1))
-}
-
-/// The group `$asked ->> 0` is there and SCIM does not keep it: `$asked -> 2` is what [`LocalEdits`] says.
-macro_rules! group_open {
-    ($asked:literal) => {
-        concat!(
-            "EXISTS (SELECT 1 FROM groups AS open WHERE open.org_id = ?1 AND open.group_id = ",
-            $asked,
-            " ->> 0 AND NOT ",
-            kept_by_scim!("open", concat!($asked, " -> 2")),
-            ")"
-        )
-    };
-}
-
-/// Records each of `?2 ->> 1` (pairs of user and record id) who is about to come into the group `?2 ->> 0`.
-const EACH_ADDED: RecordCondition = crate::record_rows!(
-    log_id: "COALESCE(added.value ->> 1, ?12)",
-    details: "json_set(?13, '$.member', added.value ->> 0)",
-    from: " FROM json_each(?2 -> 1) AS added WHERE ",
-    group_open!("?2"),
-    " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) AND NOT \
-     EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0)",
-);
-
-/// Records that the user `?2 ->> 1` is about to leave the group `?2 ->> 0`.
-const IS_MEMBER: RecordCondition = crate::record_rows!(from: " FROM \
-     group_members WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND group_id = ?2 ->> 0 AND ",
-    group_open!("?2")
-);
-
-/// The group `?2 ->> 0` as who is put in or taken out sees it: its `display_name`, and whether it is `kept` by SCIM.
-const INSPECT_GROUP: &str = concat!(
-    "SELECT groups.display_name, ",
-    kept_by_scim!("groups", "?2 -> 2"),
-    " AS kept FROM groups WHERE groups.org_id = ?1 AND groups.group_id = ?2 ->> 0"
-);
-
-/// Puts users into a group, each of them once, unless SCIM keeps it. The batch: the group ([`GroupInspection`]), how each
-/// stands now ([`Standing`]), a record for each who comes in, and the deed.
-#[must_use]
-pub fn add_members(
-    organization: &OrganizationId,
-    group_id: &GroupId,
-    users: &[(UserId, LogId)],
-    edits: &LocalEdits<'_>,
-    event: AuditEvent,
-) -> [Statement; 4] {
-    let asked = json!([group_id, users, edits.condition()]).to_string();
-    let bound = |text| Statement::new(text).bind(organization).bind(asked.as_str());
-    [
-        bound(INSPECT_GROUP),
-        bound(
-            "SELECT added.value ->> 0 AS user_id, EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = \
-             added.value ->> 0 AND deleted_at IS NULL) AS known, EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 \
-             AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0) AS member FROM json_each(?2 -> 1) AS added",
-        ),
-        event.record_if(EACH_ADDED, asked.as_str()),
-        bound(concat!(
-            "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, added.value ->> 0, ?2 ->> 0 FROM \
-             json_each(?2 -> 1) AS added WHERE ",
-            group_open!("?2"),
-            " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS NULL) \
-             ON CONFLICT DO NOTHING"
-        )),
-    ]
-}
-
-/// Takes a user out of a group, unless SCIM keeps it. The batch: the group ([`GroupInspection`]), the record, the deed, and
-/// whether there is such a user: the column `known`.
-#[must_use]
-pub fn remove_member(
-    organization: &OrganizationId,
-    group_id: &GroupId,
-    user_id: &UserId,
-    edits: &LocalEdits<'_>,
-    event: AuditEvent,
-) -> [Statement; 4] {
-    let asked = json!([group_id, user_id, edits.condition()]).to_string();
-    let bound = |text| Statement::new(text).bind(organization).bind(asked.as_str());
-    [
-        bound(INSPECT_GROUP),
-        event.record_if(IS_MEMBER, asked.as_str()),
-        bound(concat!(
-            "DELETE FROM group_members WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND group_id = ?2 ->> 0 AND ",
-            group_open!("?2")
-        )),
-        bound(
-            "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND deleted_at IS NULL) AS known",
-        ),
-    ]
-}
-
-/// A group as who is put in or taken out sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupInspection {
-    /// Its name for people.
-    pub display_name: String,
-    /// Whether SCIM alone decides who is in it.
-    pub is_kept: bool,
-}
-
-impl FromRow for GroupInspection {
-    fn from_row(row: &Row) -> Result<Self, RowError> {
-        Ok(Self { display_name: row.text("display_name")?.to_owned(), is_kept: row.integer("kept")? != 0 })
-    }
-}
-
-/// How a user stood to a group before it was put into it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// It came in.
-    Added,
-    /// It was in it already.
-    AlreadyMember,
-    /// There is no such user.
-    UnknownUser,
-}
-
-impl Standing {
-    /// Reads a row of the second statement of [`add_members`].
-    ///
-    /// # Errors
-    /// When the row is not as expected.
-    pub fn read(row: &Row) -> Result<(UserId, Self), RowError> {
-        let standing = match (row.integer("known")?, row.integer("member")?) {
-            (0, _) => Self::UnknownUser,
-            (_, 0) => Self::Added,
-            _ => Self::AlreadyMember,
-        };
-        Ok((UserId::from_column(row, "user_id")?, standing))
-    }
+    batch.then(event.record_if(GROUP_DELETABLE, json!([group_id, edits]).to_string()));
+    let delete = bound(concat!(
+        "DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 AND NOT ",
+        kept_by_scim!("groups", "?3"),
+        " RETURNING group_id"
+    ));
+    let deleted = batch.then(delete.bind(edits.to_string()));
+    batch.then(bound(
+        "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
+         group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND NOT EXISTS \
+         (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2)",
+    ));
+    let kept = bound("SELECT display_name FROM groups WHERE org_id = ?1 AND group_id = ?2");
+    GroupDeletionTickets { deleted, kept: batch.ask(kept.into()) }
 }

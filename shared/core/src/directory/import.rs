@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    FieldProblem, MAX_EXTERNAL_ID_BYTES, MAX_GROUPS, MAX_ROLES, check_display_name, check_email, check_names,
-    check_username,
+    FieldProblem, MAX_EXTERNAL_ID_BYTES, MAX_GROUPS, MAX_ROLES_PER_USER, check_display_name, check_email,
+    check_names, check_username,
 };
 use crate::time::Timestamp;
 
@@ -181,7 +181,7 @@ fn check(line: &mut ImportLine) -> Result<(), FieldProblem> {
     line.username = check_username(&line.username)?.to_owned();
     line.email.as_deref().map_or(Ok(()), check_email)?;
     line.display_name.as_deref().map_or(Ok(()), check_display_name)?;
-    check_names("/roles", &line.roles, MAX_ROLES)?;
+    check_names("/roles", &line.roles, MAX_ROLES_PER_USER)?;
     check_names("/groups", &line.groups, MAX_GROUPS)?;
     let is_long =
         |text: &Option<String>, most| text.as_ref().is_some_and(|it| it.is_empty() || it.len() > most);

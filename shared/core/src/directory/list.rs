@@ -1,7 +1,8 @@
 //! Users in pages, by filter.
 //!
-//! Of the filters of a question one drives, by index; the others look at the users it comes upon, [`SCAN`] at most, and
-//! then the page ends, full or not. So a page's cost has a bound whatever is asked for, and every combination may be.
+//! Of the filters of a question one drives, by index; the others look at the users it comes upon, [`SCAN`] at
+//! most, and then the page ends, full or not. So a page's cost has a bound whatever is asked for, and every
+//! combination may be.
 
 use serde::Deserialize;
 
@@ -10,13 +11,14 @@ use super::user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 use crate::directory::account::{MAX_GROUPS_SHOWN, username_key};
 use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, OrganizationId};
-use crate::sql::{FromRow, RowError, Rows, Statement, Value};
+use crate::sql::{Answers, Batch, FromRow, Query, Row, RowError, Ticket, Value};
 use crate::time::Timestamp;
 
 /// How many users a page looks at, at most, where more than one filter is given.
 const SCAN: u32 = 1000;
 
-/// Which users. What is `None` does not matter; deleted ones are found where their status is asked for, alone.
+/// Which users. What is `None` does not matter; deleted ones are found where their status is asked for,
+/// alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct UserFilter {
     /// By user name, without regard to case.
@@ -37,8 +39,8 @@ pub struct UserFilter {
     pub managed_by: Option<ManagedBy>,
 }
 
-/// The filter that is asked first: where it finds users, from `?2` on, `?3` of them after `?4` others; its own value is
-/// `?5`.
+/// The filter that is asked first: where it finds users, from `?2` on, `?3` of them after `?4` others; its
+/// own value is `?5`.
 struct Driver {
     candidates: &'static str,
     value: Option<String>,
@@ -46,31 +48,39 @@ struct Driver {
     is_exact: bool,
 }
 
-const IN_ORDER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_in_order WHERE \
-     org_id = ?1 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const BY_USERNAME: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_by_username \
-     WHERE org_id = ?1 AND username_key = ?5 AND deleted_at IS NULL AND user_id >= ?2 LIMIT ?3 OFFSET ?4";
-const BY_EMAIL: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_by_email WHERE \
-     org_id = ?1 AND lower(email) = ?5 AND email IS NOT NULL AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id \
+const IN_ORDER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_in_order WHERE org_id = ?1 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
+const BY_USERNAME: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_by_username WHERE org_id = ?1 AND username_key = ?5 AND deleted_at IS NULL AND user_id >= ?2 \
      LIMIT ?3 OFFSET ?4";
+const BY_EMAIL: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_by_email WHERE org_id = ?1 AND lower(email) = ?5 AND email IS NOT NULL AND deleted_at IS NULL AND \
+     user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
 const BY_PREFIX: &str = "SELECT user_id AS candidate_id, username_key AS position FROM users INDEXED BY \
-     users_by_username WHERE org_id = ?1 AND username_key >= ?2 AND username_key < ?5 AND deleted_at IS NULL ORDER BY \
-     username_key LIMIT ?3 OFFSET ?4";
-const BY_ROLE: &str = "SELECT DISTINCT user_id AS candidate_id, user_id AS position FROM user_roles INDEXED BY \
-     user_roles_by_role WHERE org_id = ?1 AND role = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
+     users_by_username WHERE org_id = ?1 AND username_key >= ?2 AND username_key < ?5 AND deleted_at IS NULL \
+     ORDER BY username_key LIMIT ?3 OFFSET ?4";
+const BY_ROLE: &str = "SELECT DISTINCT user_id AS candidate_id, user_id AS position FROM user_roles INDEXED \
+     BY user_roles_by_role WHERE org_id = ?1 AND role = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
 const BY_GROUP: &str = "SELECT user_id AS candidate_id, user_id AS position FROM group_members INDEXED BY \
-     group_members_by_group WHERE org_id = ?1 AND group_id = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const LOCKED: &str = "SELECT substr(subject, 9) AS candidate_id, substr(subject, 9) AS position FROM sign_in_attempts \
-     WHERE org_id = ?1 AND subject >= 'account:' || ?2 AND subject < 'account;' ORDER BY subject LIMIT ?3 OFFSET ?4";
-const SUSPENDED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_suspended WHERE \
-     org_id = ?1 AND status = 'suspended' AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const DELETED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_deleted WHERE \
-     org_id = ?1 AND deleted_at IS NOT NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const SERVICE_ACCOUNTS: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
-     users_service_accounts WHERE org_id = ?1 AND kind = 'service_account' AND deleted_at IS NULL AND user_id >= ?2 \
+     group_members_by_group WHERE org_id = ?1 AND group_id = ?5 AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
+const LOCKED: &str = "SELECT substr(subject, 9) AS candidate_id, substr(subject, 9) AS position FROM \
+     sign_in_attempts WHERE org_id = ?1 AND subject >= 'account:' || ?2 AND subject < 'account;' ORDER BY \
+     subject LIMIT ?3 OFFSET ?4";
+const SUSPENDED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_suspended WHERE org_id = ?1 AND status = 'suspended' AND deleted_at IS NULL AND user_id >= ?2 \
      ORDER BY user_id LIMIT ?3 OFFSET ?4";
-const BY_KEEPER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY users_by_keeper WHERE \
-     org_id = ?1 AND managed_by = ?5 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
+const DELETED: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_deleted WHERE org_id = ?1 AND deleted_at IS NOT NULL AND user_id >= ?2 ORDER BY user_id LIMIT ?3 \
+     OFFSET ?4";
+const SERVICE_ACCOUNTS: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_service_accounts WHERE org_id = ?1 AND kind = 'service_account' AND deleted_at IS NULL AND \
+     user_id >= ?2 ORDER BY user_id LIMIT ?3 OFFSET ?4";
+const BY_KEEPER: &str = "SELECT user_id AS candidate_id, user_id AS position FROM users INDEXED BY \
+     users_by_keeper WHERE org_id = ?1 AND managed_by = ?5 AND deleted_at IS NULL AND user_id >= ?2 ORDER BY \
+     user_id LIMIT ?3 OFFSET ?4";
 
 /// Those among the candidates that every filter lets through, whole. Parameters from `?6` on.
 const PAGE_BEGIN: &str = concat!(
@@ -79,15 +89,16 @@ const PAGE_BEGIN: &str = concat!(
     " FROM (SELECT candidate_id AS page_id, position FROM ("
 );
 const PAGE_END: &str = concat!(
-    ") CROSS JOIN users ON users.org_id = ?1 AND users.user_id = candidate_id WHERE (users.deleted_at IS NOT NULL) = ?9 \
-     AND (?10 IS NULL OR users.username_key = ?10) AND (?11 IS NULL OR lower(users.email) = ?11) AND (?12 IS NULL OR \
-     EXISTS (SELECT 1 FROM user_roles WHERE user_roles.org_id = ?1 AND user_roles.user_id = candidate_id AND \
-     user_roles.role = ?12)) AND (?13 IS NULL OR EXISTS (SELECT 1 FROM group_members WHERE group_members.org_id = ?1 \
-     AND group_members.user_id = candidate_id AND group_members.group_id = ?13)) AND (?14 IS NULL OR users.kind = ?14) \
-     AND (?15 IS NULL OR users.managed_by = ?15) AND (?16 IS NULL OR ",
+    ") CROSS JOIN users ON users.org_id = ?1 AND users.user_id = candidate_id WHERE (users.deleted_at IS NOT \
+     NULL) = ?9 AND (?10 IS NULL OR users.username_key = ?10) AND (?11 IS NULL OR lower(users.email) = ?11) \
+     AND (?12 IS NULL OR EXISTS (SELECT 1 FROM user_roles WHERE user_roles.org_id = ?1 AND \
+     user_roles.user_id = candidate_id AND user_roles.role = ?12)) AND (?13 IS NULL OR EXISTS (SELECT 1 FROM \
+     group_members WHERE group_members.org_id = ?1 AND group_members.user_id = candidate_id AND \
+     group_members.group_id = ?13)) AND (?14 IS NULL OR users.kind = ?14) AND (?15 IS NULL OR \
+     users.managed_by = ?15) AND (?16 IS NULL OR ",
     shown_status!("?6", "?7"),
-    " = ?16) AND (?17 IS NULL OR substr(users.username_key, 1, length(?17)) = ?17) ORDER BY position LIMIT ?18) CROSS \
-     JOIN users ON users.org_id = ?1 AND users.user_id = page_id"
+    " = ?16) AND (?17 IS NULL OR substr(users.username_key, 1, length(?17)) = ?17) ORDER BY position LIMIT \
+     ?18) CROSS JOIN users ON users.org_id = ?1 AND users.user_id = page_id"
 );
 
 impl UserFilter {
@@ -126,7 +137,7 @@ impl UserFilter {
 
 /// A question for a page.
 #[derive(Clone, Debug)]
-pub struct ListQuery<'a> {
+pub struct UserListQuery<'a> {
     /// In which organization.
     pub organization: &'a OrganizationId,
     /// Which users.
@@ -143,17 +154,47 @@ pub struct ListQuery<'a> {
 
 /// A page of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct UserPage {
     /// The users.
     pub users: Vec<DirectoryUser>,
     /// For the next page; `None` on the last one.
     pub next_cursor: Option<String>,
 }
 
-impl ListQuery<'_> {
-    /// The statements that find the page, for one batch; `None` where the cursor is none of ours.
+/// Where the answers to a question for a page are found.
+#[derive(Clone, Copy, Debug)]
+pub struct UserListTickets {
+    page: Ticket<PlacedUser>,
+    next: Ticket<Position>,
+}
+
+/// A user, and where in the list it stands.
+#[derive(Debug)]
+struct PlacedUser {
+    position: Position,
+    user: DirectoryUser,
+}
+
+/// A place in the list: of another kind with each filter that drives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Position(String);
+
+impl FromRow for PlacedUser {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { position: Position::from_row(row)?, user: DirectoryUser::from_row(row)? })
+    }
+}
+
+impl FromRow for Position {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.text("position")?.to_owned()))
+    }
+}
+
+impl UserListQuery<'_> {
+    /// Asks for the page; `None` where the cursor is none of ours.
     #[must_use]
-    pub fn statements(&self) -> Option<Vec<Statement>> {
+    pub fn ask(&self, batch: &mut Batch) -> Option<UserListTickets> {
         let driver = self.filter.driver();
         let start = match self.cursor {
             Some(cursor) => String::from_utf8(from_base64url(cursor)?).ok()?,
@@ -163,22 +204,24 @@ impl ListQuery<'_> {
             },
         };
         let scanned = if driver.is_exact { self.limit.saturating_add(1) } else { SCAN };
-        let candidates = |text: String, limit: u32, offset: u32| {
-            Statement::new(text).bind(self.organization).bind(start.as_str()).bind(limit).bind(offset)
-        };
         let page = format!("{PAGE_BEGIN}{}{PAGE_END}", driver.candidates);
-        let page = self.bind_filter(candidates(page, scanned, 0).bind(driver.value.clone()));
-        let next = candidates(format!("SELECT position FROM ({})", driver.candidates), 1, scanned);
+        let page = self.candidates(page, &start, scanned, 0).bind(driver.value.clone());
+        let next = format!("SELECT position FROM ({})", driver.candidates);
+        let next = self.candidates(next, &start, 1, scanned);
         let next = match driver.value {
             Some(value) => next.bind(value),
             None => next,
         };
-        Some(vec![page, next])
+        Some(UserListTickets { page: batch.ask(self.bind_filter(page)), next: batch.ask(next) })
     }
 
-    fn bind_filter(&self, statement: Statement) -> Statement {
+    fn candidates<T>(&self, text: String, start: &str, limit: u32, offset: u32) -> Query<T> {
+        Query::new(text).bind(self.organization).bind(start).bind(limit).bind(offset)
+    }
+
+    fn bind_filter<T>(&self, query: Query<T>) -> Query<T> {
         let filter = self.filter;
-        statement
+        query
             .bind(self.now)
             .bind(self.lockout_threshold)
             .bind(MAX_GROUPS_SHOWN)
@@ -194,25 +237,23 @@ impl ListQuery<'_> {
             .bind(self.limit.saturating_add(1))
     }
 
-    /// Reads what the statements found.
+    /// The page that was found.
     ///
     /// # Errors
     /// When a row does not decode.
-    pub fn read(&self, page: &Rows, next: &Rows) -> Result<Page, RowError> {
-        let mut found = Vec::with_capacity(page.len());
-        for row in page {
-            found.push((row.text("position")?.to_owned(), DirectoryUser::from_row(row)?));
-        }
-        found.sort_by(|(left, _), (right, _)| left.cmp(right));
+    pub fn page(&self, answers: &Answers, tickets: UserListTickets) -> Result<UserPage, RowError> {
+        let mut found = answers.all(tickets.page)?;
+        found.sort_by(|left, right| left.position.cmp(&right.position));
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        // A cursor is the place of the first user of its page, which may be one that no filter let through.
         let next = match found.get(limit) {
-            Some((position, _)) => Some(position.clone()),
-            None => next.first().map(|row| row.text("position").map(str::to_owned)).transpose()?,
+            Some(first) => Some(first.position.clone()),
+            None => answers.one(tickets.next)?,
         };
         found.truncate(limit);
-        Ok(Page {
-            users: found.into_iter().map(|(_, user)| user).collect(),
-            next_cursor: next.map(|position| base64url(position.as_bytes())),
+        Ok(UserPage {
+            users: found.into_iter().map(|found| found.user).collect(),
+            next_cursor: next.map(|position| base64url(position.0.as_bytes())),
         })
     }
 }

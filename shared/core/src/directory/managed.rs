@@ -1,6 +1,6 @@
-//! What a SCIM client manages, and what administrators and people may change of it all the same: the fields of
-//! `scim.locally_editable`. Who is in a group that gives roles nobody but the SCIM client decides, whatever is configured:
-//! otherwise whoever may put users into groups could give itself those roles.
+//! What a SCIM client manages, and what administrators and people may change of it all the same: the fields
+//! of `scim.locally_editable`. Who is in a group that gives roles nobody but the SCIM client decides,
+//! whatever is configured: otherwise whoever may put users into groups could give itself those roles.
 
 use serde_json::{Value as Json, json};
 
@@ -54,8 +54,9 @@ pub fn passwords_are_editable(configuration: &ScimConfiguration) -> bool {
     may_edit(&configuration.locally_editable, PASSWORD)
 }
 
-/// SCIM alone decides who is in the group in `$group`: it gives roles, or SCIM manages it and administrators may not, or its
-/// name gives roles as soon as there are any of that name. `$edits` is what [`LocalEdits::condition`] gives.
+/// SCIM alone decides who is in the group in `$group`: it gives roles, or SCIM manages it and administrators
+/// may not, or its name gives roles as soon as there are any of that name. `$edits` is what
+/// [`LocalEdits::condition`] gives.
 macro_rules! kept_by_scim {
     ($group:literal, $edits:expr) => {
         concat!(

@@ -1,13 +1,17 @@
-//! The directory as its administrators see it: users created, found, changed, deleted, restored, carried in and out.
+//! The directory: users, groups, roles and organizations, found, created, changed, deleted, carried in and out.
+//!
+//! `account` is a user as it signs in and acts, `user` the same one as its administrators see it; `change`, `create`,
+//! `list` and `transfer` are what they do to it.
 
-/// Whether the user in the table `users` may act, in the words of [`DirectoryStatus`]. `$now` and `$threshold` are the
-/// parameters for the moment and for how many failed sign-ins lock an account.
+/// Whether the user in the table `users` may act, in the words of [`DirectoryStatus`]. `$now` and
+/// `$threshold` are the parameters for the moment and for how many failed sign-ins lock an account.
 macro_rules! shown_status {
     ($now:literal, $threshold:literal) => {
         concat!(
-            "CASE WHEN users.deleted_at IS NOT NULL THEN 'deleted' WHEN users.status = 'suspended' THEN 'suspended' \
-             WHEN users.status = 'locked' OR EXISTS (SELECT 1 FROM sign_in_attempts WHERE sign_in_attempts.org_id = \
-             users.org_id AND sign_in_attempts.subject = 'account:' || users.user_id AND sign_in_attempts.tries >= ",
+            "CASE WHEN users.deleted_at IS NOT NULL THEN 'deleted' WHEN users.status = 'suspended' THEN \
+             'suspended' WHEN users.status = 'locked' OR EXISTS (SELECT 1 FROM sign_in_attempts WHERE \
+             sign_in_attempts.org_id = users.org_id AND sign_in_attempts.subject = 'account:' || \
+             users.user_id AND sign_in_attempts.tries >= ",
             $threshold,
             " AND sign_in_attempts.window_ends_at > ",
             $now,
@@ -26,9 +30,10 @@ macro_rules! directory_columns {
             shown_status!($now, $threshold),
             " AS shown_status, ",
             $crate::roles_column!("users"),
-            ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN groups \
-             ON groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE \
-             group_members.org_id = users.org_id AND group_members.user_id = users.user_id LIMIT ",
+            ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members \
+             JOIN groups ON groups.org_id = group_members.org_id AND groups.group_id = \
+             group_members.group_id WHERE group_members.org_id = users.org_id AND group_members.user_id = \
+             users.user_id LIMIT ",
             $groups,
             ")) AS groups"
         )
@@ -53,16 +58,17 @@ pub mod transfer;
 mod user;
 
 pub use assignment::{
-    GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, RoleLookUp, RoleRefusal, hold_all,
+    AssignmentRefusal, FoundGroup, GroupLookUp, KnownGroup, KnownGroups, KnownRole, KnownRoles, RoleLookUp,
+    hold_all,
 };
-pub use change::{Act, Change, ChangeRefusal, Patch, Target};
-pub use create::{NewUser, USER_CREATED, USER_EXISTS, repeatable_salt};
-pub use list::{ListQuery, Page, UserFilter};
+pub use change::{TargetUser, UserAct, UserChange, UserChangeRefusal, UserChangeTickets, UserPatch};
+pub use create::{NewUser, NewUserTickets, USER_CREATED, USER_EXISTS, UsernameTaken, repeatable_salt};
+pub use list::{UserFilter, UserListQuery, UserListTickets, UserPage};
 pub use user::{DirectoryStatus, DirectoryUser, ManagedBy, UserKind};
 
 use crate::directory::account::MAX_USERNAME_BYTES;
 
-/// The role whose last active holder stays.
+/// The role that holds every right. It can't be deleted nor lose that, and somebody active always has it.
 pub const ADMINISTRATOR: &str = "admin";
 
 /// The longest e-mail address, in bytes (RFC 5321 section 4.5.3.1).
@@ -71,8 +77,8 @@ pub const MAX_EMAIL_BYTES: usize = 254;
 /// The longest name for people, in characters.
 pub const MAX_DISPLAY_NAME_CHARACTERS: usize = 256;
 
-/// How many roles a user has at most.
-pub const MAX_ROLES: usize = 32;
+/// How many roles a user has at most: all of them are read at each of its requests.
+pub const MAX_ROLES_PER_USER: usize = 32;
 
 /// How many groups one request puts a user into at most.
 pub const MAX_GROUPS: usize = 100;
@@ -113,8 +119,8 @@ pub fn check_username(username: &str) -> Result<&str, FieldProblem> {
     Ok(username)
 }
 
-/// Whether this may be an e-mail address: something on both sides of an `@`, no white space. Whether mail arrives
-/// there only sending some can tell.
+/// Whether this may be an e-mail address: something on both sides of an `@`, no white space. Whether mail
+/// arrives there only sending some can tell.
 ///
 /// # Errors
 /// When it can't be one, or is too long.
@@ -164,7 +170,8 @@ pub fn check_names(pointer: &str, names: &[String], most: usize) -> Result<(), F
     Ok(())
 }
 
-/// What e-mail addresses are found by: without regard to the case of ASCII letters, as SQLite's `lower` does it.
+/// What e-mail addresses are found by: without regard to the case of ASCII letters, as SQLite's `lower` does
+/// it.
 #[must_use]
 pub fn email_key(email: &str) -> String {
     email.trim().to_ascii_lowercase()

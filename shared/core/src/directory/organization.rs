@@ -1,6 +1,5 @@
 //! Organizations: tenants, made with their built-in roles and a first administrator.
 
-use super::acts;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -9,13 +8,13 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::directory::account::username_key;
-use crate::directory::role::ADMINISTRATOR;
+use crate::directory::{ADMINISTRATOR, acts};
 use crate::encoding::base62;
 use crate::id::{ENTROPY_BYTES, LogId, OrganizationId, UserId};
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
 use crate::secret::password::{self, PasswordCost, PasswordError, SALT_BYTES};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
 
@@ -58,17 +57,14 @@ impl FromRow for Organization {
 
 impl Organization {
     /// Finds an organization.
-    #[must_use]
-    pub fn find(organization: &OrganizationId) -> Statement {
-        Statement::new("SELECT org_id, name, created_at FROM organizations WHERE org_id = ?1")
-            .bind(organization)
+    pub fn find(organization: &OrganizationId) -> Query<Self> {
+        Query::new("SELECT org_id, name, created_at FROM organizations WHERE org_id = ?1").bind(organization)
     }
 
-    /// A page of all organizations, after the organization `after`. One row more than `limit` tells that there is
-    /// another page.
-    #[must_use]
-    pub fn page(after: Option<&OrganizationId>, limit: u32) -> Statement {
-        Statement::new(
+    /// A page of all organizations, after the organization `after`. One row more than `limit` tells that
+    /// there is another page.
+    pub fn page(after: Option<&OrganizationId>, limit: u32) -> Query<Self> {
+        Query::new(
             "SELECT org_id, name, created_at FROM organizations WHERE org_id > ?1 ORDER BY org_id LIMIT ?2",
         )
         .bind(after.map_or("", OrganizationId::as_str))
@@ -76,13 +72,10 @@ impl Organization {
     }
 
     /// Renames an organization; gives it back if it is there.
-    #[must_use]
-    pub fn rename(organization: &OrganizationId, name: &str) -> Statement {
-        Statement::new(
-            "UPDATE organizations SET name = ?2 WHERE org_id = ?1 RETURNING org_id, name, created_at",
-        )
-        .bind(organization)
-        .bind(name)
+    pub fn rename(organization: &OrganizationId, name: &str) -> Query<Self> {
+        Query::new("UPDATE organizations SET name = ?2 WHERE org_id = ?1 RETURNING org_id, name, created_at")
+            .bind(organization)
+            .bind(name)
     }
 }
 
@@ -170,8 +163,8 @@ impl NewOrganization<'_> {
 
     fn built_in_role(&self, role: &str, grants: &[&str], log_id: &LogId) -> Statement {
         Statement::new(
-            "INSERT INTO roles (org_id, role, grants, effective_grants, built_in, revision) VALUES (?1, ?2, ?3, ?3, 1, \
-             ?4)",
+            "INSERT INTO roles (org_id, role, grants, effective_grants, built_in, revision) VALUES (?1, ?2, \
+             ?3, ?3, 1, ?4)",
         )
         .bind(self.organization)
         .bind(role)
@@ -181,9 +174,9 @@ impl NewOrganization<'_> {
 
     fn administrator(&self, user_id: &UserId, hash: String) -> Statement {
         Statement::new(
-            "INSERT INTO users (org_id, user_id, username, username_key, email, display_name, status, password_hash, \
-             password_changed_at, managed_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, 'Administrator', \
-             'active', ?6, ?7, 'manual', ?7, ?7)",
+            "INSERT INTO users (org_id, user_id, username, username_key, email, display_name, status, \
+             password_hash, password_changed_at, managed_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, \
+             ?5, 'Administrator', 'active', ?6, ?7, 'manual', ?7, ?7)",
         )
         .bind(self.organization)
         .bind(user_id)

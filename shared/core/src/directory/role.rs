@@ -1,8 +1,8 @@
 //! Roles: what they grant by themselves, what they inherit, and who may change them.
 //!
-//! Nobody gives away what it does not hold. What a caller reads to decide on that (the role, the roles it inherits
-//! from) carries a [`Role::revision`], and every write holds only where those are still what was read. Whether
-//! inheritance would come round in a circle is decided by the write itself.
+//! Nobody gives away what it does not hold. What a caller reads to decide on that (the role, the roles it
+//! inherits from) carries a [`Role::revision`], and every write holds only where those are still what was
+//! read. Whether inheritance would come round in a circle is decided by the write itself.
 
 pub mod change;
 pub mod member;
@@ -14,12 +14,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::directory::ADMINISTRATOR;
 use crate::id::OrganizationId;
 use crate::permission::{Grant, Grants, Name};
-use crate::sql::{FromRow, Row, RowError, Statement, Value};
-
-/// The role that holds every right. It can't be deleted nor lose that, and somebody active always has it.
-pub const ADMINISTRATOR: &str = "admin";
+use crate::sql::{FromRow, Query, Row, RowError, Value};
 
 /// How many roles an organization has at most.
 pub const MAX_ROLES: u32 = 200;
@@ -105,26 +103,25 @@ pub struct Role {
 /// The columns a [`Role`] is read from.
 macro_rules! role_columns {
     () => {
-        "roles.role, roles.description, roles.grants, roles.effective_grants, roles.built_in, roles.revision, (SELECT \
-         json_group_array(role_parents.parent) FROM role_parents WHERE role_parents.org_id = roles.org_id AND \
-         role_parents.role = roles.role) AS inherits"
+        "roles.role, roles.description, roles.grants, roles.effective_grants, roles.built_in, \
+         roles.revision, (SELECT json_group_array(role_parents.parent) FROM role_parents WHERE \
+         role_parents.org_id = roles.org_id AND role_parents.role = roles.role) AS inherits"
     };
 }
 pub(crate) use role_columns;
 
 impl Role {
     /// Finds a role.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, role: &RoleName) -> Statement {
-        Statement::new(concat!("SELECT ", role_columns!(), " FROM roles WHERE org_id = ?1 AND role = ?2"))
+    pub fn find(organization: &OrganizationId, role: &RoleName) -> Query<Self> {
+        Query::new(concat!("SELECT ", role_columns!(), " FROM roles WHERE org_id = ?1 AND role = ?2"))
             .bind(organization)
             .bind(role)
     }
 
-    /// A page of roles by name, after the role `after`. One row more than `limit` tells that there is another page.
-    #[must_use]
-    pub fn page(organization: &OrganizationId, after: Option<&RoleName>, limit: u32) -> Statement {
-        Statement::new(concat!(
+    /// A page of roles by name, after the role `after`. One row more than `limit` tells that there is another
+    /// page.
+    pub fn page(organization: &OrganizationId, after: Option<&RoleName>, limit: u32) -> Query<Self> {
+        Query::new(concat!(
             "SELECT ",
             role_columns!(),
             " FROM roles WHERE org_id = ?1 AND role > ?2 ORDER BY role LIMIT ?3"
@@ -135,13 +132,12 @@ impl Role {
     }
 
     /// What a change of a role is decided on: the role, the roles it inherits from now, and those it shall.
-    #[must_use]
-    pub fn involved(organization: &OrganizationId, role: &RoleName, parents: &[RoleName]) -> Statement {
-        Statement::new(concat!(
+    pub fn involved(organization: &OrganizationId, role: &RoleName, parents: &[RoleName]) -> Query<Self> {
+        Query::new(concat!(
             "SELECT ",
             role_columns!(),
-            " FROM roles WHERE org_id = ?1 AND role IN (SELECT ?2 UNION SELECT value FROM json_each(?3) UNION SELECT \
-             parent FROM role_parents WHERE org_id = ?1 AND role = ?2)"
+            " FROM roles WHERE org_id = ?1 AND role IN (SELECT ?2 UNION SELECT value FROM json_each(?3) \
+             UNION SELECT parent FROM role_parents WHERE org_id = ?1 AND role = ?2)"
         ))
         .bind(organization)
         .bind(role)

@@ -1,9 +1,9 @@
 //! Groups that drive roles: which roles everybody in a group has, told by the group's name.
 //!
-//! The configuration says it, as `scim.role_mappings`, a list of rules: `{"group": "Engineering", "role": "developer"}`
-//! for one name, `{"pattern": "iam-*", "role": "*"}` for many, where the one `*` of the pattern matches any text but the
-//! empty one and `*` in the role stands for it. Names count without regard to case. Only groups that SCIM manages give
-//! roles: otherwise whoever may make groups could make itself anything.
+//! The configuration says it, as `scim.role_mappings`, a list of rules: `{"group": "Engineering", "role":
+//! "developer"}` for one name, `{"pattern": "iam-*", "role": "*"}` for many, where the one `*` of the pattern
+//! matches any text but the empty one and `*` in the role stands for it. Names count without regard to case.
+//! Only groups that SCIM manages give roles: otherwise whoever may make groups could make itself anything.
 
 use std::fmt;
 
@@ -27,7 +27,8 @@ pub const MAX_ROLES_PER_GROUP: usize = 32;
 /// A mapping that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleMappingError {
-    /// Where in `scim.role_mappings`: the rule's number, from 0, and its field, as in `0.role`; empty for the whole of it.
+    /// Where in `scim.role_mappings`: the rule's number, from 0, and its field, as in `0.role`; empty for the
+    /// whole of it.
     pub field: String,
     /// What is allowed.
     pub problem: String,
@@ -114,7 +115,8 @@ impl RoleMapping {
         Ok(Self { rules: rules.collect::<Result<_, _>>()? })
     }
 
-    /// The roles that everybody has who is in a group of this name, in order, each once: those of them that there are.
+    /// The roles that everybody has who is in a group of this name, in order, each once: those of them that
+    /// there are.
     #[must_use]
     pub fn roles_of(&self, display_name: &str) -> Vec<String> {
         let key = display_name_key(display_name);
@@ -132,8 +134,9 @@ impl RoleMapping {
         roles
     }
 
-    /// The names that it maps, for statements: each a list of what a name begins with and, where a `*` follows, of what it
-    /// ends with. [`name_mapped`](crate::directory::role_mapping::name_mapped) compares with them.
+    /// The names that it maps, for statements: each a list of what a name begins with and, where a `*`
+    /// follows, of what it ends with. [`name_mapped`](crate::directory::role_mapping::name_mapped) compares
+    /// with them.
     #[must_use]
     pub fn names(&self) -> Json {
         self.rules.iter().map(|rule| json!([rule.names.before, rule.names.after])).collect()
@@ -192,8 +195,8 @@ fn name(fields: &Map<String, Json>, field: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// The mapping has rules for the name whose key is `$key`: `$names` is what [`RoleMapping::names`] gives. Without `GLOB`,
-/// whose patterns some hosts bound to 50 bytes.
+/// The mapping has rules for the name whose key is `$key`: `$names` is what [`RoleMapping::names`] gives.
+/// Without `GLOB`, whose patterns some hosts bound to 50 bytes.
 macro_rules! name_mapped {
     ($key:expr, $names:expr) => {
         concat!(
@@ -218,32 +221,35 @@ pub(crate) use name_mapped;
 /// The groups of `?1` as they are, where their names are still what their roles were told by.
 macro_rules! wanted_groups {
     () => {
-        "json_each(?1) AS wanted CROSS JOIN groups ON groups.org_id = wanted.value ->> 'organization' AND groups.group_id = \
-         wanted.value ->> 'group_id' AND groups.display_name_key = wanted.value ->> 'key'"
+        "json_each(?1) AS wanted CROSS JOIN groups ON groups.org_id = wanted.value ->> 'organization' AND \
+         groups.group_id = wanted.value ->> 'group_id' AND groups.display_name_key = wanted.value ->> 'key'"
     };
 }
 
 /// A role that a group gives and shall not.
 macro_rules! superfluous {
     () => {
-        "(groups.managed_by <> 'scim' OR group_roles.role NOT IN (SELECT value FROM json_each(wanted.value, '$.roles')))"
+        "(groups.managed_by <> 'scim' OR group_roles.role NOT IN (SELECT value FROM json_each(wanted.value, \
+         '$.roles')))"
     };
 }
 
 const TAKE: &str = concat!(
-    "DELETE FROM group_roles WHERE (org_id, group_id, role) IN (SELECT group_roles.org_id, group_roles.group_id, \
-     group_roles.role FROM ",
+    "DELETE FROM group_roles WHERE (org_id, group_id, role) IN (SELECT group_roles.org_id, \
+     group_roles.group_id, group_roles.role FROM ",
     wanted_groups!(),
-    " CROSS JOIN group_roles ON group_roles.org_id = groups.org_id AND group_roles.group_id = groups.group_id WHERE ",
+    " CROSS JOIN group_roles ON group_roles.org_id = groups.org_id AND group_roles.group_id = \
+     groups.group_id WHERE ",
     superfluous!(),
     ")"
 );
 
 const GIVE: &str = concat!(
-    "INSERT INTO group_roles (org_id, group_id, role) SELECT groups.org_id, groups.group_id, roles.role FROM ",
+    "INSERT INTO group_roles (org_id, group_id, role) SELECT groups.org_id, groups.group_id, roles.role \
+     FROM ",
     wanted_groups!(),
-    " CROSS JOIN json_each(wanted.value, '$.roles') AS given CROSS JOIN roles ON roles.org_id = groups.org_id AND roles.role \
-     = given.value WHERE groups.managed_by = 'scim' ON CONFLICT DO NOTHING"
+    " CROSS JOIN json_each(wanted.value, '$.roles') AS given CROSS JOIN roles ON roles.org_id = \
+     groups.org_id AND roles.role = given.value WHERE groups.managed_by = 'scim' ON CONFLICT DO NOTHING"
 );
 
 /// One record for each group whose roles are about to be others.
@@ -260,9 +266,10 @@ const RECORD: &str = concat!(
      group_roles.org_id = groups.org_id AND group_roles.group_id = groups.group_id AND group_roles.role = roles.role)))"
 );
 
-/// Gives everybody in a group the roles of the mapping, and takes those that are no longer of it: for the batch that creates
-/// or renames the group, after the deed. Nothing happens where the group has another name by then, or where SCIM does not
-/// manage it; roles that there are not are left out. Triggers carry the members along.
+/// Gives everybody in a group the roles of the mapping, and takes those that are no longer of it: for the
+/// batch that creates or renames the group, after the deed. Nothing happens where the group has another name
+/// by then, or where SCIM does not manage it; roles that there are not are left out. Triggers carry the
+/// members along.
 #[must_use]
 pub fn set_group_roles(
     organization: &OrganizationId,
@@ -298,16 +305,18 @@ impl MappedGroup {
     #[must_use]
     pub fn page(after: Option<&Self>, limit: u32) -> Statement {
         Statement::new(
-            "SELECT org_id, group_id, display_name, managed_by = 'scim' AS managed, (SELECT json_group_array(role) FROM \
-             group_roles WHERE group_roles.org_id = groups.org_id AND group_roles.group_id = groups.group_id) AS roles FROM \
-             groups WHERE (org_id, group_id) > (?1, ?2) ORDER BY org_id, group_id LIMIT ?3",
+            "SELECT org_id, group_id, display_name, managed_by = 'scim' AS managed, (SELECT \
+             json_group_array(role) FROM group_roles WHERE group_roles.org_id = groups.org_id AND \
+             group_roles.group_id = groups.group_id) AS roles FROM groups WHERE (org_id, group_id) > (?1, \
+             ?2) ORDER BY org_id, group_id LIMIT ?3",
         )
         .bind(after.map_or("", |group| group.organization.as_str()))
         .bind(after.map_or("", |group| group.group_id.as_str()))
         .bind(limit)
     }
 
-    /// Whether it gives other roles than the mapping says. Also where the mapping names a role that there is not.
+    /// Whether it gives other roles than the mapping says. Also where the mapping names a role that there is
+    /// not.
     #[must_use]
     pub fn differs(&self, mapping: &RoleMapping) -> bool {
         self.roles != self.wanted(mapping)
@@ -317,8 +326,8 @@ impl MappedGroup {
         if self.is_managed { mapping.roles_of(&self.display_name) } else { Vec::new() }
     }
 
-    /// Lets these groups give what the mapping says, each recorded where that is something else: one transaction. The
-    /// statements bind all of them at once.
+    /// Lets these groups give what the mapping says, each recorded where that is something else: one
+    /// transaction. The statements bind all of them at once.
     #[must_use]
     pub fn apply(groups: &[(Self, LogId)], mapping: &RoleMapping, now: Timestamp) -> [Statement; 3] {
         let wanted: Json = groups

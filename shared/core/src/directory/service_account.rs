@@ -7,15 +7,11 @@ use crate::directory::account::{UserStatus, read_grants, username_key};
 use crate::id::{OrganizationId, UserId};
 use crate::permission::{Grant, Grants};
 use crate::record::idempotency::CreationCondition;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{creation_condition, grants_column, roles_column};
 
-/// The longest display name, in characters.
-pub const MAX_DISPLAY_NAME_CHARACTERS: usize = 256;
-
-/// How many roles a service account has at most.
-pub const MAX_ROLES: usize = 32;
+pub use crate::directory::{MAX_DISPLAY_NAME_CHARACTERS, MAX_ROLES_PER_USER as MAX_ROLES};
 
 /// The longest name of a role, in bytes.
 pub const MAX_ROLE_BYTES: usize = 128;
@@ -57,9 +53,8 @@ macro_rules! select_accounts {
 
 impl ServiceAccount {
     /// Finds one.
-    #[must_use]
-    pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Statement {
-        Statement::new(select_accounts!(
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
+        Query::new(select_accounts!(
             "WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.kind = 'service_account' AND users.deleted_at IS NULL"
         ))
         .bind(organization)
@@ -67,9 +62,8 @@ impl ServiceAccount {
     }
 
     /// A page, oldest first, after the account `after`. One row more than `limit` tells that there is another page.
-    #[must_use]
-    pub fn page(organization: &OrganizationId, after: Option<&UserId>, limit: u32) -> Statement {
-        Statement::new(select_accounts!(
+    pub fn page(organization: &OrganizationId, after: Option<&UserId>, limit: u32) -> Query<Self> {
+        Query::new(select_accounts!(
             "INDEXED BY users_service_accounts WHERE users.org_id = ?1 AND users.kind = 'service_account' AND \
              users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY users.user_id LIMIT ?3"
         ))
@@ -102,6 +96,13 @@ pub struct GrantedAccount {
     pub grants: Grants,
 }
 
+impl GrantedAccount {
+    /// Finds one.
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
+        ServiceAccount::by_id(organization, user_id).into_statement().into()
+    }
+}
+
 impl FromRow for GrantedAccount {
     fn from_row(row: &Row) -> Result<Self, RowError> {
         Ok(Self { account: ServiceAccount::from_row(row)?, grants: read_grants(row)? })
@@ -119,9 +120,8 @@ pub struct CheckedRole {
 
 impl CheckedRole {
     /// Finds those of `names` that there are.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, names: &[String]) -> Statement {
-        Statement::new(
+    pub fn find(organization: &OrganizationId, names: &[String]) -> Query<Self> {
+        Query::new(
             "SELECT DISTINCT roles.role, roles.effective_grants FROM json_each(?2) AS wanted CROSS JOIN roles ON \
              roles.org_id = ?1 AND roles.role = wanted.value LIMIT ?3",
         )
@@ -214,9 +214,8 @@ impl NewServiceAccount<'_> {
     }
 
     /// Whether somebody has the name: a row if so.
-    #[must_use]
-    pub fn find_name(organization: &OrganizationId, username: &str) -> Statement {
-        Statement::new(
+    pub fn find_name(organization: &OrganizationId, username: &str) -> Query<Row> {
+        Query::new(
             "SELECT user_id FROM users INDEXED BY users_by_username WHERE org_id = ?1 AND username_key = ?2 AND \
              deleted_at IS NULL",
         )

@@ -11,14 +11,14 @@ use crate::encoding::{base64url, from_base64url};
 use crate::id::{GroupId, LogId, OrganizationId, UserId};
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record_rows;
-use crate::sql::{FromRow, Row, RowError, Rows, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::Timestamp;
 
 /// How many users an export's page has at most.
 pub const MAX_EXPORT_PAGE: u32 = 1000;
 
-/// How much one import stores at most, in bytes of JSON: D1 binds 2 MB, and a group's id may be longer than the name
-/// that a line has for it.
+/// How much one import stores at most, in bytes of JSON: D1 binds 2 MB, and a group's id may be longer than
+/// the name that a line has for it.
 const MAX_BATCH_BYTES: usize = 1_900_000;
 
 /// A user that an import may create.
@@ -79,51 +79,70 @@ pub struct ImportBatch<'a> {
     pub now: Timestamp,
 }
 
+/// Where the answers to an import are found.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportTickets {
+    /// A row for each who was created.
+    pub created: Ticket,
+    /// Whether anything was stored at all.
+    pub roles: Ticket<RolesUnchanged>,
+}
+
+/// Whether the roles that an import names still grant what they did when they were looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct RolesUnchanged(pub bool);
+
+impl FromRow for RolesUnchanged {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.integer("unchanged")? != 0))
+    }
+}
+
 impl ImportBatch<'_> {
-    /// Creates whoever is not there yet, with roles, groups and an audit record each, in one transaction. Who is there
-    /// stays as it is, so an import that is sent again does nothing. Nothing at all happens where a role grants something
-    /// else by now than when it was looked up. The first statement returns the ids of who was created, the last one
-    /// whether the roles are `unchanged`. `None` where it is more than every host binds to a statement.
+    /// Creates whoever is not there yet, with roles, groups and an audit record each, in one transaction. Who
+    /// is there stays as it is, so an import that is sent again does nothing. Nothing at all happens where a
+    /// role grants something else by now than when it was looked up. `None` where it is more than every host
+    /// binds to a statement.
     #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Option<Vec<Statement>> {
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> Option<ImportTickets> {
         let users = json!(self.users).to_string();
         if users.len() > MAX_BATCH_BYTES {
             return None;
         }
         let roles = self.roles.as_pairs().to_string();
         let with_users = |text| Statement::new(text).bind(self.organization).bind(users.as_str());
-        Some(vec![
-            with_users(CREATE).bind(self.now).bind(roles.as_str()),
+        let created = batch.then(with_users(CREATE).bind(self.now).bind(roles.as_str()));
+        batch.extend([
             with_users(GIVE_ROLES),
             with_users(JOIN_GROUPS).bind(self.edits.condition().to_string()),
             event.record_if(EACH_IMPORTED, users.as_str()),
-            Statement::new(
-                "SELECT NOT EXISTS (SELECT 1 FROM json_each(?2) AS known LEFT JOIN roles ON roles.org_id = ?1 AND \
-                 roles.role = known.value ->> 0 WHERE roles.effective_grants IS NOT known.value ->> 1) AS unchanged",
-            )
-            .bind(self.organization)
-            .bind(roles),
-        ])
+        ]);
+        let unchanged = Query::new(
+            "SELECT NOT EXISTS (SELECT 1 FROM json_each(?2) AS known LEFT JOIN roles ON roles.org_id = ?1 \
+             AND roles.role = known.value ->> 0 WHERE roles.effective_grants IS NOT known.value ->> 1) AS \
+             unchanged",
+        );
+        Some(ImportTickets { created, roles: batch.ask(unchanged.bind(self.organization).bind(roles)) })
     }
 }
 
-const CREATE: &str = "INSERT INTO users (org_id, user_id, kind, username, username_key, email, display_name, status, \
-     password_hash, external_id, managed_by, created_at, updated_at) SELECT ?1, line.value ->> 'user_id', 'person', \
-     line.value ->> 'username', line.value ->> 'username_key', line.value ->> 'email', line.value ->> 'display_name', \
-     line.value ->> 'status', line.value ->> 'password_hash', line.value ->> 'external_id', 'manual', line.value ->> \
-     'created_at', ?3 FROM json_each(?2) AS line WHERE NOT EXISTS (SELECT 1 FROM json_each(?4) AS known LEFT JOIN roles ON \
-     roles.org_id = ?1 AND roles.role = known.value ->> 0 WHERE roles.effective_grants IS NOT known.value ->> 1) ON \
-     CONFLICT DO NOTHING RETURNING user_id";
+const CREATE: &str = "INSERT INTO users (org_id, user_id, kind, username, username_key, email, display_name, \
+     status, password_hash, external_id, managed_by, created_at, updated_at) SELECT ?1, line.value ->> \
+     'user_id', 'person', line.value ->> 'username', line.value ->> 'username_key', line.value ->> 'email', \
+     line.value ->> 'display_name', line.value ->> 'status', line.value ->> 'password_hash', line.value ->> \
+     'external_id', 'manual', line.value ->> 'created_at', ?3 FROM json_each(?2) AS line WHERE NOT EXISTS \
+     (SELECT 1 FROM json_each(?4) AS known LEFT JOIN roles ON roles.org_id = ?1 AND roles.role = known.value \
+     ->> 0 WHERE roles.effective_grants IS NOT known.value ->> 1) ON CONFLICT DO NOTHING RETURNING user_id";
 
-const GIVE_ROLES: &str = "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, users.user_id, given.value FROM \
-     json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id' CROSS JOIN \
-     json_each(line.value, '$.roles') AS given";
+const GIVE_ROLES: &str = "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, users.user_id, \
+     given.value FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = \
+     line.value ->> 'user_id' CROSS JOIN json_each(line.value, '$.roles') AS given";
 
 const JOIN_GROUPS: &str = concat!(
-    "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, users.user_id, groups.group_id \
-     FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id' CROSS \
-     JOIN json_each(line.value, '$.groups') AS joined CROSS JOIN groups ON groups.org_id = ?1 AND groups.group_id = \
-     joined.value WHERE NOT ",
+    "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, users.user_id, groups.group_id FROM \
+     json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> \
+     'user_id' CROSS JOIN json_each(line.value, '$.groups') AS joined CROSS JOIN groups ON groups.org_id = \
+     ?1 AND groups.group_id = joined.value WHERE NOT ",
     kept_by_scim!("groups", "?3")
 );
 
@@ -131,28 +150,30 @@ const JOIN_GROUPS: &str = concat!(
 const EACH_IMPORTED: RecordCondition = record_rows!(
     log_id: "line.value ->> 'log_id'",
     resource_id: "users.user_id",
-    from: " FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value ->> 'user_id'",
+    from: " FROM json_each(?2) AS line CROSS JOIN users ON users.org_id = ?1 AND users.user_id = line.value \
+         ->> 'user_id'",
 );
 
-/// A page of the whole directory, oldest first, with the roles that somebody gave to each: those that a group gives come
-/// with the group. `None` where the cursor is none of ours.
+/// A page of the whole directory, oldest first, with the roles that somebody gave to each: those that a group
+/// gives come with the group. `None` where the cursor is none of ours.
 #[must_use]
-pub fn export(organization: &OrganizationId, cursor: Option<&str>, limit: u32) -> Option<Statement> {
+pub fn export(organization: &OrganizationId, cursor: Option<&str>, limit: u32) -> Option<Query<Exported>> {
     let after = match cursor {
         Some(cursor) => String::from_utf8(from_base64url(cursor)?).ok()?,
         None => String::new(),
     };
-    let statement = Statement::new(
+    let query = Query::new(
         "SELECT users.user_id, users.kind, users.username, users.email, users.display_name, users.status, \
-         users.password_hash, users.external_id, users.created_at, (SELECT json_group_array(user_roles.role) FROM user_roles \
-         WHERE user_roles.org_id = users.org_id AND user_roles.user_id = users.user_id AND user_roles.via_group = '') AS \
-         roles, (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN groups ON \
-         groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE group_members.org_id = \
-         users.org_id AND group_members.user_id = users.user_id LIMIT ?4)) AS groups FROM users INDEXED BY \
-         users_in_order WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY \
-         users.user_id LIMIT ?3",
+         users.password_hash, users.external_id, users.created_at, (SELECT json_group_array(user_roles.role) \
+         FROM user_roles WHERE user_roles.org_id = users.org_id AND user_roles.user_id = users.user_id AND \
+         user_roles.via_group = '') AS roles, (SELECT json_group_array(display_name) FROM (SELECT \
+         groups.display_name FROM group_members JOIN groups ON groups.org_id = group_members.org_id AND \
+         groups.group_id = group_members.group_id WHERE group_members.org_id = users.org_id AND \
+         group_members.user_id = users.user_id LIMIT ?4)) AS groups FROM users INDEXED BY users_in_order \
+         WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY users.user_id \
+         LIMIT ?3",
     );
-    Some(statement.bind(organization).bind(after).bind(limit.saturating_add(1)).bind(MAX_GROUPS_SHOWN))
+    Some(query.bind(organization).bind(after).bind(limit.saturating_add(1)).bind(MAX_GROUPS_SHOWN))
 }
 
 /// One user of an export.
@@ -160,8 +181,21 @@ pub fn export(organization: &OrganizationId, cursor: Option<&str>, limit: u32) -
 pub struct Exported {
     user_id: UserId,
     is_person: bool,
-    /// What an import takes.
-    pub line: ImportLine,
+    line: ImportLine,
+}
+
+impl Exported {
+    /// The cursor of the page after this user.
+    #[must_use]
+    pub fn cursor(&self) -> String {
+        base64url(self.user_id.as_str().as_bytes())
+    }
+
+    /// What an import takes; `None` for a service account.
+    #[must_use]
+    pub fn into_line(self) -> Option<ImportLine> {
+        self.is_person.then_some(self.line)
+    }
 }
 
 impl FromRow for Exported {
@@ -186,18 +220,4 @@ impl FromRow for Exported {
             },
         })
     }
-}
-
-/// The lines of an export's page, service accounts left out, and the cursor of the next page where there is one.
-///
-/// # Errors
-/// When a row does not decode.
-pub fn read_export(rows: &Rows, limit: u32) -> Result<(Vec<ImportLine>, Option<String>), RowError> {
-    let mut users: Vec<Exported> = rows.decode()?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let has_more = users.len() > limit;
-    users.truncate(limit);
-    let last = users.last().map(|user| base64url(user.user_id.as_str().as_bytes()));
-    let lines = users.into_iter().filter(|user| user.is_person).map(|user| user.line).collect();
-    Ok((lines, last.filter(|_| has_more)))
 }

@@ -1,4 +1,5 @@
-//! A user as its administrators see it.
+//! A user as its administrators see it: with its kind, its keeper, its version, deleted or not. The same row as it
+//! signs in and acts is in [`account`](super::account).
 
 use std::str::FromStr;
 
@@ -7,11 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::account::MAX_GROUPS_SHOWN;
 use crate::id::{OrganizationId, UserId};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError};
 use crate::time::Timestamp;
 
 macro_rules! words {
-    ($(#[$documentation:meta])* $name:ident, $column:literal { $($(#[$variant_documentation:meta])* $variant:ident = $word:literal,)+ }) => {
+    (
+        $(#[$documentation:meta])*
+        $name:ident, $column:literal {
+            $($(#[$variant_documentation:meta])* $variant:ident = $word:literal,)+
+        }
+    ) => {
         $(#[$documentation])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
@@ -116,14 +122,13 @@ pub struct DirectoryUser {
 
 impl DirectoryUser {
     /// Finds a user that is not deleted. `lockout_threshold` failed sign-ins lock an account.
-    #[must_use]
     pub fn by_id(
         organization: &OrganizationId,
         user_id: &UserId,
         lockout_threshold: u32,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(concat!(
+    ) -> Query<Self> {
+        Query::new(concat!(
             "SELECT ",
             directory_columns!("?3", "?4", "?5"),
             " FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.deleted_at IS NULL"

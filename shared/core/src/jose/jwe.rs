@@ -1,5 +1,6 @@
-//! Encrypting to somebody's public key: JWE compact serialization (RFC 7516 section 7.1) with ECDH-ES in its direct mode
-//! (RFC 7518 section 4.6) over P-256, and A256GCM. It encrypts alone: nothing of ours is a receiver.
+//! Encrypting to somebody's public key: JWE compact serialization (RFC 7516 section 7.1) with ECDH-ES in its
+//! direct mode (RFC 7518 section 4.6) over P-256, and A256GCM. It encrypts alone: nothing of ours is a
+//! receiver.
 
 use std::fmt;
 
@@ -23,7 +24,8 @@ const MAX_KEY_ID_BYTES: usize = 128;
 
 const ENCRYPTION: &str = "A256GCM";
 
-/// A receiver's public key as a JWK (RFC 7517): `EC` on `P-256`. Other members, a private `d` first of all, are refused.
+/// A receiver's public key as a JWK (RFC 7517): `EC` on `P-256`. Other members, a private `d` first of all,
+/// are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverKey {
@@ -61,7 +63,8 @@ impl fmt::Display for JweError {
 impl std::error::Error for JweError {}
 
 impl ReceiverKey {
-    /// Reads it: the coordinates must be of a point on the curve (RFC 7518 section 6.2.1, against invalid-curve attacks).
+    /// Reads it: the coordinates must be of a point on the curve (RFC 7518 section 6.2.1, against
+    /// invalid-curve attacks).
     ///
     /// # Errors
     /// Whatever else it is.
@@ -118,8 +121,8 @@ impl ReceiverKey {
     }
 }
 
-/// The Concat KDF of NIST SP 800-56A section 5.8.1 as RFC 7518 section 4.6.2 uses it, one round of SHA-256: of the 32
-/// bytes the first `bits / 8` are the key.
+/// The Concat KDF of NIST SP 800-56A section 5.8.1 as RFC 7518 section 4.6.2 uses it, one round of SHA-256:
+/// of the 32 bytes the first `bits / 8` are the key.
 fn derive(shared: &[u8], algorithm: &str, party_u: &[u8], party_v: &[u8], bits: u32) -> Zeroizing<[u8; 32]> {
     let mut hash = Sha256::new();
     hash.update(1_u32.to_be_bytes());
@@ -217,7 +220,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn its_holder_reads_it(plain: Vec<u8>, mut entropy in proptest::array::uniform32(1_u8..255), vector: [u8; 12]) {
+        fn its_holder_reads_it(
+            plain: Vec<u8>,
+            mut entropy in proptest::array::uniform32(1_u8..255),
+            vector: [u8; 12],
+        ) {
             entropy[0] = 1;
             let entropy: [u8; ENTROPY_BYTES] = [entropy.as_slice(), &vector].concat().try_into().unwrap();
             let jwe = key(&[7; 32]).encrypt(&plain, &entropy).unwrap();

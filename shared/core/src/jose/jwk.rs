@@ -1,42 +1,78 @@
-//! Public keys as others read them: JWK (RFC 7517) with the parameters of RFC 7518 section 6 and RFC 8037 section 2.
+//! Public keys as others read and write them: JWK (RFC 7517) with the parameters of RFC 7518 section 6 and
+//! RFC 8037 section 2. One type for those that are published and those that clients register.
 
+use std::borrow::Cow;
+
+use ed25519_dalek as ed25519;
+use p256::ecdsa;
 use p256::pkcs8::der::asn1::UintRef;
 use p256::pkcs8::der::{Decode as _, Reader as _, SliceReader};
 use p256::pkcs8::spki::SubjectPublicKeyInfoRef;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
-use crate::encoding::base64url;
+use crate::encoding::{base64url, from_base64url};
 use crate::id::SigningKeyId;
 use crate::jose::jwt::{Algorithm, PublicKey, TokenError};
 
+const P256_FORM: &str = "a point of P-256: `x` and `y`, 32 bytes each in base64url";
+const ED25519_FORM: &str = "a key of Ed25519: `x`, 32 bytes in base64url";
+
+/// A word of a standard: ours where a key is written, the sender's where one is read.
+type Word = Cow<'static, str>;
+
 /// A public key. Which parameters it has is told by `kty`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Jwk {
     /// The key type: `EC`, `OKP` or `RSA`.
-    pub kty: &'static str,
-    /// Always `sig`: it verifies signatures.
-    #[serde(rename = "use")]
-    pub public_key_use: &'static str,
-    /// What it verifies: `ES256`, `EdDSA` or `RS256`.
-    pub alg: &'static str,
-    /// The `kid` of the tokens it verifies.
-    pub kid: SigningKeyId,
+    pub kty: Word,
+    /// `sig`, where given: it verifies signatures.
+    #[serde(rename = "use", default, skip_serializing_if = "Option::is_none")]
+    pub public_key_use: Option<Word>,
+    /// What it verifies, where given: `ES256`, `EdDSA` or `RS256`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alg: Option<Word>,
+    /// What tokens and assertions name it by.
+    pub kid: String,
     /// The curve: `P-256` or `Ed25519`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub crv: Option<&'static str>,
-    /// The x coordinate, or the whole Ed25519 key, base64url.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crv: Option<Word>,
+    /// The point's x coordinate, or the whole Ed25519 key: 32 bytes, base64url.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub x: Option<String>,
-    /// The y coordinate, base64url.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The point's y coordinate, for `EC`: 32 bytes, base64url.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub y: Option<String>,
     /// The RSA modulus, base64url.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<String>,
     /// The RSA exponent, base64url.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e: Option<String>,
+    /// The private half: refused where a key is read, nobody else may have it.
+    #[serde(default, skip_serializing)]
+    #[schemars(skip)]
+    d: Option<IgnoredAny>,
+}
+
+/// A JWK Set (RFC 7517 section 5).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JwkSet {
+    /// The keys.
+    pub keys: Vec<Jwk>,
+}
+
+impl JwkSet {
+    /// The key that a token names, or the only one where it names none.
+    #[must_use]
+    pub fn find(&self, key_id: Option<&str>) -> Option<&Jwk> {
+        match (key_id, self.keys.as_slice()) {
+            (Some(key_id), keys) => keys.iter().find(|key| key.kid == key_id),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
+    }
 }
 
 impl Jwk {
@@ -46,33 +82,92 @@ impl Jwk {
     /// When its bytes are no key of its algorithm.
     pub fn new(kid: &SigningKeyId, key: &PublicKey) -> Result<Self, TokenError> {
         let mut jwk = Self {
-            kty: "OKP",
-            public_key_use: "sig",
-            alg: key.algorithm.as_str(),
-            kid: kid.clone(),
+            kty: "OKP".into(),
+            public_key_use: Some("sig".into()),
+            alg: Some(key.algorithm.as_str().into()),
+            kid: kid.to_string(),
             crv: None,
             x: None,
             y: None,
             n: None,
             e: None,
+            d: None,
         };
         match key.algorithm {
             Algorithm::Es256 => {
                 let (x, y) = coordinates(&key.bytes).ok_or(TokenError::Key)?;
-                (jwk.kty, jwk.crv) = ("EC", Some("P-256"));
+                (jwk.kty, jwk.crv) = ("EC".into(), Some("P-256".into()));
                 (jwk.x, jwk.y) = (Some(base64url(x)), Some(base64url(y)));
             }
             Algorithm::EdDsa => {
                 let whole = Some(&key.bytes).filter(|bytes| bytes.len() == 32).ok_or(TokenError::Key)?;
-                (jwk.crv, jwk.x) = (Some("Ed25519"), Some(base64url(whole)));
+                (jwk.crv, jwk.x) = (Some("Ed25519".into()), Some(base64url(whole)));
             }
             Algorithm::Rs256 => {
                 let (n, e) = modulus_and_exponent(&key.bytes).map_err(|_| TokenError::Key)?;
-                (jwk.kty, jwk.n, jwk.e) = ("RSA", Some(base64url(&n)), Some(base64url(&e)));
+                (jwk.kty, jwk.n, jwk.e) = ("RSA".into(), Some(base64url(&n)), Some(base64url(&e)));
             }
         }
         Ok(jwk)
     }
+
+    /// The key of P-256 or Ed25519, with its algorithm, if it is sound: on its curve, and not weak.
+    ///
+    /// # Errors
+    /// What is allowed, where it is something else.
+    pub fn public_key(&self) -> Result<PublicKey, &'static str> {
+        let key = self.read()?;
+        match key.algorithm {
+            // Refuses what is not on the curve.
+            Algorithm::Es256 if ecdsa::VerifyingKey::from_sec1_bytes(&key.bytes).is_err() => Err(P256_FORM),
+            Algorithm::EdDsa if is_weak(&key.bytes) => Err(ED25519_FORM),
+            _ => Ok(key),
+        }
+    }
+
+    /// The key as it is written. Whoever verifies with it, this module or the host, refuses a point that is
+    /// none; what is weak is refused where a key is registered.
+    ///
+    /// # Errors
+    /// What is allowed, where it is something else.
+    pub fn read(&self) -> Result<PublicKey, &'static str> {
+        if self.d.is_some() {
+            return Err("a public key: this is a private one, take it out of use");
+        }
+        if self.public_key_use.as_deref().is_some_and(|word| word != "sig") {
+            return Err("a key for signatures: `use` is `sig`");
+        }
+        let key = match (self.kty.as_ref(), self.crv.as_deref()) {
+            ("EC", Some("P-256")) => self.p256(),
+            ("OKP", Some("Ed25519")) => self.ed25519(),
+            _ => return Err("a key of P-256 (`EC`) or Ed25519 (`OKP`)"),
+        }?;
+        if self.alg.as_deref().is_some_and(|alg| alg != key.algorithm.as_str()) {
+            return Err("an `alg` that fits the key: `ES256` or `EdDSA`");
+        }
+        Ok(key)
+    }
+
+    fn p256(&self) -> Result<PublicKey, &'static str> {
+        let (x, y) = (number(self.x.as_deref()), number(self.y.as_deref()));
+        let point = [vec![4], x.ok_or(P256_FORM)?, y.ok_or(P256_FORM)?].concat();
+        Ok(PublicKey { algorithm: Algorithm::Es256, bytes: point })
+    }
+
+    fn ed25519(&self) -> Result<PublicKey, &'static str> {
+        let bytes = number(self.x.as_deref()).filter(|_| self.y.is_none()).ok_or(ED25519_FORM)?;
+        Ok(PublicKey { algorithm: Algorithm::EdDsa, bytes })
+    }
+}
+
+/// 32 bytes in base64url.
+fn number(text: Option<&str>) -> Option<Vec<u8>> {
+    from_base64url(text?).filter(|bytes| bytes.len() == 32)
+}
+
+fn is_weak(ed25519_key: &[u8]) -> bool {
+    let key = ed25519_key.try_into().ok().and_then(|bytes| ed25519::VerifyingKey::from_bytes(bytes).ok());
+    key.is_none_or(|key| key.is_weak())
 }
 
 /// Of an uncompressed SEC 1 point.
@@ -94,7 +189,6 @@ fn modulus_and_exponent(info: &[u8]) -> Result<(Vec<u8>, Vec<u8>), p256::pkcs8::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::encoding::from_base64url;
     use crate::time::EPOCH;
 
     fn kid() -> SigningKeyId {
@@ -125,10 +219,10 @@ mod tests {
     /// The key of RFC 7515 appendix A.2.1, as OpenSSL writes it.
     #[test]
     fn an_rsa_key_is_taken_apart() {
-        let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yR\
-                 T-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-\
-                 UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFk\
-                 MLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+        let n = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt\
+                 0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSX\
+                 ndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5\
+                 IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
         let modulus = from_base64url(n).unwrap();
         let mut info =
             vec![0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];

@@ -1,7 +1,8 @@
 //! JWS in its compact form (RFC 7515), read strictly and verified with a key that brings its algorithm along.
 //!
-//! Exactly three parts, canonical base64url without padding, no member of one name twice at any depth, nothing that
-//! a `crit` header demands. Whatever else a token says of its own key (`jku`, `x5u`, `jwk`, `x5c`) is not read.
+//! Exactly three parts, canonical base64url without padding, no member of one name twice at any depth,
+//! nothing that a `crit` header demands. Whatever else a token says of its own key (`jku`, `x5u`, `jwk`,
+//! `x5c`) is not read.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::jwt::{Algorithm, MAX_TOKEN_BYTES, PublicKey, TokenError, provider};
 use crate::encoding::from_base64url;
 
-/// The length of an ES256 signature (RFC 7518 section 3.4) and of an Ed25519 signature (RFC 8032 section 5.1.6).
+/// The length of an ES256 signature (RFC 7518 section 3.4) and of an Ed25519 signature (RFC 8032 section
+/// 5.1.6).
 const SIGNATURE_BYTES: usize = 64;
 
 /// The part of a JOSE header (RFC 7515 section 4) that is looked at.
@@ -47,7 +49,8 @@ impl<'a> Jws<'a> {
     /// Reads a JWS without believing it.
     ///
     /// # Errors
-    /// When it is longer than [`MAX_TOKEN_BYTES`], malformed, of an unknown algorithm, or demands an extension.
+    /// When it is longer than [`MAX_TOKEN_BYTES`], malformed, of an unknown algorithm, or demands an
+    /// extension.
     pub fn parse(text: &'a str) -> Result<Self, TokenError> {
         if text.len() > MAX_TOKEN_BYTES || text.bytes().filter(|byte| *byte == b'.').count() != 2 {
             return Err(TokenError::Malformed);
@@ -198,9 +201,9 @@ impl<'de> Visitor<'de> for UniqueMembersVisitor {
     }
 }
 
-/// A moment in claims that others made (RFC 7519 section 2, `NumericDate`): seconds since the epoch. A fraction is
-/// allowed there and cut off here; texts, infinities and numbers beyond ±2^53 are refused. (Our own tokens hold whole
-/// seconds, and nothing else is accepted in them.)
+/// A moment in claims that others made (RFC 7519 section 2, `NumericDate`): seconds since the epoch. A
+/// fraction is allowed there and cut off here; texts, infinities and numbers beyond ±2^53 are refused. (Our
+/// own tokens hold whole seconds, and nothing else is accepted in them.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NumericDate(pub i64);
 

@@ -1,8 +1,9 @@
 //! Access tokens: JWTs (RFC 7519) of the profile of RFC 9068, signed as JWS (RFC 7515).
 //!
 //! The algorithm is pinned by the key, never taken from the token. `jku`, `x5u` and `jwk` headers are never
-//! followed, a `crit` header is refused, and so is a second member of the same name. The time is passed in. Only ES256 and EdDSA are linked here; RS256
-//! is signed and verified by the host, where it can do so in constant time.
+//! followed, a `crit` header is refused, and so is a second member of the same name. The time is passed in.
+//! Only ES256 and EdDSA are linked here; RS256 is signed and verified by the host, where it can do so in
+//! constant time.
 
 pub(super) mod provider;
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub const MAX_METADATA_VALUE: usize = 256;
 /// Notes about a key: names to texts.
 pub type KeyMetadata = BTreeMap<String, String>;
 
-/// Reads an address range as it is stored and compared: a single address is a range of one, host bits are cleared, and an
-/// IPv4 range written as IPv6 (`::ffff:192.0.2.0/120`) is IPv4. `None` where it is no range.
+/// Reads an address range as it is stored and compared: a single address is a range of one, host bits are
+/// cleared, and an IPv4 range written as IPv6 (`::ffff:192.0.2.0/120`) is IPv4. `None` where it is no range.
 #[must_use]
 pub fn address_range(text: &str) -> Option<IpNet> {
     let text = text.trim();

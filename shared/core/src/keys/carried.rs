@@ -1,13 +1,12 @@
 //! What a key carries, read before somebody may get its successor or loosen what limits it.
 
 use crate::id::{KeyId, OrganizationId};
-use crate::permission::Reach;
-use crate::permission::{Grants, Permission};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::permission::{Grants, Permission, Reach};
+use crate::sql::{FromRow, Query, Row, RowError};
 use crate::time::{Duration, Timestamp};
 
-/// What a key carries. Whoever gets a key's successor, or says where it goes, must hold all of its permissions; the
-/// statement that follows asks that nothing of this has changed since.
+/// What a key carries. Whoever gets a key's successor, or says where it goes, must hold all of its
+/// permissions; the statement that follows asks that nothing of this has changed since.
 #[derive(Debug)]
 pub struct CarriedRights {
     /// What it may do.
@@ -22,9 +21,8 @@ pub struct CarriedRights {
 
 impl CarriedRights {
     /// Reads a key's, where the caller may change it.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, key_id: &KeyId, reach: Reach<'_>) -> Statement {
-        Statement::new(
+    pub fn find(organization: &OrganizationId, key_id: &KeyId, reach: Reach<'_>) -> Query<Self> {
+        Query::new(
             "SELECT permissions, expires_at, life_ms FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND \
              (?3 IS NULL OR owner_id = ?3)",
         )

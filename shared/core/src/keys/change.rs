@@ -31,14 +31,15 @@ pub struct KeyChange<'a> {
 }
 
 impl KeyChange<'_> {
-    /// Changes it, unless it was revoked, or what it carries is no longer what was read. Returns its id if it did.
+    /// Changes it, unless it was revoked, or what it carries is no longer what was read. Returns its id if it
+    /// did.
     #[must_use]
     pub fn apply(self) -> Statement {
         Statement::new(
-            "UPDATE api_keys SET name = COALESCE(?4, name), permissions = COALESCE(?5, permissions), rate_limit = \
-             COALESCE(?6, rate_limit), allowed_addresses = IIF(?7, ?8, allowed_addresses), metadata = COALESCE(?9, \
-             metadata) WHERE org_id = ?1 AND key_id = ?2 AND status <> 'revoked' AND (?3 IS NULL OR owner_id = ?3) \
-             AND (?10 IS NULL OR permissions = ?10) RETURNING key_id",
+            "UPDATE api_keys SET name = COALESCE(?4, name), permissions = COALESCE(?5, permissions), \
+             rate_limit = COALESCE(?6, rate_limit), allowed_addresses = IIF(?7, ?8, allowed_addresses), \
+             metadata = COALESCE(?9, metadata) WHERE org_id = ?1 AND key_id = ?2 AND status <> 'revoked' AND \
+             (?3 IS NULL OR owner_id = ?3) AND (?10 IS NULL OR permissions = ?10) RETURNING key_id",
         )
         .bind(self.organization)
         .bind(self.key_id)
@@ -53,15 +54,16 @@ impl KeyChange<'_> {
     }
 }
 
-/// The audit condition "the record's key was not revoked, may do `?2` (where that is not null), and is the actor's own".
-/// Before the change.
+/// The audit condition "the record's key was not revoked, may do `?2` (where that is not null), and is the
+/// actor's own". Before the change.
 pub const OWN_KEY_CAN_CHANGE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?2 IS NULL OR \
-     permissions = ?2) AND owner_id = ?5)"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?2 IS \
+     NULL OR permissions = ?2) AND owner_id = ?5)"
 );
 
-/// The audit condition "the record's key was not revoked, and may do `?2` (where that is not null)". Before the change.
+/// The audit condition "the record's key was not revoked, and may do `?2` (where that is not null)". Before
+/// the change.
 pub const KEY_CAN_CHANGE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?2 IS NULL OR \
-     permissions = ?2))"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND (?2 IS \
+     NULL OR permissions = ?2))"
 );

@@ -14,7 +14,7 @@ use crate::permission::Reach;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::register::DELIVERED_KEY;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
 /// How far ahead the old key's end is pushed while the new key is on its way.
@@ -379,30 +379,29 @@ pub struct ListedDelivery {
 }
 
 impl ListedDelivery {
-    /// A page of an organization's open deliveries, oldest first, after `after`. One row more than `limit` tells that there
-    /// is another page.
-    #[must_use]
+    /// A page of an organization's open deliveries, oldest first, after `after`. One row more than `limit` tells that
+    /// there is another page.
     pub fn page(
         organization: &OrganizationId,
         reach: Reach<'_>,
         after: Option<&KeyDeliveryId>,
         limit: u32,
-    ) -> Statement {
+    ) -> Query<Self> {
         let after = after.map_or("", KeyDeliveryId::as_str);
         let limit = limit.saturating_add(1);
         match reach.owner() {
-            None => Statement::new(
+            None => Query::new(
                 "SELECT delivery_id, key_id, old_key_id, owner_id, state, attempts, next_attempt_at, last_error, \
-                 created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open WHERE org_id = ?1 AND delivery_id > \
-                 ?2 AND state IN ('pending', 'dead') ORDER BY delivery_id LIMIT ?3",
+                 created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open WHERE org_id = ?1 AND \
+                 delivery_id > ?2 AND state IN ('pending', 'dead') ORDER BY delivery_id LIMIT ?3",
             )
             .bind(organization)
             .bind(after)
             .bind(limit),
-            Some(owner_id) => Statement::new(
+            Some(owner_id) => Query::new(
                 "SELECT delivery_id, key_id, old_key_id, owner_id, state, attempts, next_attempt_at, last_error, \
-                 created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open_by_owner WHERE org_id = ?1 AND \
-                 delivery_id > ?2 AND owner_id = ?4 AND state IN ('pending', 'dead') ORDER BY delivery_id LIMIT ?3",
+                 created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open_by_owner WHERE org_id = ?1 \
+                 AND delivery_id > ?2 AND owner_id = ?4 AND state IN ('pending', 'dead') ORDER BY delivery_id LIMIT ?3",
             )
             .bind(organization)
             .bind(after)
@@ -412,18 +411,17 @@ impl ListedDelivery {
     }
 
     /// Asks for one again, from the first try. One that is being tried is let finish. Returns the row.
-    #[must_use]
     pub fn retry(
         organization: &OrganizationId,
         reach: Reach<'_>,
         delivery_id: &KeyDeliveryId,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(
-            "UPDATE api_key_deliveries SET attempts = 0, finished_at = NULL, next_attempt_at = CASE state WHEN 'dead' THEN \
-             ?4 ELSE MIN(next_attempt_at, ?5) END, state = 'pending' WHERE org_id = ?1 AND delivery_id = ?2 AND state IN \
-             ('pending', 'dead') AND (?3 IS NULL OR owner_id = ?3) RETURNING delivery_id, key_id, old_key_id, owner_id, \
-             state, attempts, next_attempt_at, last_error, created_at",
+    ) -> Query<Self> {
+        Query::new(
+            "UPDATE api_key_deliveries SET attempts = 0, finished_at = NULL, next_attempt_at = CASE state WHEN 'dead' \
+             THEN ?4 ELSE MIN(next_attempt_at, ?5) END, state = 'pending' WHERE org_id = ?1 AND delivery_id = ?2 AND \
+             state IN ('pending', 'dead') AND (?3 IS NULL OR owner_id = ?3) RETURNING delivery_id, key_id, old_key_id, \
+             owner_id, state, attempts, next_attempt_at, last_error, created_at",
         )
         .bind(organization)
         .bind(delivery_id)

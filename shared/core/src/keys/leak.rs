@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::id::{KeyId, LogId, OrganizationId, UserId};
+use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::secret::credential::Credential;
-use crate::sql::{FromRow, Row, RowError, Statement};
-use crate::time::Timestamp;
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 
 /// One report.
 #[derive(Debug, Serialize)]
@@ -18,38 +18,45 @@ pub struct Leak {
 }
 
 impl Leak {
-    /// A key that was found at `url`, by somebody who calls that kind of place `source`. `log_id` is for its audit record.
+    /// A key that was found at `url`, by somebody who calls that kind of place `source`. `log_id` is for its
+    /// audit record.
     #[must_use]
     pub fn new(key: &Credential, log_id: LogId, url: String, source: String) -> Self {
         let organization = key.organization().clone();
         Self { organization, hash: key.hash().as_str().to_owned(), log_id, url, source }
     }
 
-    /// Records each report that ends a key, revokes the keys, of whatever organization, and finds all that were reported:
-    /// the last statement's rows are [`LeakedKey`]s. One transaction, whatever the number.
-    #[must_use]
-    pub fn revoke(leaks: &[Self], now: Timestamp) -> [Statement; 3] {
-        let list = serde_json::json!(leaks).to_string();
-        [RECORD, REVOKE, FIND].map(|text| Statement::new(text).bind(list.as_str()).bind(now))
+    /// Records each report that ends a key, revokes the keys, of whatever organization, and finds all that
+    /// were reported. One transaction, whatever the number. `event` is what the records have in common.
+    pub fn revoke(leaks: &[Self], event: AuditEvent, batch: &mut Batch) -> Ticket<LeakedKey> {
+        let (list, now) = (serde_json::json!(leaks).to_string(), event.timestamp);
+        batch.then(event.record_if(EACH_THAT_ENDS_A_KEY, list.as_str()));
+        batch.then(Statement::new(REVOKE).bind(list.as_str()).bind(now));
+        batch.ask(Query::new(FIND).bind(list).bind(now))
     }
 }
 
-const REVOKE: &str = "UPDATE api_keys SET status = 'revoked', revoked_at = ?2, revoked_because = 'leaked' WHERE (org_id, \
-                      key_hash) IN (SELECT value ->> 'organization', value ->> 'hash' FROM json_each(?1)) AND status <> \
-                      'revoked'";
+/// Of the reports `?2`, a JSON list, those whose key was not revoked before.
+const EACH_THAT_ENDS_A_KEY: RecordCondition = crate::record_rows!(
+    org_id: "api_keys.org_id",
+    log_id: "leak.value ->> 'log_id'",
+    user_id: "api_keys.owner_id",
+    resource_id: "api_keys.key_id",
+    details: "json_object('url', leak.value ->> 'url', 'source', leak.value ->> 'source')",
+    from: " FROM json_each(?2) AS leak CROSS JOIN api_keys ON api_keys.org_id = leak.value ->> \
+     'organization' AND api_keys.key_hash = leak.value ->> 'hash' WHERE api_keys.status <> 'revoked'",
+);
 
-const RECORD: &str = "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
-                      result, details) SELECT api_keys.org_id, leak.value ->> 'log_id', ?2, 'system', \
-                      api_keys.owner_id, 'api_key.leak', 'api_key', api_keys.key_id, 'success', json_object('url', \
-                      leak.value ->> 'url', 'source', leak.value ->> 'source') FROM json_each(?1) AS leak CROSS JOIN \
-                      api_keys ON api_keys.org_id = leak.value ->> 'organization' AND api_keys.key_hash = leak.value ->> \
-                      'hash' WHERE api_keys.status <> 'revoked'";
+const REVOKE: &str = "UPDATE api_keys SET status = 'revoked', revoked_at = ?2, revoked_because = 'leaked' \
+                      WHERE (org_id, key_hash) IN (SELECT value ->> 'organization', value ->> 'hash' FROM \
+                      json_each(?1)) AND status <> 'revoked'";
 
-const FIND: &str = "SELECT api_keys.org_id, api_keys.key_hash, api_keys.key_id, api_keys.name, api_keys.owner_id, \
-                    users.username, users.email, api_keys.revoked_at = ?2 AND api_keys.revoked_because = 'leaked' AS \
-                    is_revoked_now FROM (SELECT DISTINCT value ->> 'organization' AS organization, value ->> 'hash' AS \
-                    hash FROM json_each(?1)) AS leak CROSS JOIN api_keys ON api_keys.org_id = leak.organization AND \
-                    api_keys.key_hash = leak.hash LEFT JOIN users ON users.org_id = api_keys.org_id AND users.user_id = \
+const FIND: &str = "SELECT api_keys.org_id, api_keys.key_hash, api_keys.key_id, api_keys.name, \
+                    api_keys.owner_id, users.username, users.email, api_keys.revoked_at = ?2 AND \
+                    api_keys.revoked_because = 'leaked' AS is_revoked_now FROM (SELECT DISTINCT value ->> \
+                    'organization' AS organization, value ->> 'hash' AS hash FROM json_each(?1)) AS leak \
+                    CROSS JOIN api_keys ON api_keys.org_id = leak.organization AND api_keys.key_hash = \
+                    leak.hash LEFT JOIN users ON users.org_id = api_keys.org_id AND users.user_id = \
                     api_keys.owner_id AND users.deleted_at IS NULL";
 
 /// A key that was reported.

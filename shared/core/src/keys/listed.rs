@@ -5,9 +5,8 @@ use serde::Serialize;
 
 use super::{KeyMetadata, KeyStatus, rate_limit};
 use crate::id::{KeyId, OrganizationId, UserId};
-use crate::permission::Permission;
-use crate::permission::Reach;
-use crate::sql::{Row, RowError, Statement};
+use crate::permission::{Permission, Reach};
+use crate::sql::{Answers, Batch, Query, Row, RowError, Ticket};
 use crate::time::Timestamp;
 
 /// How many keys a page of a filtered list looks at, at most.
@@ -47,7 +46,7 @@ pub struct ListedKey {
     pub revoked_because: Option<String>,
     /// The key that replaced it.
     pub replaced_by: Option<KeyId>,
-    /// When it turns by schedule.
+    /// When it is rotated by schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotates_at: Option<Timestamp>,
 }
@@ -55,13 +54,15 @@ pub struct ListedKey {
 /// The columns of a [`ListedKey`], from `api_keys AS listed`.
 macro_rules! listed_columns {
     () => {
-        "key_id, name, owner_id, permissions, rate_limit, allowed_addresses, metadata, created_at, expires_at, \
-         last_used, status, revoked_at, revoked_because, replaced_by, (SELECT due_at FROM api_key_rotations AS schedule \
-         WHERE schedule.org_id = listed.org_id AND schedule.key_id = listed.key_id) AS rotates_at"
+        "key_id, name, owner_id, permissions, rate_limit, allowed_addresses, metadata, created_at, \
+         expires_at, last_used, status, revoked_at, revoked_because, replaced_by, (SELECT due_at FROM \
+         api_key_rotations AS schedule WHERE schedule.org_id = listed.org_id AND schedule.key_id = \
+         listed.key_id) AS rotates_at"
     };
 }
 
-/// A page of the list: of a user's keys, or of everybody's. `$index` and `$owner` are where they are looked for.
+/// A page of the list: of a user's keys, or of everybody's. `$index` and `$owner` are where they are looked
+/// for.
 macro_rules! page {
     ($index:literal, $owner:literal) => {
         concat!(
@@ -71,10 +72,10 @@ macro_rules! page {
             $index,
             " WHERE org_id = ?1 AND key_id > ?3",
             $owner,
-            " ORDER BY key_id LIMIT ?4) AS listed WHERE (?6 IS NULL OR CASE status WHEN 'active' THEN IIF(expires_at > \
-             ?7, 'active', 'expired') ELSE status END = ?6) AND (?8 IS NULL OR instr(lower(name), lower(?8)) > 0) AND \
-             (?9 IS NULL OR expires_at < ?9) AND (?10 IS NULL OR COALESCE(last_used, created_at) < ?10) ORDER BY key_id \
-             LIMIT ?5"
+            " ORDER BY key_id LIMIT ?4) AS listed WHERE (?6 IS NULL OR CASE status WHEN 'active' THEN \
+             IIF(expires_at > ?7, 'active', 'expired') ELSE status END = ?6) AND (?8 IS NULL OR \
+             instr(lower(name), lower(?8)) > 0) AND (?9 IS NULL OR expires_at < ?9) AND (?10 IS NULL OR \
+             COALESCE(last_used, created_at) < ?10) ORDER BY key_id LIMIT ?5"
         )
     };
 }
@@ -112,10 +113,9 @@ pub struct KeyFilter<'a> {
 }
 
 impl KeyFilter<'_> {
-    /// A page, oldest first, after the key `after`: the keys, and the last one of [`CANDIDATES`] that were looked at, where
-    /// there are more. One row more than `limit` tells that there is another page.
-    #[must_use]
-    pub fn page(&self, after: Option<&KeyId>, limit: u32) -> [Statement; 2] {
+    /// Asks for a page, oldest first, after the key `after`. One key more than `limit` tells that there is
+    /// another page.
+    pub fn page(&self, after: Option<&KeyId>, limit: u32, batch: &mut Batch) -> KeyPage {
         let (page, end) = match self.owner_id {
             Some(_) => (
                 page!(" INDEXED BY api_keys_by_owner", " AND owner_id = ?2"),
@@ -124,7 +124,7 @@ impl KeyFilter<'_> {
             None => (page!("", " AND ?2 IS NULL"), end!("", " AND ?2 IS NULL")),
         };
         let begin = |text: &'static str| {
-            Statement::new(text)
+            Query::new(text)
                 .bind(self.organization)
                 .bind(self.owner_id)
                 .bind(after.map_or("", KeyId::as_str))
@@ -137,15 +137,35 @@ impl KeyFilter<'_> {
             .bind(self.name)
             .bind(self.expires_before)
             .bind(self.unused_since);
-        [page, begin(end)]
+        KeyPage { keys: batch.ask(page), end: batch.ask(begin(end)), now: self.now }
+    }
+}
+
+/// A page that was asked for.
+#[derive(Debug)]
+pub struct KeyPage {
+    keys: Ticket<Row>,
+    end: Ticket<Row>,
+    now: Timestamp,
+}
+
+impl KeyPage {
+    /// The keys, and the last one of [`CANDIDATES`] that were looked at, where there are more.
+    ///
+    /// # Errors
+    /// When the page was not answered, or a row does not decode.
+    pub fn read(&self, answers: &Answers) -> Result<(Vec<ListedKey>, Option<KeyId>), RowError> {
+        let keys = answers.all(self.keys)?;
+        let keys = keys.iter().map(|row| ListedKey::read(row, self.now)).collect::<Result<_, _>>()?;
+        let end = answers.one(self.end)?;
+        Ok((keys, end.map(|row| KeyId::from_column(&row, "key_id")).transpose()?))
     }
 }
 
 impl ListedKey {
-    /// Finds one.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, key_id: &KeyId, reach: Reach<'_>) -> Statement {
-        Statement::new(concat!(
+    /// Finds one, for [`ListedKey::read`].
+    pub fn find(organization: &OrganizationId, key_id: &KeyId, reach: Reach<'_>) -> Query<Row> {
+        Query::new(concat!(
             "SELECT ",
             listed_columns!(),
             " FROM api_keys AS listed WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR owner_id = ?3)"

@@ -13,6 +13,7 @@ use crate::sql::{Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{creation_condition, record_condition};
 
+pub mod acts;
 mod attributes;
 mod carried;
 mod change;
@@ -32,7 +33,7 @@ pub use change::*;
 pub use delivery::*;
 pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire, forget_windows};
 pub use leak::{Leak, LeakedKey};
-pub use listed::{CANDIDATES, KeyFilter, ListedKey};
+pub use listed::{CANDIDATES, KeyFilter, KeyPage, ListedKey};
 pub use presented::{KeyRefusal, PresentedKey};
 pub use revocation::{MAX_REASON_CHARACTERS, Revocation, RevokedKey};
 pub use rotation::{Rotation, RotationOutcome};
@@ -119,11 +120,10 @@ impl NewKey<'_> {
     #[must_use]
     pub fn create(&self, max_per_user: u32) -> Statement {
         Statement::new(
-            "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, \
-             life_ms, created_at, expires_at, allowed_addresses, metadata) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'active', \
-             ?8, ?9, ?10, ?12, ?13 WHERE \
-             (SELECT COUNT(*) FROM api_keys WHERE org_id = ?1 AND owner_id = ?5 AND status = 'active' AND \
-             expires_at > ?9) < ?11 RETURNING key_id",
+            "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, \
+             status, life_ms, created_at, expires_at, allowed_addresses, metadata) SELECT ?1, ?2, ?3, ?4, \
+             ?5, ?6, ?7, 'active', ?8, ?9, ?10, ?12, ?13 WHERE (SELECT COUNT(*) FROM api_keys WHERE org_id = \
+             ?1 AND owner_id = ?5 AND status = 'active' AND expires_at > ?9) < ?11 RETURNING key_id",
         )
         .bind(self.organization)
         .bind(self.key_id)

@@ -11,7 +11,7 @@ use crate::directory::account::{SELF_GRANTS, UserStatus, read_grants};
 use crate::id::{KeyId, OrganizationId, UserId};
 use crate::permission::{Grants, Permission};
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{grants_column, only_row};
 
@@ -72,15 +72,15 @@ impl KeyRefusal {
 
 impl PresentedKey {
     /// Finds a key by the hash of its secret, working or not.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
-        Statement::new(concat!(
-            "SELECT key.key_id, name, owner_id, permissions, rate_limit, key.status, expires_at, allowed_addresses, username, \
-             users.status AS owner_status, ",
+    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Query<Self> {
+        Query::new(concat!(
+            "SELECT key.key_id, name, owner_id, permissions, rate_limit, key.status, expires_at, \
+             allowed_addresses, username, users.status AS owner_status, ",
             grants_column!("users"),
             " FROM ",
             only_row!("api_keys", "org_id = ?1 AND key_hash = ?2"),
-            " AS key CROSS JOIN users ON users.org_id = key.org_id AND users.user_id = key.owner_id AND users.deleted_at IS NULL"
+            " AS key CROSS JOIN users ON users.org_id = key.org_id AND users.user_id = key.owner_id AND \
+             users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(hash)
@@ -103,14 +103,15 @@ impl PresentedKey {
         Ok(())
     }
 
-    /// What it may do: what it was given, less what its owner may no longer do. As in a session, an owner may do for itself
-    /// what everybody may, whatever its roles.
+    /// What it may do: what it was given, less what its owner may no longer do. As in a session, an owner may
+    /// do for itself what everybody may, whatever its roles.
     #[must_use]
     pub fn permissions(&self) -> Vec<Permission> {
         self.permissions.iter().filter(|permission| self.owner_grants.allow(permission)).cloned().collect()
     }
 
-    /// Whether it may be used from an address. Where it is bound to ranges, it may not from one that nobody knows.
+    /// Whether it may be used from an address. Where it is bound to ranges, it may not from one that nobody
+    /// knows.
     #[must_use]
     pub fn allows_address(&self, address: Option<IpAddr>) -> bool {
         let Some(ranges) = &self.allowed_addresses else { return true };

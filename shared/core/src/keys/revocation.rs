@@ -2,7 +2,7 @@
 
 use crate::id::{KeyId, OrganizationId};
 use crate::permission::Reach;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 /// The longest reason of a revocation, in characters.
@@ -29,8 +29,8 @@ impl Revocation<'_> {
     #[must_use]
     pub fn revoke(&self) -> Statement {
         Statement::new(
-            "UPDATE api_keys SET status = 'revoked', revoked_at = ?3, revoked_because = ?5 WHERE org_id = ?1 AND \
-             key_id = ?2 AND status <> 'revoked' AND (?4 IS NULL OR owner_id = ?4) RETURNING key_id",
+            "UPDATE api_keys SET status = 'revoked', revoked_at = ?3, revoked_because = ?5 WHERE org_id = ?1 \
+             AND key_id = ?2 AND status <> 'revoked' AND (?4 IS NULL OR owner_id = ?4) RETURNING key_id",
         )
         .bind(self.organization)
         .bind(self.key_id)
@@ -40,9 +40,8 @@ impl Revocation<'_> {
     }
 
     /// The [`RevokedKey`]: now or before.
-    #[must_use]
-    pub fn result(&self) -> Statement {
-        Statement::new(
+    pub fn result(&self) -> Query<RevokedKey> {
+        Query::new(
             "SELECT revoked_at, revoked_because FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND \
              (?3 IS NULL OR owner_id = ?3)",
         )

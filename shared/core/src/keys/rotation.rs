@@ -4,10 +4,11 @@ use super::{CarriedRights, KeyStatus};
 use crate::id::{KeyId, OrganizationId};
 use crate::permission::Reach;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{Row, RowError, Statement};
+use crate::sql::{Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
-/// One rotation: a new key with all that the old one has but its secret; the old one works until the overlap ends.
+/// One rotation: a new key with all that the old one has but its secret; the old one works until the overlap
+/// ends.
 #[derive(Debug)]
 pub struct Rotation<'a> {
     /// In which organization.
@@ -43,18 +44,19 @@ impl Rotation<'_> {
         self.now.after(self.carried.life)
     }
 
-    /// Marks the old key as replaced, if it works, was not replaced yet, is not itself on its way to its owner and still is what
-    /// was read of it. An owner's keys and those that they replace are twice as many as it may have at most: otherwise
-    /// rotations with long overlaps would make any number of keys.
+    /// Marks the old key as replaced, if it works, was not replaced yet, is not itself on its way to its
+    /// owner and still is what was read of it. An owner's keys and those that they replace are twice as many
+    /// as it may have at most: otherwise rotations with long overlaps would make any number of keys.
     #[must_use]
     pub fn replace_old(&self) -> Statement {
         Statement::new(
             "UPDATE api_keys SET replaced_by = ?3, expires_at = MIN(expires_at, ?5) WHERE org_id = ?1 AND \
-             key_id = ?2 AND status = 'active' AND expires_at > ?4 AND replaced_by IS NULL AND \
-             (?6 IS NULL OR owner_id = ?6) AND permissions = ?7 AND expires_at = ?8 AND NOT EXISTS (SELECT 1 FROM \
-             api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', 'dead')) AND (SELECT COUNT(*) \
-             FROM api_keys AS other WHERE other.org_id = ?1 AND other.owner_id = api_keys.owner_id AND other.status = \
-             'active' AND other.expires_at > ?4 AND other.key_id <> ?2) + IIF(?5 > ?4, 2, 1) <= ?9",
+             key_id = ?2 AND status = 'active' AND expires_at > ?4 AND replaced_by IS NULL AND (?6 IS NULL \
+             OR owner_id = ?6) AND permissions = ?7 AND expires_at = ?8 AND NOT EXISTS (SELECT 1 FROM \
+             api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', 'dead')) AND \
+             (SELECT COUNT(*) FROM api_keys AS other WHERE other.org_id = ?1 AND other.owner_id = \
+             api_keys.owner_id AND other.status = 'active' AND other.expires_at > ?4 AND other.key_id <> ?2) \
+             + IIF(?5 > ?4, 2, 1) <= ?9",
         )
         .bind(self.organization)
         .bind(self.old_key_id)
@@ -71,10 +73,11 @@ impl Rotation<'_> {
     #[must_use]
     pub fn create_new(&self) -> Statement {
         Statement::new(
-            "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, \
-             life_ms, created_at, expires_at, allowed_addresses, metadata) SELECT org_id, ?3, ?4, name, owner_id, \
-             permissions, rate_limit, 'active', life_ms, ?5, ?5 + life_ms, allowed_addresses, metadata FROM api_keys \
-             WHERE org_id = ?1 AND key_id = ?2 AND replaced_by = ?3",
+            "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, \
+             status, life_ms, created_at, expires_at, allowed_addresses, metadata) SELECT org_id, ?3, ?4, \
+             name, owner_id, permissions, rate_limit, 'active', life_ms, ?5, ?5 + life_ms, \
+             allowed_addresses, metadata FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND replaced_by = \
+             ?3",
         )
         .bind(self.organization)
         .bind(self.old_key_id)
@@ -83,17 +86,17 @@ impl Rotation<'_> {
         .bind(self.now)
     }
 
-    /// Hands the schedule on to the new key, if there is one of both: the first statement gives it to the new, the
-    /// second ends it for the old. After [`Rotation::create_new`].
+    /// Hands the schedule on to the new key, if there is one of both: the first statement gives it to the
+    /// new, the second ends it for the old. After [`Rotation::create_new`].
     #[must_use]
     pub fn hand_schedule_on(&self) -> [Statement; 2] {
         let give = Statement::new(
             "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, \
-             sealed_signing_secret) SELECT old.org_id, api_keys.key_id, old.period_ms, old.overlap_ms, \
-             CASE WHEN old.due_at IS NULL THEN NULL ELSE MIN(api_keys.created_at + old.period_ms, api_keys.expires_at - \
-             MIN(86400000, api_keys.life_ms / 2)) END, old.delivery, old.sealed_signing_secret FROM api_keys JOIN \
-             api_key_rotations AS old ON old.org_id = api_keys.org_id AND old.key_id = ?2 WHERE \
-             api_keys.org_id = ?1 AND api_keys.key_id = ?3",
+             sealed_signing_secret) SELECT old.org_id, api_keys.key_id, old.period_ms, old.overlap_ms, CASE \
+             WHEN old.due_at IS NULL THEN NULL ELSE MIN(api_keys.created_at + old.period_ms, \
+             api_keys.expires_at - MIN(86400000, api_keys.life_ms / 2)) END, old.delivery, \
+             old.sealed_signing_secret FROM api_keys JOIN api_key_rotations AS old ON old.org_id = \
+             api_keys.org_id AND old.key_id = ?2 WHERE api_keys.org_id = ?1 AND api_keys.key_id = ?3",
         );
         let end = Statement::new(
             "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id = ?2 AND EXISTS \
@@ -104,12 +107,12 @@ impl Rotation<'_> {
     }
 
     /// What came of it, for [`RotationOutcome::read`]; no row where the caller may not see the old key.
-    #[must_use]
-    pub fn outcome(&self) -> Statement {
-        Statement::new(
-            "SELECT status, expires_at, replaced_by, permissions = ?4 AND expires_at = ?5 AS is_as_read, EXISTS (SELECT 1 \
-             FROM api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', 'dead')) AS is_on_its_way \
-             FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR owner_id = ?3)",
+    pub fn outcome(&self) -> Query<Row> {
+        Query::new(
+            "SELECT status, expires_at, replaced_by, permissions = ?4 AND expires_at = ?5 AS is_as_read, \
+             EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN \
+             ('pending', 'dead')) AS is_on_its_way FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND (?3 \
+             IS NULL OR owner_id = ?3)",
         )
         .bind(self.organization)
         .bind(self.old_key_id)

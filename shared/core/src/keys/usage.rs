@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::id::{KeyId, OrganizationId};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 /// How many days are kept, and shown at most.
@@ -22,7 +22,8 @@ pub struct KeyUsage {
     pub date: String,
     /// How often it was accepted.
     pub accepted: u64,
-    /// How often it was refused because it was over its limit or used from an address it may not be used from.
+    /// How often it was refused because it was over its limit or used from an address it may not be used
+    /// from.
     pub refused: u64,
 }
 
@@ -41,9 +42,9 @@ impl KeyUsage {
         refused: u32,
     ) -> Statement {
         Statement::new(
-            "INSERT INTO api_key_usage (org_id, key_id, day, accepted, refused) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT \
-             (org_id, key_id, day) DO UPDATE SET accepted = accepted + excluded.accepted, refused = refused + \
-             excluded.refused",
+            "INSERT INTO api_key_usage (org_id, key_id, day, accepted, refused) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (org_id, key_id, day) DO UPDATE SET accepted = accepted + excluded.accepted, \
+             refused = refused + excluded.refused",
         )
         .bind(organization)
         .bind(key_id)
@@ -53,11 +54,10 @@ impl KeyUsage {
     }
 
     /// The last `days` days on which a key was used, today included, oldest first.
-    #[must_use]
-    pub fn of_key(organization: &OrganizationId, key_id: &KeyId, days: u32, now: Timestamp) -> Statement {
-        Statement::new(
-            "SELECT day, accepted, refused FROM api_key_usage WHERE org_id = ?1 AND key_id = ?2 AND day > ?3 ORDER BY day \
-             LIMIT ?4",
+    pub fn of_key(organization: &OrganizationId, key_id: &KeyId, days: u32, now: Timestamp) -> Query<Self> {
+        Query::new(
+            "SELECT day, accepted, refused FROM api_key_usage WHERE org_id = ?1 AND key_id = ?2 AND day > ?3 \
+             ORDER BY day LIMIT ?4",
         )
         .bind(organization)
         .bind(key_id)
@@ -69,8 +69,8 @@ impl KeyUsage {
     #[must_use]
     pub fn forget_old(now: Timestamp) -> Statement {
         Statement::new(
-            "DELETE FROM api_key_usage WHERE (org_id, key_id, day) IN (SELECT org_id, key_id, day FROM api_key_usage \
-             INDEXED BY api_key_usage_by_day WHERE day <= ?1 ORDER BY day LIMIT ?2)",
+            "DELETE FROM api_key_usage WHERE (org_id, key_id, day) IN (SELECT org_id, key_id, day FROM \
+             api_key_usage INDEXED BY api_key_usage_by_day WHERE day <= ?1 ORDER BY day LIMIT ?2)",
         )
         .bind(day_of(now).saturating_sub(USAGE_DAYS.into()))
         .bind(FORGET_BATCH)

@@ -1,7 +1,7 @@
 //! OAuth clients of service accounts, and their secrets.
 //!
-//! A client has at most two valid secrets, so that one can be turned without a gap: create the second, use it, revoke
-//! the first. The last valid one is not revoked by itself; to stop a client, revoke the client.
+//! A client has at most two valid secrets, so that one can be rotated without a gap: create the second, use
+//! it, revoke the first. The last valid one is not revoked by itself; to stop a client, revoke the client.
 
 use std::str::FromStr;
 
@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClientId, ClientSecretId, OrganizationId, UserId};
-use crate::oauth::client_assertion::{Jwk, JwkSet};
+use crate::jose::jwk::{Jwk, JwkSet};
 use crate::record::audit::RecordCondition;
 use crate::record::idempotency::CreationCondition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{creation_condition, record_condition};
 
@@ -80,14 +80,16 @@ pub struct NewClient<'a> {
 }
 
 impl NewClient<'_> {
-    /// Creates the client if its service account is there and has fewer than [`MAX_CLIENTS`]; returns its id if so.
+    /// Creates the client if its service account is there and has fewer than [`MAX_CLIENTS`]; returns its id
+    /// if so.
     #[must_use]
     pub fn create(&self) -> Statement {
         Statement::new(
             "INSERT INTO clients (org_id, client_id, user_id, name, auth_method, jwks, scope, created_at) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?3 \
-             AND kind = 'service_account' AND deleted_at IS NULL) AND (SELECT COUNT(*) FROM clients INDEXED BY \
-             clients_by_user WHERE org_id = ?1 AND user_id = ?3 AND revoked_at IS NULL) < ?9 RETURNING client_id",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND \
+             user_id = ?3 AND kind = 'service_account' AND deleted_at IS NULL) AND (SELECT COUNT(*) FROM \
+             clients INDEXED BY clients_by_user WHERE org_id = ?1 AND user_id = ?3 AND revoked_at IS NULL) < \
+             ?9 RETURNING client_id",
         )
         .bind(self.organization)
         .bind(self.client_id)
@@ -133,24 +135,25 @@ impl NewSecret<'_> {
     #[must_use]
     pub fn close_expired(&self) -> Statement {
         Statement::new(
-            "UPDATE client_secrets INDEXED BY client_secrets_not_revoked SET revoked_at = expires_at WHERE org_id = ?1 \
-             AND client_id = ?2 AND revoked_at IS NULL AND expires_at <= ?3",
+            "UPDATE client_secrets INDEXED BY client_secrets_not_revoked SET revoked_at = expires_at WHERE \
+             org_id = ?1 AND client_id = ?2 AND revoked_at IS NULL AND expires_at <= ?3",
         )
         .bind(self.organization)
         .bind(self.client_id)
         .bind(self.now)
     }
 
-    /// Creates the secret if the client works, proves itself by secrets and has fewer than [`MAX_SECRETS`] valid ones;
-    /// returns its id if so.
+    /// Creates the secret if the client works, proves itself by secrets and has fewer than [`MAX_SECRETS`]
+    /// valid ones; returns its id if so.
     #[must_use]
     pub fn create(&self) -> Statement {
         Statement::new(
             "INSERT INTO client_secrets (org_id, secret_hash, secret_id, client_id, created_at, expires_at) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND client_id = ?4 AND \
-             user_id = ?7 AND auth_method = 'client_secret' AND revoked_at IS NULL) AND (SELECT COUNT(*) FROM \
-             client_secrets INDEXED BY client_secrets_not_revoked WHERE org_id = ?1 AND client_id = ?4 AND revoked_at IS \
-             NULL AND (expires_at IS NULL OR expires_at > ?5)) < ?8 RETURNING secret_id",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND \
+             client_id = ?4 AND user_id = ?7 AND auth_method = 'client_secret' AND revoked_at IS NULL) AND \
+             (SELECT COUNT(*) FROM client_secrets INDEXED BY client_secrets_not_revoked WHERE org_id = ?1 \
+             AND client_id = ?4 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?5)) < ?8 \
+             RETURNING secret_id",
         )
         .bind(self.organization)
         .bind(self.hash)
@@ -165,13 +168,14 @@ impl NewSecret<'_> {
 
 /// The audit condition "the secret `?2` of the client that the record is about exists".
 pub const SECRET_EXISTS: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM client_secrets INDEXED BY client_secrets_by_id WHERE org_id = ?1 AND client_id = ?8 AND \
-     secret_id = ?2)"
+    "EXISTS (SELECT 1 FROM client_secrets INDEXED BY client_secrets_by_id WHERE org_id = ?1 AND client_id = \
+     ?8 AND secret_id = ?2)"
 );
 
 /// The idempotency condition "the secret `?4` exists".
 pub const SECRET_CREATED: CreationCondition = creation_condition!(
-    "EXISTS (SELECT 1 FROM client_secrets INDEXED BY client_secrets_by_id WHERE org_id = ?1 AND secret_id = ?4)"
+    "EXISTS (SELECT 1 FROM client_secrets INDEXED BY client_secrets_by_id WHERE org_id = ?1 AND secret_id = \
+     ?4)"
 );
 
 /// A secret as the API lists it.
@@ -217,11 +221,12 @@ pub struct ListedClient {
 macro_rules! select_clients {
     ($rest:literal) => {
         concat!(
-            "SELECT clients.client_id, clients.user_id, clients.name, clients.auth_method, clients.jwks, clients.scope, \
-             clients.created_at, (SELECT json_group_array(json_object('secret_id', client_secrets.secret_id, \
-             'created_at', client_secrets.created_at, 'expires_at', client_secrets.expires_at)) FROM client_secrets \
-             INDEXED BY client_secrets_not_revoked WHERE client_secrets.org_id = clients.org_id AND \
-             client_secrets.client_id = clients.client_id AND client_secrets.revoked_at IS NULL) AS secrets FROM clients ",
+            "SELECT clients.client_id, clients.user_id, clients.name, clients.auth_method, clients.jwks, \
+             clients.scope, clients.created_at, (SELECT json_group_array(json_object('secret_id', \
+             client_secrets.secret_id, 'created_at', client_secrets.created_at, 'expires_at', \
+             client_secrets.expires_at)) FROM client_secrets INDEXED BY client_secrets_not_revoked WHERE \
+             client_secrets.org_id = clients.org_id AND client_secrets.client_id = clients.client_id AND \
+             client_secrets.revoked_at IS NULL) AS secrets FROM clients ",
             $rest
         )
     };
@@ -229,11 +234,10 @@ macro_rules! select_clients {
 
 impl ListedClient {
     /// The clients of a service account that were not revoked, oldest first: [`MAX_CLIENTS`] at most.
-    #[must_use]
-    pub fn all(organization: &OrganizationId, user_id: &UserId) -> Statement {
-        Statement::new(select_clients!(
-            "INDEXED BY clients_by_user WHERE clients.org_id = ?1 AND clients.user_id = ?2 AND clients.revoked_at IS NULL \
-             ORDER BY clients.client_id LIMIT ?3"
+    pub fn all(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
+        Query::new(select_clients!(
+            "INDEXED BY clients_by_user WHERE clients.org_id = ?1 AND clients.user_id = ?2 AND \
+             clients.revoked_at IS NULL ORDER BY clients.client_id LIMIT ?3"
         ))
         .bind(organization)
         .bind(user_id)
@@ -241,10 +245,10 @@ impl ListedClient {
     }
 
     /// One client of a service account, unless it was revoked.
-    #[must_use]
-    pub fn by_id(organization: &OrganizationId, user_id: &UserId, client_id: &ClientId) -> Statement {
-        Statement::new(select_clients!(
-            "WHERE clients.org_id = ?1 AND clients.client_id = ?3 AND clients.user_id = ?2 AND clients.revoked_at IS NULL"
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId, client_id: &ClientId) -> Query<Self> {
+        Query::new(select_clients!(
+            "WHERE clients.org_id = ?1 AND clients.client_id = ?3 AND clients.user_id = ?2 AND \
+             clients.revoked_at IS NULL"
         ))
         .bind(organization)
         .bind(user_id)
@@ -282,6 +286,19 @@ pub(crate) fn read_keys(row: &Row) -> Result<Option<JwkSet>, RowError> {
     Ok(Some(JwkSet { keys }))
 }
 
+/// What became of a secret.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretState {
+    /// Whether it was revoked, now or before.
+    pub is_revoked: bool,
+}
+
+impl FromRow for SecretState {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { is_revoked: row.optional_integer("revoked_at")?.is_some() })
+    }
+}
+
 /// The end of a client, or of one of its secrets.
 #[derive(Debug)]
 pub struct ClientRevocation<'a> {
@@ -304,8 +321,8 @@ impl ClientRevocation<'_> {
     #[must_use]
     pub fn revoke(&self) -> Statement {
         self.bind(Statement::new(
-            "UPDATE clients SET revoked_at = ?3 WHERE org_id = ?1 AND client_id = ?2 AND user_id = ?4 AND revoked_at IS \
-             NULL RETURNING client_id",
+            "UPDATE clients SET revoked_at = ?3 WHERE org_id = ?1 AND client_id = ?2 AND user_id = ?4 AND \
+             revoked_at IS NULL RETURNING client_id",
         ))
         .bind(self.user_id)
     }
@@ -314,9 +331,9 @@ impl ClientRevocation<'_> {
     #[must_use]
     pub fn revoke_secrets(&self) -> Statement {
         self.bind(Statement::new(
-            "UPDATE client_secrets INDEXED BY client_secrets_not_revoked SET revoked_at = ?3 WHERE org_id = ?1 AND \
-             client_id = ?2 AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND client_id = ?2 \
-             AND revoked_at IS NOT NULL)",
+            "UPDATE client_secrets INDEXED BY client_secrets_not_revoked SET revoked_at = ?3 WHERE org_id = \
+             ?1 AND client_id = ?2 AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM clients WHERE org_id = \
+             ?1 AND client_id = ?2 AND revoked_at IS NOT NULL)",
         ))
     }
 
@@ -324,36 +341,36 @@ impl ClientRevocation<'_> {
     #[must_use]
     pub fn end_sessions(&self) -> Statement {
         self.bind(Statement::new(
-            "UPDATE sessions INDEXED BY sessions_by_client SET ended_at = ?3, ended_because = 'client_revoked' WHERE \
-             org_id = ?1 AND client_id = ?2 AND ended_at IS NULL AND expires_at > ?3 AND EXISTS (SELECT 1 FROM clients \
-             WHERE org_id = ?1 AND client_id = ?2 AND revoked_at IS NOT NULL)",
+            "UPDATE sessions INDEXED BY sessions_by_client SET ended_at = ?3, ended_because = \
+             'client_revoked' WHERE org_id = ?1 AND client_id = ?2 AND ended_at IS NULL AND expires_at > ?3 \
+             AND EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND client_id = ?2 AND revoked_at IS NOT \
+             NULL)",
         ))
     }
 
-    /// Revokes one secret if another valid one stays, or it has ended by itself; returns its id if it did. Of two
-    /// requests that revoke each other's last one, one finds no other left.
+    /// Revokes one secret if another valid one stays, or it has ended by itself; returns its id if it did. Of
+    /// two requests that revoke each other's last one, one finds no other left.
     #[must_use]
     pub fn revoke_secret(&self, secret_id: &ClientSecretId) -> Statement {
         self.bind(Statement::new(
             "UPDATE client_secrets INDEXED BY client_secrets_by_id SET revoked_at = ?3 WHERE org_id = ?1 AND \
-             client_id = ?2 AND secret_id = ?4 AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 \
-             AND client_id = ?2 AND user_id = ?5) AND (expires_at <= ?3 OR EXISTS (SELECT 1 FROM client_secrets AS other \
-             INDEXED BY client_secrets_not_revoked WHERE other.org_id = ?1 AND other.client_id = ?2 AND other.revoked_at \
-             IS NULL AND other.secret_id <> ?4 AND (other.expires_at IS NULL OR other.expires_at > ?3))) \
-             RETURNING secret_id",
+             client_id = ?2 AND secret_id = ?4 AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM clients \
+             WHERE org_id = ?1 AND client_id = ?2 AND user_id = ?5) AND (expires_at <= ?3 OR EXISTS (SELECT \
+             1 FROM client_secrets AS other INDEXED BY client_secrets_not_revoked WHERE other.org_id = ?1 \
+             AND other.client_id = ?2 AND other.revoked_at IS NULL AND other.secret_id <> ?4 AND \
+             (other.expires_at IS NULL OR other.expires_at > ?3))) RETURNING secret_id",
         ))
         .bind(secret_id)
         .bind(self.user_id)
     }
 
-    /// Whether that secret was revoked, now or before: the column `revoked_at`.
-    #[must_use]
-    pub fn inspect_secret(&self, secret_id: &ClientSecretId) -> Statement {
-        Statement::new(
-            "SELECT client_secrets.revoked_at FROM client_secrets INDEXED BY client_secrets_by_id JOIN clients ON \
-             clients.org_id = client_secrets.org_id AND clients.client_id = client_secrets.client_id WHERE \
-             client_secrets.org_id = ?1 AND client_secrets.client_id = ?2 AND client_secrets.secret_id = ?3 AND \
-             clients.user_id = ?4",
+    /// Whether that secret was revoked, now or before.
+    pub fn inspect_secret(&self, secret_id: &ClientSecretId) -> Query<SecretState> {
+        Query::new(
+            "SELECT client_secrets.revoked_at FROM client_secrets INDEXED BY client_secrets_by_id JOIN \
+             clients ON clients.org_id = client_secrets.org_id AND clients.client_id = \
+             client_secrets.client_id WHERE client_secrets.org_id = ?1 AND client_secrets.client_id = ?2 AND \
+             client_secrets.secret_id = ?3 AND clients.user_id = ?4",
         )
         .bind(self.organization)
         .bind(self.client_id)

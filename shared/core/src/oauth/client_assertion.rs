@@ -1,18 +1,17 @@
-//! `private_key_jwt`: a client proves itself by a JWT that it signed itself (RFC 7523 section 2.2, OpenID Connect Core
-//! section 9).
+//! `private_key_jwt`: a client proves itself by a JWT that it signed itself (RFC 7523 section 2.2, OpenID
+//! Connect Core section 9).
 //!
-//! The keys are those that were registered for the client, public ones of P-256 and Ed25519. RSA is not among them: it
-//! would cost every module that links it a big-integer library, and verifying it elsewhere is the host's affair.
+//! The keys are those that were registered for the client, public ones of P-256 and Ed25519. RSA is not among
+//! them: it would cost every module that links it a big-integer library, and verifying it elsewhere is the
+//! host's affair.
 
-use ed25519_dalek as ed25519;
-use p256::ecdsa;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::encoding::{base64url, from_base64url};
+use crate::encoding::base64url;
 use crate::id::{ClientId, OrganizationId, TokenId};
-use crate::jose::jwt::{Algorithm, Audience, Jws, LEEWAY, NumericDate, PublicKey, TokenError};
+use crate::jose::jwk::JwkSet;
+use crate::jose::jwt::{Audience, Jws, LEEWAY, NumericDate, PublicKey, TokenError};
 use crate::sql::Statement;
 use crate::time::{Duration, Timestamp};
 
@@ -31,39 +30,6 @@ pub const MAX_LIFE: Duration = Duration::from_seconds(300);
 /// How many assertions past their time each new one sweeps away.
 const SWEEP: u32 = 4;
 
-/// A public key as JWK (RFC 7517, RFC 7518 section 6.2, RFC 8037 section 2).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Jwk {
-    /// `EC` or `OKP`.
-    pub kty: String,
-    /// `P-256` or `Ed25519`.
-    pub crv: String,
-    /// The point's x coordinate, or the whole key: 32 bytes, base64url.
-    pub x: String,
-    /// The point's y coordinate, for `EC`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub y: Option<String>,
-    /// What assertions name it by: unique within the client.
-    pub kid: String,
-    /// `ES256` or `EdDSA`, where given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alg: Option<String>,
-    /// `sig`, where given.
-    #[serde(default, rename = "use", skip_serializing_if = "Option::is_none")]
-    pub usage: Option<String>,
-    /// The private half: refused, nobody else may have it.
-    #[serde(default, skip_serializing)]
-    #[schemars(skip)]
-    d: Option<serde::de::IgnoredAny>,
-}
-
-/// A set of public keys (RFC 7517 section 5).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct JwkSet {
-    /// 1 to 4 keys.
-    pub keys: Vec<Jwk>,
-}
-
 /// Why a key is refused: where it is, and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwkError {
@@ -73,96 +39,25 @@ pub struct JwkError {
     pub allowed: &'static str,
 }
 
-impl JwkSet {
-    /// Checks the set as it is registered.
-    ///
-    /// # Errors
-    /// The first key that is none of ours, weak, private, or of a name that another has.
-    pub fn check(&self) -> Result<(), JwkError> {
-        if self.keys.is_empty() || self.keys.len() > MAX_KEYS {
-            return Err(JwkError { index: None, allowed: "1 to 4 keys" });
-        }
-        for (index, key) in self.keys.iter().enumerate() {
-            let refuse = |allowed| JwkError { index: Some(index), allowed };
-            key.public_key().map_err(refuse)?;
-            if key.kid.is_empty() || key.kid.len() > MAX_KEY_ID_BYTES {
-                return Err(refuse("a `kid` of 1 to 128 bytes"));
-            }
-            if self.keys.iter().take(index).any(|other| other.kid == key.kid) {
-                return Err(refuse("a `kid` that no other key of the client has"));
-            }
-        }
-        Ok(())
+/// Checks a client's keys as they are registered.
+///
+/// # Errors
+/// The first key that is none of ours, weak, private, or of a name that another has.
+pub fn check_keys(set: &JwkSet) -> Result<(), JwkError> {
+    if set.keys.is_empty() || set.keys.len() > MAX_KEYS {
+        return Err(JwkError { index: None, allowed: "1 to 4 keys" });
     }
-
-    /// The key that an assertion names, or the only one where it names none.
-    fn find(&self, key_id: Option<&str>) -> Option<&Jwk> {
-        match (key_id, self.keys.as_slice()) {
-            (Some(key_id), keys) => keys.iter().find(|key| key.kid == key_id),
-            (None, [only]) => Some(only),
-            (None, _) => None,
+    for (index, key) in set.keys.iter().enumerate() {
+        let refuse = |allowed| JwkError { index: Some(index), allowed };
+        key.public_key().map_err(refuse)?;
+        if key.kid.is_empty() || key.kid.len() > MAX_KEY_ID_BYTES {
+            return Err(refuse("a `kid` of 1 to 128 bytes"));
+        }
+        if set.keys.iter().take(index).any(|other| other.kid == key.kid) {
+            return Err(refuse("a `kid` that no other key of the client has"));
         }
     }
-}
-
-impl Jwk {
-    /// The key, with its algorithm.
-    ///
-    /// # Errors
-    /// What is allowed, where it is something else.
-    pub fn public_key(&self) -> Result<PublicKey, &'static str> {
-        let key = self.read()?;
-        match key.algorithm {
-            // Refuses what is not on the curve.
-            Algorithm::Es256 if ecdsa::VerifyingKey::from_sec1_bytes(&key.bytes).is_err() => Err(P256_FORM),
-            Algorithm::EdDsa if is_weak(&key.bytes) => Err(ED25519_FORM),
-            _ => Ok(key),
-        }
-    }
-
-    /// The key as it is written. Whoever verifies with it, this module or the host, refuses a point that is none; what
-    /// is weak was refused when it was registered.
-    fn read(&self) -> Result<PublicKey, &'static str> {
-        if self.d.is_some() {
-            return Err("a public key: this is a private one, take it out of use");
-        }
-        if self.usage.as_deref().is_some_and(|usage| usage != "sig") {
-            return Err("a key for signatures: `use` is `sig`");
-        }
-        let key = match (self.kty.as_str(), self.crv.as_str()) {
-            ("EC", "P-256") => self.p256(),
-            ("OKP", "Ed25519") => self.ed25519(),
-            _ => return Err("a key of P-256 (`EC`) or Ed25519 (`OKP`)"),
-        }?;
-        if self.alg.as_deref().is_some_and(|alg| alg != key.algorithm.as_str()) {
-            return Err("an `alg` that fits the key: `ES256` or `EdDSA`");
-        }
-        Ok(key)
-    }
-
-    fn p256(&self) -> Result<PublicKey, &'static str> {
-        let coordinate = |text: &str| from_base64url(text).filter(|bytes| bytes.len() == 32).ok_or(P256_FORM);
-        let mut point = vec![4];
-        point.extend(coordinate(&self.x)?);
-        point.extend(coordinate(self.y.as_deref().unwrap_or_default())?);
-        Ok(PublicKey { algorithm: Algorithm::Es256, bytes: point })
-    }
-
-    fn ed25519(&self) -> Result<PublicKey, &'static str> {
-        let bytes = from_base64url(&self.x).filter(|bytes| bytes.len() == 32).ok_or(ED25519_FORM)?;
-        if self.y.is_some() {
-            return Err(ED25519_FORM);
-        }
-        Ok(PublicKey { algorithm: Algorithm::EdDsa, bytes })
-    }
-}
-
-const P256_FORM: &str = "a point of P-256: `x` and `y`, 32 bytes each in base64url";
-const ED25519_FORM: &str = "a key of Ed25519: `x`, 32 bytes in base64url";
-
-fn is_weak(ed25519_key: &[u8]) -> bool {
-    let key = ed25519_key.try_into().ok().and_then(|bytes| ed25519::VerifyingKey::from_bytes(bytes).ok());
-    key.is_none_or(|key| key.is_weak())
+    Ok(())
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,7 +93,8 @@ impl<'a> UnverifiedAssertion<'a> {
     /// Reads an assertion without believing it.
     ///
     /// # Errors
-    /// When it is malformed, of another type (an access token, say), or its issuer is no client or not its subject.
+    /// When it is malformed, of another type (an access token, say), or its issuer is no client or not its
+    /// subject.
     pub fn parse(text: &'a str) -> Result<Self, TokenError> {
         let jws = Jws::parse(text)?;
         let media_type = jws.media_type().map(str::to_ascii_lowercase);
@@ -223,8 +119,8 @@ impl<'a> UnverifiedAssertion<'a> {
         &self.client_id
     }
 
-    /// Checks claims, and finds the key. Each name in `aud` must be one of ours: an assertion that also speaks to somebody
-    /// else could come from there.
+    /// Checks claims, and finds the key. Each name in `aud` must be one of ours: an assertion that also
+    /// speaks to somebody else could come from there.
     ///
     /// # Errors
     /// Why it does not hold.
@@ -278,8 +174,8 @@ impl UsedAssertion {
     #[must_use]
     pub fn store(&self, organization: &OrganizationId, use_id: &TokenId) -> Statement {
         Statement::new(
-            "INSERT INTO used_assertions (org_id, client_id, jti_hash, use_id, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT DO NOTHING RETURNING use_id",
+            "INSERT INTO used_assertions (org_id, client_id, jti_hash, use_id, expires_at) VALUES (?1, ?2, \
+             ?3, ?4, ?5) ON CONFLICT DO NOTHING RETURNING use_id",
         )
         .bind(organization)
         .bind(&self.client_id)
@@ -295,14 +191,14 @@ impl UsedAssertion {
     }
 }
 
-/// Forgets a few assertions that ended by themselves. Run with each new one, it keeps the table as small as the
-/// assertions of five minutes.
+/// Forgets a few assertions that ended by themselves. Run with each new one, it keeps the table as small as
+/// the assertions of five minutes.
 #[must_use]
 pub fn sweep(organization: &OrganizationId, now: Timestamp) -> Statement {
     Statement::new(
-        "DELETE FROM used_assertions WHERE org_id = ?1 AND (client_id, jti_hash) IN (SELECT client_id, jti_hash FROM \
-         used_assertions INDEXED BY used_assertions_by_expiry WHERE org_id = ?1 AND expires_at < ?2 ORDER BY expires_at \
-         LIMIT ?3)",
+        "DELETE FROM used_assertions WHERE org_id = ?1 AND (client_id, jti_hash) IN (SELECT client_id, \
+         jti_hash FROM used_assertions INDEXED BY used_assertions_by_expiry WHERE org_id = ?1 AND expires_at \
+         < ?2 ORDER BY expires_at LIMIT ?3)",
     )
     .bind(organization)
     .bind(now)
@@ -312,7 +208,7 @@ pub fn sweep(organization: &OrganizationId, now: Timestamp) -> Statement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jose::jwt::{PrivateKey, key_pair, sign};
+    use crate::jose::jwt::{Algorithm, PrivateKey, key_pair, sign};
     use serde_json::{Value, json};
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_800_000_000);
@@ -440,11 +336,11 @@ mod tests {
     fn only_sound_public_keys_are_registered() {
         let (_, good) = key(Algorithm::Es256, "a");
         let (_, edwards) = key(Algorithm::EdDsa, "b");
-        assert_eq!(keys(&[&good, &edwards]).check(), Ok(()));
+        assert_eq!(check_keys(&keys(&[&good, &edwards])), Ok(()));
         let refused = |member: &str, value: Value| {
             let mut changed = good.clone();
             changed[member] = value;
-            keys(&[&changed]).check().unwrap_err()
+            check_keys(&keys(&[&changed])).unwrap_err()
         };
         for (member, value) in [
             ("d", json!("AAAA")),
@@ -460,10 +356,10 @@ mod tests {
         ] {
             assert_eq!(refused(member, value).index, Some(0), "{member}");
         }
-        assert_eq!(keys(&[&good, &good]).check().unwrap_err().index, Some(1));
-        assert_eq!(keys(&[]).check().unwrap_err().index, None);
+        assert_eq!(check_keys(&keys(&[&good, &good])).unwrap_err().index, Some(1));
+        assert_eq!(check_keys(&keys(&[])).unwrap_err().index, None);
         let mut weak = edwards;
         weak["x"] = json!(base64url(&[0; 32]));
-        assert_eq!(keys(&[&weak]).check().unwrap_err().index, Some(0));
+        assert_eq!(check_keys(&keys(&[&weak])).unwrap_err().index, Some(0));
     }
 }

@@ -1,10 +1,10 @@
 //! The keyring: an organization's signing keys, their private halves sealed under the host's master key.
 //!
-//! A key goes through its phases by time alone: it is announced in the JWKS, waits until every verifier that caches has
-//! seen it, signs until its successor does, and stays published until the last token it signed has ended. Everybody
-//! who read the keys at some time agrees on which one signs at a moment. The keys of an organization are a chain,
-//! whatever their algorithms: the youngest one signs without end until a successor is announced, and one insert
-//! decides between two successors ([`StoredKey::store`]).
+//! A key goes through its phases by time alone: it is announced in the JWKS, waits until every verifier that
+//! caches has seen it, signs until its successor does, and stays published until the last token it signed has
+//! ended. Everybody who read the keys at some time agrees on which one signs at a moment. The keys of an
+//! organization are a chain, whatever their algorithms: the youngest one signs without end until a successor
+//! is announced, and one insert decides between two successors ([`StoredKey::store`]).
 
 use crate::config::Configuration;
 use crate::encoding::{base64url, from_base64url};
@@ -12,7 +12,7 @@ use crate::id::{OrganizationId, SigningKeyId};
 use crate::jose::jwt::{Algorithm, LEEWAY, PrivateKey, PublicKey};
 use crate::secret::register::SIGNING_KEY;
 use crate::secret::seal::{MasterKeys, NONCE_BYTES, SealError, sealed_under};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{record::audit::RecordCondition, record_condition};
 
@@ -52,8 +52,9 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// A key waits twice what verifiers may keep the JWKS, so that a cache in between may keep it too, and what an instance
-    /// may keep the keys, and what clocks may disagree. A key signs at least as long as a token lives, which bounds how many are published at once.
+    /// A key waits twice what verifiers may keep the JWKS, so that a cache in between may keep it too, and
+    /// what an instance may keep the keys, and what clocks may disagree. A key signs at least as long as a
+    /// token lives, which bounds how many are published at once.
     #[must_use]
     pub fn of(configuration: &Configuration) -> Self {
         let sum = |parts: [Duration; 4]| {
@@ -144,7 +145,7 @@ fn youngest(keys: &[StoredKey]) -> i64 {
     keys.iter().map(|key| key.generation).max().unwrap_or_default()
 }
 
-/// The key that signs now. Where the clock is so far behind that the private half of the one in turn is destroyed
+/// The key that signs now. Where the clock is so far behind that the private half of the one due is destroyed
 /// already, the next one signs: elsewhere it does too.
 #[must_use]
 pub fn signing_key(keys: &[StoredKey], now: Timestamp) -> Option<&StoredKey> {
@@ -180,26 +181,26 @@ impl StoredKey {
     }
 
     /// The organization's published keys, youngest first.
-    #[must_use]
-    pub fn all(organization: &OrganizationId, now: Timestamp) -> Statement {
-        Statement::new(
-            "SELECT key_id, algorithm, generation, public_key, sealed_private_key, created_at, signs_from, signs_until, \
-             retires_at FROM signing_keys INDEXED BY signing_keys_by_generation WHERE org_id = ?1 AND (retires_at IS NULL \
-             OR retires_at > ?2) ORDER BY generation DESC LIMIT ?3",
+    pub fn all(organization: &OrganizationId, now: Timestamp) -> Query<Self> {
+        Query::new(
+            "SELECT key_id, algorithm, generation, public_key, sealed_private_key, created_at, signs_from, \
+             signs_until, retires_at FROM signing_keys INDEXED BY signing_keys_by_generation WHERE org_id = \
+             ?1 AND (retires_at IS NULL OR retires_at > ?2) ORDER BY generation DESC LIMIT ?3",
         )
         .bind(organization)
         .bind(now)
         .bind(MAX_KEYS)
     }
 
-    /// Stores the key in an organization that exists, unless its place or a later one is taken: of two made at the same
-    /// instant one stays.
+    /// Stores the key in an organization that exists, unless its place or a later one is taken: of two made
+    /// at the same instant one stays.
     #[must_use]
     pub fn store(&self, organization: &OrganizationId) -> Statement {
         Statement::new(
-            "INSERT INTO signing_keys (org_id, key_id, algorithm, public_key, sealed_private_key, generation, created_at, \
-             signs_from) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM organizations WHERE org_id = \
-             ?1) AND NOT EXISTS (SELECT 1 FROM signing_keys WHERE org_id = ?1 AND generation >= ?6)",
+            "INSERT INTO signing_keys (org_id, key_id, algorithm, public_key, sealed_private_key, \
+             generation, created_at, signs_from) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT \
+             1 FROM organizations WHERE org_id = ?1) AND NOT EXISTS (SELECT 1 FROM signing_keys WHERE org_id \
+             = ?1 AND generation >= ?6)",
         )
         .bind(organization)
         .bind(&self.key_id)
@@ -215,8 +216,8 @@ impl StoredKey {
     #[must_use]
     pub fn supersede(&self, organization: &OrganizationId, timing: &Timing) -> Statement {
         Statement::new(
-            "UPDATE signing_keys SET signs_until = ?3, retires_at = ?4 WHERE org_id = ?1 AND generation < (SELECT \
-             generation FROM signing_keys WHERE org_id = ?1 AND key_id = ?2) AND signs_until IS NULL",
+            "UPDATE signing_keys SET signs_until = ?3, retires_at = ?4 WHERE org_id = ?1 AND generation < \
+             (SELECT generation FROM signing_keys WHERE org_id = ?1 AND key_id = ?2) AND signs_until IS NULL",
         )
         .bind(organization)
         .bind(&self.key_id)
@@ -224,14 +225,14 @@ impl StoredKey {
         .bind(self.signs_from.after(timing.retire_after))
     }
 
-    /// Retires the keys before this one at once, and destroys their private halves, if this one was stored. What they
-    /// signed is refused by every instance within [`KEYS_LIFE`].
+    /// Retires the keys before this one at once, and destroys their private halves, if this one was stored.
+    /// What they signed is refused by every instance within [`KEYS_LIFE`].
     #[must_use]
     pub fn condemn(&self, organization: &OrganizationId) -> Statement {
         Statement::new(
             "UPDATE signing_keys SET signs_until = MIN(COALESCE(signs_until, ?3), ?3), retires_at = \
-             MIN(COALESCE(retires_at, ?3), ?3), sealed_private_key = NULL WHERE org_id = ?1 AND generation < (SELECT \
-             generation FROM signing_keys WHERE org_id = ?1 AND key_id = ?2)",
+             MIN(COALESCE(retires_at, ?3), ?3), sealed_private_key = NULL WHERE org_id = ?1 AND generation < \
+             (SELECT generation FROM signing_keys WHERE org_id = ?1 AND key_id = ?2)",
         )
         .bind(organization)
         .bind(&self.key_id)
@@ -415,10 +416,10 @@ mod tests {
         let phases =
             |now| (keys[0].phase(now), keys[1].phase(now), signing_key(&keys, now).unwrap().generation);
         assert_eq!(phases(now), (Some(Phase::Announced), Some(Phase::Signing), 1));
-        let turn = now.after(timing.wait);
-        assert_eq!(phases(turn), (Some(Phase::Signing), Some(Phase::Retiring), 2));
-        assert_eq!(phases(turn.after(timing.retire_after)), (Some(Phase::Signing), None, 2));
-        assert_eq!(Place::successor(&keys, &timing, now), Err(RotationRefusal::Pending(turn)));
+        let handover = now.after(timing.wait);
+        assert_eq!(phases(handover), (Some(Phase::Signing), Some(Phase::Retiring), 2));
+        assert_eq!(phases(handover.after(timing.retire_after)), (Some(Phase::Signing), None, 2));
+        assert_eq!(Place::successor(&keys, &timing, now), Err(RotationRefusal::Pending(handover)));
         assert_eq!(Place::emergency(&keys, now).signs_from, now);
     }
 

@@ -1,14 +1,16 @@
-//! What the token endpoint asks and writes: a client and its proof, the scope of a token, and the session that every
-//! token belongs to. There are no refresh tokens for clients: they can come again with their own credential.
+//! What the token endpoint asks and writes: a client and its proof, the scope of a token, and the session
+//! that every token belongs to. There are no refresh tokens for clients: they can come again with their own
+//! credential.
 
 use crate::directory::account::{UserStatus, read_grants};
 use crate::id::{ClientId, OrganizationId, SessionId, TokenId, UserId};
+use crate::jose::jwk::JwkSet;
 use crate::oauth::client::{AuthMethod, read_keys};
-use crate::oauth::client_assertion::{JwkSet, UsedAssertion};
+use crate::oauth::client_assertion::UsedAssertion;
 use crate::permission::{Grant, Grants};
 use crate::secret::credential::CredentialHash;
 use crate::sign_in::session::LiveSession;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 use crate::{grants_column, only_row};
 
@@ -51,21 +53,21 @@ pub struct PresentedClient {
 
 impl PresentedClient {
     /// Finds a client that was not revoked, and the secret it shows if that is one of its own.
-    #[must_use]
     pub fn find(
         organization: &OrganizationId,
         client_id: &ClientId,
         secret: Option<&CredentialHash>,
-    ) -> Statement {
-        Statement::new(concat!(
-            "SELECT clients.client_id, clients.user_id, clients.auth_method, clients.jwks, clients.scope, users.username, \
-             users.status, client_secrets.secret_id, client_secrets.expires_at AS secret_ends, \
-             client_secrets.revoked_at AS secret_revoked_at, ",
+    ) -> Query<Self> {
+        Query::new(concat!(
+            "SELECT clients.client_id, clients.user_id, clients.auth_method, clients.jwks, clients.scope, \
+             users.username, users.status, client_secrets.secret_id, client_secrets.expires_at AS \
+             secret_ends, client_secrets.revoked_at AS secret_revoked_at, ",
             grants_column!("users"),
-            " FROM clients JOIN users ON users.org_id = clients.org_id AND users.user_id = clients.user_id LEFT JOIN \
-             client_secrets ON client_secrets.org_id = clients.org_id AND client_secrets.secret_hash = ?3 AND \
-             client_secrets.client_id = clients.client_id WHERE clients.org_id = ?1 AND clients.client_id = ?2 AND \
-             clients.revoked_at IS NULL AND users.deleted_at IS NULL"
+            " FROM clients JOIN users ON users.org_id = clients.org_id AND users.user_id = clients.user_id \
+             LEFT JOIN client_secrets ON client_secrets.org_id = clients.org_id AND \
+             client_secrets.secret_hash = ?3 AND client_secrets.client_id = clients.client_id WHERE \
+             clients.org_id = ?1 AND clients.client_id = ?2 AND clients.revoked_at IS NULL AND \
+             users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(client_id)
@@ -87,8 +89,8 @@ impl PresentedClient {
             && self.secret_ends.is_none_or(|ends| now < ends)
     }
 
-    /// The scope of a token: what was asked for, if client and service account have all of it; without a wish, what
-    /// the client may have at most. `None` is all that the service account's roles give.
+    /// The scope of a token: what was asked for, if client and service account have all of it; without a
+    /// wish, what the client may have at most. `None` is all that the service account's roles give.
     ///
     /// # Errors
     /// Why the wish is no scope of this client's.
@@ -158,16 +160,16 @@ pub struct ClientToken<'a> {
     pub now: Timestamp,
 }
 
-/// The session of a token, if account, client and proof still hold at the moment of writing: who revokes one of them
-/// ends the sessions that are there, so none may come after.
+/// The session of a token, if account, client and proof still hold at the moment of writing: who revokes one
+/// of them ends the sessions that are there, so none may come after.
 macro_rules! begin_session {
     ($proof:literal) => {
         concat!(
-            "INSERT INTO sessions (org_id, session_id, user_id, kind, client_id, scope, ip_address, user_agent, \
-             created_at, expires_at, last_activity, mfa_verified) SELECT ?1, ?2, ?3, 'client', ?4, ?5, ?6, ?7, ?8, ?9, ?8, \
-             0 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?3 AND status = 'active' AND deleted_at \
-             IS NULL) AND EXISTS (SELECT 1 FROM clients WHERE org_id = ?1 AND client_id = ?4 AND user_id = ?3 AND \
-             revoked_at IS NULL) AND ",
+            "INSERT INTO sessions (org_id, session_id, user_id, kind, client_id, scope, ip_address, \
+             user_agent, created_at, expires_at, last_activity, mfa_verified) SELECT ?1, ?2, ?3, 'client', \
+             ?4, ?5, ?6, ?7, ?8, ?9, ?8, 0 WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = \
+             ?3 AND status = 'active' AND deleted_at IS NULL) AND EXISTS (SELECT 1 FROM clients WHERE org_id \
+             = ?1 AND client_id = ?4 AND user_id = ?3 AND revoked_at IS NULL) AND ",
             $proof,
             " RETURNING session_id"
         )
@@ -175,18 +177,18 @@ macro_rules! begin_session {
 }
 
 impl ClientToken<'_> {
-    /// Begins the session if account, client and proof still hold; returns its id if so. An assertion has to be
-    /// stored for this token before, in the same transaction.
+    /// Begins the session if account, client and proof still hold; returns its id if so. An assertion has to
+    /// be stored for this token before, in the same transaction.
     #[must_use]
     pub fn begin(&self) -> Statement {
         let statement = Statement::new(match self.proof {
             ClientProof::Secret(_) => begin_session!(
-                "EXISTS (SELECT 1 FROM client_secrets WHERE org_id = ?1 AND secret_hash = ?10 AND client_id = ?4 AND \
-                 revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?8))"
+                "EXISTS (SELECT 1 FROM client_secrets WHERE org_id = ?1 AND secret_hash = ?10 AND client_id \
+                 = ?4 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?8))"
             ),
             ClientProof::Assertion(_) => begin_session!(
-                "EXISTS (SELECT 1 FROM used_assertions WHERE org_id = ?1 AND client_id = ?4 AND jti_hash = ?10 AND use_id \
-                 = ?11)"
+                "EXISTS (SELECT 1 FROM used_assertions WHERE org_id = ?1 AND client_id = ?4 AND jti_hash = \
+                 ?10 AND use_id = ?11)"
             ),
         })
         .bind(self.organization)
@@ -224,16 +226,17 @@ pub struct PresentedRefreshToken {
 
 impl PresentedRefreshToken {
     /// Finds a refresh token, good or not.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
-        Statement::new(concat!(
-            "SELECT issued_at, token.expires_at AS token_expires_at, spent_at, sessions.session_id, sessions.user_id, \
-             sessions.expires_at, last_activity, ended_at, sessions.kind, client_id, scope, username, users.status, ",
+    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Query<Self> {
+        Query::new(concat!(
+            "SELECT issued_at, token.expires_at AS token_expires_at, spent_at, sessions.session_id, \
+             sessions.user_id, sessions.expires_at, last_activity, ended_at, sessions.kind, client_id, \
+             scope, username, users.status, ",
             grants_column!("users"),
             " FROM ",
             only_row!("refresh_tokens", "org_id = ?1 AND token_hash = ?2"),
-            " AS token CROSS JOIN sessions ON sessions.org_id = token.org_id AND sessions.session_id = token.session_id CROSS \
-             JOIN users ON users.org_id = sessions.org_id AND users.user_id = sessions.user_id AND users.deleted_at IS NULL"
+            " AS token CROSS JOIN sessions ON sessions.org_id = token.org_id AND sessions.session_id = \
+             token.session_id CROSS JOIN users ON users.org_id = sessions.org_id AND users.user_id = \
+             sessions.user_id AND users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(hash)

@@ -1,7 +1,7 @@
 //! Switches that work without a deploy: maintenance, verbose logging, rate limits.
 //!
-//! The configuration says what holds at first (`operational`); what somebody sets at run time is stored and goes
-//! before it. Instances look again at most `operational.flags_max_age` later.
+//! The configuration says what holds at first (`operational`); what somebody sets at run time is stored and
+//! goes before it. Instances look again at most `operational.flags_max_age` later.
 
 mod change;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::OperationalConfiguration;
 use crate::id::OrganizationId;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError};
 use crate::time::Duration;
 
 pub use change::{ChangedFlag, FLAGS_CHANGED, FlagChange, FlagsOnRecord};
@@ -95,9 +95,8 @@ pub struct StoredFlags {
 
 impl StoredFlags {
     /// Finds what was set for a deployment, which is its first organization's.
-    #[must_use]
-    pub fn find(deployment: &OrganizationId) -> Statement {
-        Statement::new("SELECT document FROM flags WHERE org_id = ?1").bind(deployment)
+    pub fn find(deployment: &OrganizationId) -> Query<Self> {
+        Query::new("SELECT document FROM flags WHERE org_id = ?1").bind(deployment)
     }
 }
 

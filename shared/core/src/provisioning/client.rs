@@ -1,6 +1,6 @@
 //! SCIM clients and their bearer tokens: who provisions users and groups.
 //!
-//! A client has at most two valid tokens, so that one can be turned without a gap: create the second, use it, revoke the
+//! A client has at most two valid tokens, so that one can be rotated without a gap: create the second, use it, revoke the
 //! first. The last valid one is not revoked by itself; to stop a client, revoke the client.
 
 use schemars::JsonSchema;
@@ -11,7 +11,7 @@ use crate::id::{OrganizationId, ScimClientId, ScimTokenId};
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::{Duration, Timestamp};
 use crate::{creation_condition, only_row, record_condition};
 
@@ -200,20 +200,16 @@ macro_rules! select_clients {
 impl ListedScimClient {
     /// A page of an organization's clients that were not revoked, oldest first, after the client `after`. One row more than
     /// `limit` tells that there is another page.
-    #[must_use]
-    pub fn page(organization: &OrganizationId, after: Option<&ScimClientId>, limit: u32) -> Statement {
-        Statement::new(select_clients!(
-            "scim_clients.client_id > ?2 ORDER BY scim_clients.client_id LIMIT ?3"
-        ))
-        .bind(organization)
-        .bind(after.map_or("", ScimClientId::as_str))
-        .bind(limit.saturating_add(1))
+    pub fn page(organization: &OrganizationId, after: Option<&ScimClientId>, limit: u32) -> Query<Self> {
+        Query::new(select_clients!("scim_clients.client_id > ?2 ORDER BY scim_clients.client_id LIMIT ?3"))
+            .bind(organization)
+            .bind(after.map_or("", ScimClientId::as_str))
+            .bind(limit.saturating_add(1))
     }
 
     /// One client, unless it was revoked.
-    #[must_use]
-    pub fn by_id(organization: &OrganizationId, client_id: &ScimClientId) -> Statement {
-        Statement::new(select_clients!("scim_clients.client_id = ?2")).bind(organization).bind(client_id)
+    pub fn by_id(organization: &OrganizationId, client_id: &ScimClientId) -> Query<Self> {
+        Query::new(select_clients!("scim_clients.client_id = ?2")).bind(organization).bind(client_id)
     }
 }
 
@@ -277,9 +273,8 @@ pub struct ScimClientChange<'a> {
 }
 
 impl ScimClientChange<'_> {
-    /// The batch: the record and the change, where it changes something, and the client as it is then.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> [Statement; 3] {
+    /// Records and makes the change, where it changes something; the client as it is then.
+    pub fn apply(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<ListedScimClient> {
         let asked = json!([self.client_id, self.name, self.rate_limit.is_some(), self.rate_limit.flatten()]);
         let asked = asked.to_string();
         let change = Statement::new(concat!(
@@ -287,11 +282,9 @@ impl ScimClientChange<'_> {
              rate_limit END WHERE ",
             changing!("?2")
         ));
-        [
-            event.record_if(CLIENT_CHANGES, asked.as_str()),
-            change.bind(self.organization).bind(asked),
-            ListedScimClient::by_id(self.organization, self.client_id),
-        ]
+        batch.then(event.record_if(CLIENT_CHANGES, asked.as_str()));
+        batch.then(change.bind(self.organization).bind(asked));
+        batch.ask(ListedScimClient::by_id(self.organization, self.client_id))
     }
 }
 
@@ -343,15 +336,27 @@ impl ScimClientRevocation<'_> {
         .bind(token_id)
     }
 
-    /// Whether that token was revoked, now or before: the column `revoked_at`.
-    #[must_use]
-    pub fn inspect_token(&self, token_id: &ScimTokenId) -> Statement {
-        Statement::new(
+    /// Whether that token was revoked, now or before.
+    pub fn inspect_token(&self, token_id: &ScimTokenId) -> Query<InspectedScimToken> {
+        Query::new(
             "SELECT revoked_at FROM scim_tokens WHERE org_id = ?1 AND token_id = ?3 AND client_id = ?2",
         )
         .bind(self.organization)
         .bind(self.client_id)
         .bind(token_id)
+    }
+}
+
+/// A token that somebody wants to revoke.
+#[derive(Clone, Copy, Debug)]
+pub struct InspectedScimToken {
+    /// Whether it was revoked, now or before.
+    pub is_revoked: bool,
+}
+
+impl FromRow for InspectedScimToken {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { is_revoked: row.optional_integer("revoked_at")?.is_some() })
     }
 }
 
@@ -373,9 +378,8 @@ pub struct PresentedScimToken {
 
 impl PresentedScimToken {
     /// Finds a token by its hash, working or not.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Statement {
-        Statement::new(concat!(
+    pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Query<Self> {
+        Query::new(concat!(
             "SELECT token_id, token.client_id, name, rate_limit, token.expires_at, last_used, token.revoked_at IS NOT NULL OR \
              scim_clients.revoked_at IS NOT NULL AS revoked FROM ",
             only_row!("scim_tokens INDEXED BY scim_tokens_by_hash", "org_id = ?1 AND token_hash = ?2"),

@@ -7,7 +7,7 @@ use crate::encoding::base64url;
 use crate::id::{OrganizationId, ScimClientId};
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record_condition;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
 /// What tells one change from another: SHA-256 of method, resource and body, base64url. `None` for a change that may hold a
@@ -50,12 +50,12 @@ impl Repeats<'_> {
     }
 
     /// How often it came before, for [`Repeated`]: no row where it did not come in this window.
-    #[must_use]
-    pub fn read(&self) -> Statement {
-        self.bind(
+    pub fn read(&self) -> Query<Repeated> {
+        let find = self.bind(
             "SELECT count, reported FROM scim_changes WHERE org_id = ?1 AND client_id = ?2 AND change_hash = ?3 AND \
              window_ends_at > ?4",
-        )
+        );
+        find.into()
     }
 
     /// Counts it once more. A window begins with the first, and again with the first after its end.
@@ -70,8 +70,8 @@ impl Repeats<'_> {
         .bind(self.now.after(window))
     }
 
-    /// Records that it goes round in circles, once a window, where it came `bound` times. The event's action is
-    /// `scim.loop`, its resource's id the client's.
+    /// Records that it goes round in circles, once a window, where it came `bound` times. The event's act is
+    /// [`LOOP`](super::acts::LOOP), its resource's id the client's.
     #[must_use]
     pub fn report(&self, bound: u32, event: AuditEvent) -> [Statement; 2] {
         let asked = serde_json::json!([self.client_id, self.change_hash, bound]).to_string();

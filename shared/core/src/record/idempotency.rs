@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::encoding::base64url;
 use crate::id::OrganizationId;
 use crate::secret::register::KEPT_ANSWER;
-use crate::sql::{FromRow, Row, RowError, Statement, Value};
+use crate::sql::{FromRow, Query, Row, RowError, Statement, Value};
 use crate::time::{Duration, Timestamp};
 
 /// How long an answer is kept.
@@ -55,8 +55,8 @@ impl IdempotentRequest {
     #[must_use]
     pub fn keep(&self, sealed_answer: &str, now: Timestamp) -> Statement {
         Statement::new(
-            "INSERT INTO idempotent_answers (org_id, subject_id, idempotency_key, request_hash, sealed_answer, \
-             created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO idempotent_answers (org_id, subject_id, idempotency_key, request_hash, \
+             sealed_answer, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .bind(&self.organization)
         .bind(self.subject_id.as_str())
@@ -66,8 +66,8 @@ impl IdempotentRequest {
         .bind(now)
     }
 
-    /// Forgets the answer again where nothing was created after all: the last statement of the batch. A refusal may
-    /// become a success, so it is not kept.
+    /// Forgets the answer again where nothing was created after all: the last statement of the batch. A
+    /// refusal may become a success, so it is not kept.
     #[must_use]
     pub fn forget_unless(&self, exists: CreationCondition, id: impl Into<Value>) -> Statement {
         Statement::new(exists.0)
@@ -78,9 +78,8 @@ impl IdempotentRequest {
     }
 
     /// Finds the kept answer.
-    #[must_use]
-    pub fn find(&self) -> Statement {
-        Statement::new(
+    pub fn find(&self) -> Query<KeptAnswer> {
+        Query::new(
             "SELECT request_hash, sealed_answer FROM idempotent_answers \
              WHERE org_id = ?1 AND subject_id = ?2 AND idempotency_key = ?3",
         )
@@ -96,8 +95,8 @@ impl IdempotentRequest {
     }
 }
 
-/// What tells that something was created: made by [`creation_condition`](crate::creation_condition), so that the
-/// SQL is a constant.
+/// What tells that something was created: made by [`creation_condition`](crate::creation_condition), so that
+/// the SQL is a constant.
 #[derive(Clone, Copy, Debug)]
 pub struct CreationCondition(pub &'static str);
 
@@ -106,7 +105,8 @@ pub struct CreationCondition(pub &'static str);
 macro_rules! creation_condition {
     ($condition:literal) => {
         $crate::record::idempotency::CreationCondition(concat!(
-            "DELETE FROM idempotent_answers WHERE org_id = ?1 AND subject_id = ?2 AND idempotency_key = ?3 AND NOT ",
+            "DELETE FROM idempotent_answers WHERE org_id = ?1 AND subject_id = ?2 AND idempotency_key = ?3 \
+             AND NOT ",
             $condition
         ))
     };
@@ -133,8 +133,9 @@ impl FromRow for KeptAnswer {
 #[must_use]
 pub fn forget_old(now: Timestamp) -> Statement {
     Statement::new(
-        "DELETE FROM idempotent_answers WHERE (org_id, subject_id, idempotency_key) IN (SELECT org_id, subject_id, \
-         idempotency_key FROM idempotent_answers WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+        "DELETE FROM idempotent_answers WHERE (org_id, subject_id, idempotency_key) IN (SELECT org_id, \
+         subject_id, idempotency_key FROM idempotent_answers WHERE created_at < ?1 ORDER BY created_at LIMIT \
+         ?2)",
     )
     .bind(now.before(RETENTION))
     .bind(FORGET_BATCH)

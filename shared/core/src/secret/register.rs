@@ -1,8 +1,10 @@
-//! The register of what is sealed: every column whose texts are sealed under the host's master key, in one list.
+//! The register of what is sealed: every column whose texts are sealed under the host's master key, in one
+//! list.
 //!
-//! From this list follow the question whether the previous master key is still needed, and the loop that seals anew under
-//! the current one. What is not listed would be lost with the previous master key, so a test holds the list against the
-//! migrations: a column whose name begins with `sealed_` is here, and has its index.
+//! From this list follow the question whether the previous master key is still needed, and the loop that
+//! seals anew under the current one. What is not listed would be lost with the previous master key, so a test
+//! holds the list against the migrations: a column whose name begins with `sealed_` is here, and has its
+//! index.
 
 use crate::due::Due;
 use crate::id::OrganizationId;
@@ -56,8 +58,8 @@ pub const DELIVERED_KEY: SealedColumn = SealedColumn {
     parting: Parting::Reseal { by: "delivery_id", at_once: 100 },
 };
 
-/// What deliveries of API keys are signed with. It is bound to the target: it stays the same when the schedule is handed on,
-/// and one that is copied to another target does not open.
+/// What deliveries of API keys are signed with. It is bound to the target: it stays the same when the
+/// schedule is handed on, and one that is copied to another target does not open.
 pub const SIGNING_SECRET: SealedColumn = SealedColumn {
     table: "api_key_rotations",
     column: "sealed_signing_secret",
@@ -89,8 +91,8 @@ pub const REGISTER: [&SealedColumn; 5] =
     [&SIGNING_KEY, &DELIVERED_KEY, &SIGNING_SECRET, &WEBHOOK_MESSAGE, &KEPT_ANSWER];
 
 impl SealedColumn {
-    /// What a text is sealed for: this column, an organization, and what of the row it is bound to. Copied anywhere else it
-    /// does not open.
+    /// What a text is sealed for: this column, an organization, and what of the row it is bound to. Copied
+    /// anywhere else it does not open.
     #[must_use]
     pub fn purpose(&self, organization: &OrganizationId, bound_to: &[&str]) -> String {
         let mut purpose = format!("{}.{}/{organization}", self.table, self.column);
@@ -119,9 +121,9 @@ impl SealedColumn {
         Due::find(text, known).bind(master_key_id)
     }
 
-    /// What of an organization is sealed under this master key and is to be sealed anew: a few rows at a time, those behind
-    /// the row `after`, for [`SealedText::read`]. A row whose text does not open is gone past, and keeps none behind it from
-    /// being found. `None` where the texts end by themselves.
+    /// What of an organization is sealed under this master key and is to be sealed anew: a few rows at a
+    /// time, those behind the row `after`, for [`SealedText::read`]. A row whose text does not open is gone
+    /// past, and keeps none behind it from being found. `None` where the texts end by themselves.
     #[must_use]
     pub fn find(
         &self,
@@ -198,7 +200,8 @@ impl SealedText {
         })
     }
 
-    /// Seals it under the current master key, unless it was changed meanwhile. `None` where it ends by itself.
+    /// Seals it under the current master key, unless it was changed meanwhile. `None` where it ends by
+    /// itself.
     ///
     /// # Errors
     /// When it does not open.

@@ -1,8 +1,8 @@
 //! Emergency credentials: sealed ahead of time, used once, when nothing else lets an administrator in.
 //!
-//! All of an organization act as one user of its own, made with the first of them. It has no password and signs in
-//! no other way. Using one puts that user right first: whatever was done to it, by an identity provider say, must not
-//! lock out whoever opens the envelope.
+//! All of an organization act as one user of its own, made with the first of them. It has no password and
+//! signs in no other way. Using one puts that user right first: whatever was done to it, by an identity
+//! provider say, must not lock out whoever opens the envelope.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::id::{BreakGlassId, OrganizationId, SessionId, UserId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::{Duration, Timestamp};
 
 /// The longest reason, in characters.
@@ -53,7 +53,8 @@ pub struct NewCredential<'a> {
 }
 
 impl NewCredential<'_> {
-    /// Makes the emergency administrator where there is none, and the credential. In this order, in one transaction.
+    /// Makes the emergency administrator where there is none, and the credential. In this order, in one
+    /// transaction.
     #[must_use]
     pub fn seal(&self) -> [Statement; 4] {
         [self.name_administrator(), self.create_administrator(), self.give_role(), self.store()]
@@ -68,9 +69,9 @@ impl NewCredential<'_> {
     /// One an organization; a user that was purged makes room for another.
     fn name_administrator(&self) -> Statement {
         Statement::new(
-            "INSERT INTO break_glass_administrators (org_id, role, user_id) VALUES (?1, ?3, ?2) ON CONFLICT (org_id, \
-             role) DO UPDATE SET user_id = excluded.user_id WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND \
-             users.user_id = break_glass_administrators.user_id)",
+            "INSERT INTO break_glass_administrators (org_id, role, user_id) VALUES (?1, ?3, ?2) ON CONFLICT \
+             (org_id, role) DO UPDATE SET user_id = excluded.user_id WHERE NOT EXISTS (SELECT 1 FROM users \
+             WHERE users.org_id = ?1 AND users.user_id = break_glass_administrators.user_id)",
         )
         .bind(self.organization)
         .bind(self.administrator_id)
@@ -80,9 +81,10 @@ impl NewCredential<'_> {
     fn create_administrator(&self) -> Statement {
         let username = format!("break-glass-{}", self.administrator_id);
         Statement::new(
-            "INSERT INTO users (org_id, user_id, kind, username, username_key, display_name, status, managed_by, \
-             created_at, updated_at) SELECT org_id, user_id, 'service_account', ?3, ?3, 'Emergency administrator', \
-             'active', 'manual', ?4, ?4 FROM break_glass_administrators WHERE org_id = ?1 AND role = ?5 AND user_id = ?2",
+            "INSERT INTO users (org_id, user_id, kind, username, username_key, display_name, status, \
+             managed_by, created_at, updated_at) SELECT org_id, user_id, 'service_account', ?3, ?3, \
+             'Emergency administrator', 'active', 'manual', ?4, ?4 FROM break_glass_administrators WHERE \
+             org_id = ?1 AND role = ?5 AND user_id = ?2",
         )
         .bind(self.organization)
         .bind(self.administrator_id)
@@ -102,8 +104,8 @@ impl NewCredential<'_> {
 
     fn store(&self) -> Statement {
         Statement::new(
-            "INSERT INTO break_glass_credentials (org_id, credential_id, credential_hash, label, reason, created_by, \
-             created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO break_glass_credentials (org_id, credential_id, credential_hash, label, reason, \
+             created_by, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .bind(self.organization)
         .bind(self.credential_id)
@@ -129,13 +131,13 @@ pub struct UsableCredential {
 
 impl UsableCredential {
     /// Finds a credential by its hash, where it can still be used.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, hash: &CredentialHash, now: Timestamp) -> Statement {
-        Statement::new(
-            "SELECT credentials.credential_id, credentials.label, administrators.user_id FROM break_glass_credentials \
-             AS credentials JOIN break_glass_administrators AS administrators ON administrators.org_id = \
-             credentials.org_id AND administrators.role = ?4 WHERE credentials.org_id = ?1 AND credentials.credential_hash = ?2 AND \
-             credentials.used_at IS NULL AND credentials.revoked_at IS NULL AND credentials.expires_at > ?3",
+    pub fn find(organization: &OrganizationId, hash: &CredentialHash, now: Timestamp) -> Query<Self> {
+        Query::new(
+            "SELECT credentials.credential_id, credentials.label, administrators.user_id FROM \
+             break_glass_credentials AS credentials JOIN break_glass_administrators AS administrators ON \
+             administrators.org_id = credentials.org_id AND administrators.role = ?4 WHERE \
+             credentials.org_id = ?1 AND credentials.credential_hash = ?2 AND credentials.used_at IS NULL \
+             AND credentials.revoked_at IS NULL AND credentials.expires_at > ?3",
         )
         .bind(organization)
         .bind(hash)
@@ -176,18 +178,19 @@ pub struct Use<'a> {
 }
 
 impl Use<'_> {
-    /// Uses the credential if nobody has, puts its user right and begins the session, in one transaction. The first
-    /// statement returns the credential's id if so. Of two at the same instant one gets a row.
-    #[must_use]
-    pub fn statements(&self) -> [Statement; 4] {
-        [self.spend(), self.restore_administrator(), self.restore_role(), self.begin_session()]
+    /// Uses the credential if nobody has, puts its user right and begins the session. The ticket tells
+    /// whether it did: of two at the same instant, for one.
+    pub fn ask(&self, batch: &mut Batch) -> Ticket {
+        let spent = batch.then(self.spend());
+        batch.extend([self.restore_administrator(), self.restore_role(), self.begin_session()]);
+        spent
     }
 
     fn spend(&self) -> Statement {
         Statement::new(
-            "UPDATE break_glass_credentials SET used_at = ?3, used_because = ?4, session_id = ?5 WHERE org_id = ?1 \
-             AND credential_id = ?2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > ?3 RETURNING \
-             credential_id",
+            "UPDATE break_glass_credentials SET used_at = ?3, used_because = ?4, session_id = ?5 WHERE \
+             org_id = ?1 AND credential_id = ?2 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > \
+             ?3 RETURNING credential_id",
         )
         .bind(self.organization)
         .bind(&self.credential.credential_id)
@@ -198,9 +201,9 @@ impl Use<'_> {
 
     fn restore_administrator(&self) -> Statement {
         Statement::new(
-            "UPDATE users SET status = 'active', deleted_at = NULL WHERE org_id = ?1 AND user_id = ?2 AND (status <> \
-             'active' OR deleted_at IS NOT NULL) AND EXISTS (SELECT 1 FROM break_glass_credentials WHERE org_id = ?1 \
-             AND credential_id = ?3 AND session_id = ?4)",
+            "UPDATE users SET status = 'active', deleted_at = NULL WHERE org_id = ?1 AND user_id = ?2 AND \
+             (status <> 'active' OR deleted_at IS NOT NULL) AND EXISTS (SELECT 1 FROM \
+             break_glass_credentials WHERE org_id = ?1 AND credential_id = ?3 AND session_id = ?4)",
         )
         .bind(self.organization)
         .bind(&self.credential.user_id)
@@ -210,8 +213,8 @@ impl Use<'_> {
 
     fn restore_role(&self) -> Statement {
         Statement::new(
-            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, ?5 FROM break_glass_credentials WHERE \
-             org_id = ?1 AND credential_id = ?3 AND session_id = ?4 ON CONFLICT DO NOTHING",
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, ?5 FROM break_glass_credentials \
+             WHERE org_id = ?1 AND credential_id = ?3 AND session_id = ?4 ON CONFLICT DO NOTHING",
         )
         .bind(self.organization)
         .bind(&self.credential.user_id)
@@ -222,9 +225,9 @@ impl Use<'_> {
 
     fn begin_session(&self) -> Statement {
         Statement::new(
-            "INSERT INTO sessions (org_id, session_id, user_id, kind, ip_address, user_agent, created_at, expires_at, \
-             last_activity, mfa_verified) SELECT ?1, ?4, ?2, 'break_glass', ?5, ?6, ?7, ?8, ?7, 0 FROM \
-             break_glass_credentials WHERE org_id = ?1 AND credential_id = ?3 AND session_id = ?4",
+            "INSERT INTO sessions (org_id, session_id, user_id, kind, ip_address, user_agent, created_at, \
+             expires_at, last_activity, mfa_verified) SELECT ?1, ?4, ?2, 'break_glass', ?5, ?6, ?7, ?8, ?7, \
+             0 FROM break_glass_credentials WHERE org_id = ?1 AND credential_id = ?3 AND session_id = ?4",
         )
         .bind(self.organization)
         .bind(&self.credential.user_id)
@@ -241,8 +244,8 @@ impl Use<'_> {
 #[must_use]
 pub fn revoke(organization: &OrganizationId, credential_id: &BreakGlassId, now: Timestamp) -> Statement {
     Statement::new(
-        "UPDATE break_glass_credentials SET revoked_at = ?3 WHERE org_id = ?1 AND credential_id = ?2 AND revoked_at IS \
-         NULL AND used_at IS NULL RETURNING credential_id",
+        "UPDATE break_glass_credentials SET revoked_at = ?3 WHERE org_id = ?1 AND credential_id = ?2 AND \
+         revoked_at IS NULL AND used_at IS NULL RETURNING credential_id",
     )
     .bind(organization)
     .bind(credential_id)
@@ -251,8 +254,8 @@ pub fn revoke(organization: &OrganizationId, credential_id: &BreakGlassId, now: 
 
 /// The audit condition "the credential `?2` can be revoked", before it is.
 pub const CAN_BE_REVOKED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM break_glass_credentials WHERE org_id = ?1 AND credential_id = ?2 AND revoked_at IS NULL \
-     AND used_at IS NULL)"
+    "EXISTS (SELECT 1 FROM break_glass_credentials WHERE org_id = ?1 AND credential_id = ?2 AND revoked_at \
+     IS NULL AND used_at IS NULL)"
 );
 
 /// Whether a credential can still be used.
@@ -298,17 +301,16 @@ pub struct ListedCredential {
 
 impl ListedCredential {
     /// A page of an organization's credentials, oldest first, after the one that is named.
-    #[must_use]
     pub fn page(
         organization: &OrganizationId,
         after: Option<&BreakGlassId>,
         limit: u32,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(
+    ) -> Query<Self> {
+        Query::new(
             "SELECT credential_id, label, reason, created_by, created_at, expires_at, revoked_at, used_at, \
-             used_because, session_id, expires_at <= ?4 AS is_expired FROM break_glass_credentials WHERE org_id = ?1 \
-             AND credential_id > ?2 ORDER BY credential_id LIMIT ?3",
+             used_because, session_id, expires_at <= ?4 AS is_expired FROM break_glass_credentials WHERE \
+             org_id = ?1 AND credential_id > ?2 ORDER BY credential_id LIMIT ?3",
         )
         .bind(organization)
         .bind(after.map(BreakGlassId::as_str).unwrap_or_default())

@@ -1,7 +1,8 @@
-//! What a person calls the device behind a user agent: "Firefox on Linux". A hint for the eye, never a decision: a user
-//! agent is whatever its sender says.
+//! What a person calls the device behind a user agent: "Firefox on Linux". A hint for the eye, never a
+//! decision: a user agent is whatever its sender says.
 
-/// Marks of browsers, the more special ones first: nearly all of them claim to be Safari, and most to be Chrome.
+/// Marks of browsers, the more special ones first: nearly all of them claim to be Safari, and most to be
+/// Chrome.
 const BROWSERS: [(&str, &str); 12] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -51,18 +52,18 @@ mod tests {
         for (user_agent, device) in [
             ("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", "Firefox on Linux"),
             (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 \
-                 Safari/537.36",
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/142.0.0.0 Safari/537.36",
                 "Chrome on Windows",
             ),
             (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 \
-                 Safari/537.36 Edg/142.0.0.0",
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                 Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
                 "Edge on Windows",
             ),
             (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
-                 Version/18.5 Mobile/15E148 Safari/604.1",
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
+                 Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
                 "Safari on iPhone",
             ),
             (
@@ -71,8 +72,8 @@ mod tests {
                 "Safari on macOS",
             ),
             (
-                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile \
-                 Safari/537.36",
+                "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 \
+                 Mobile Safari/537.36",
                 "Chrome on Android",
             ),
             ("curl/8.17.0", "curl"),

@@ -1,18 +1,20 @@
 //! Lockout: how often a password may be tried.
 //!
-//! A try is *reserved* before the password is looked at, by one conditional statement in the batch that reads the
-//! user: of any number of guesses at the same instant, as many as the threshold allows are looked at. It is taken from
-//! pools, each a row that counts tries in a window of time:
+//! A try is *reserved* before the password is looked at, by one conditional statement in the batch that reads
+//! the user: of any number of guesses at the same instant, as many as the threshold allows are looked at. It
+//! is taken from pools, each a row that counts tries in a window of time:
 //!
-//! - `account:<user id>`: an account, from every address it has not signed in from lately. Where there is no such user,
-//!   `account:#<digest of the name>` behaves the same, so that a lock tells nobody whether there is one.
-//! - `known:<user id>:<address>`: an account from an address that it did sign in from. Strangers have no share in it:
-//!   they can't lock anybody out of the places where they usually are.
+//! - `account:<user id>`: an account, from every address it has not signed in from lately. Where there is no
+//!   such user, `account:#<digest of the name>` behaves the same, so that a lock tells nobody whether there
+//!   is one.
+//! - `known:<user id>:<address>`: an account from an address that it did sign in from. Strangers have no
+//!   share in it: they can't lock anybody out of the places where they usually are.
 //! - `address:<address>`: an address, over all accounts; not asked where the address is known to the account.
 //!
-//! A window begins with its first try and lasts [`lockout_duration`](PasswordConfiguration::lockout_duration); the try
-//! that reaches the threshold moves its end that far from itself. A refused try counts nowhere, so that no lock lasts
-//! longer for being knocked at. A success forgets the account's pool and gives the address its try back.
+//! A window begins with its first try and lasts
+//! [`lockout_duration`](PasswordConfiguration::lockout_duration); the try that reaches the threshold moves
+//! its end that far from itself. A refused try counts nowhere, so that no lock lasts longer for being knocked
+//! at. A success forgets the account's pool and gives the address its try back.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -24,7 +26,7 @@ use crate::encoding::base64url;
 use crate::id::{OrganizationId, UserId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
-use crate::sql::{RowError, Rows, Statement};
+use crate::sql::{Answers, Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::{Duration, Timestamp};
 
 /// How long an address stays known to an account after its last sign-in from there.
@@ -37,16 +39,17 @@ const CLEARED_AT_ONCE: u32 = 4;
 pub const ORGANIZATION_EXISTS: RecordCondition =
     record_condition!("EXISTS (SELECT 1 FROM organizations WHERE org_id = ?2)");
 
-/// The pools of a try and their thresholds. `?1` is the organization, `?2` the user name's key, `?3` its digest, `?4` the
-/// address, `?5` now, `?6` since when an address counts as known, `?7` and `?8` the thresholds.
+/// The pools of a try and their thresholds. `?1` is the organization, `?2` the user name's key, `?3` its
+/// digest, `?4` the address, `?5` now, `?6` since when an address counts as known, `?7` and `?8` the
+/// thresholds.
 macro_rules! pools {
     () => {
         concat!(
             "(SELECT COALESCE(",
             known_pool!(),
-            ", (SELECT 'account:' || users.user_id FROM users WHERE users.org_id = ?1 AND users.username_key = ?2 AND \
-             users.deleted_at IS NULL), 'account:#' || ?3) AS pool, ?7 AS threshold \
-             UNION ALL SELECT 'address:' || ?4, ?8 WHERE ?4 IS NOT NULL AND ",
+            ", (SELECT 'account:' || users.user_id FROM users WHERE users.org_id = ?1 AND users.username_key \
+             = ?2 AND users.deleted_at IS NULL), 'account:#' || ?3) AS pool, ?7 AS threshold UNION ALL \
+             SELECT 'address:' || ?4, ?8 WHERE ?4 IS NOT NULL AND ",
             known_pool!(),
             " IS NULL)"
         )
@@ -55,9 +58,10 @@ macro_rules! pools {
 
 macro_rules! known_pool {
     () => {
-        "(SELECT 'known:' || users.user_id || ':' || ?4 FROM users JOIN known_addresses ON known_addresses.org_id = \
-         users.org_id AND known_addresses.user_id = users.user_id AND known_addresses.address = ?4 WHERE users.org_id = \
-         ?1 AND users.username_key = ?2 AND users.deleted_at IS NULL AND known_addresses.last_seen > ?6)"
+        "(SELECT 'known:' || users.user_id || ':' || ?4 FROM users JOIN known_addresses ON \
+         known_addresses.org_id = users.org_id AND known_addresses.user_id = users.user_id AND \
+         known_addresses.address = ?4 WHERE users.org_id = ?1 AND users.username_key = ?2 AND \
+         users.deleted_at IS NULL AND known_addresses.last_seen > ?6)"
     };
 }
 
@@ -91,7 +95,53 @@ pub enum Verdict {
 /// The tries that were taken, one from each pool. None where there is no such organization.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
-    pools: Vec<(String, i64)>,
+    tries: Vec<TakenTry>,
+}
+
+/// A try that was taken from a pool, and how many that makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TakenTry {
+    pool: String,
+    tries: i64,
+}
+
+impl FromRow for TakenTry {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { pool: row.text("subject")?.to_owned(), tries: row.integer("tries")? })
+    }
+}
+
+/// When a pool has room again, where one is empty.
+#[derive(Debug)]
+struct EmptyUntil(Option<Timestamp>);
+
+impl FromRow for EmptyUntil {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.optional_integer("until")?.map(Timestamp::from_millis)))
+    }
+}
+
+/// A try that was asked for in a batch.
+#[derive(Debug)]
+#[must_use]
+pub struct AskedTry {
+    taken: Ticket<TakenTry>,
+    until: Ticket<EmptyUntil>,
+}
+
+impl AskedTry {
+    /// What came of it.
+    ///
+    /// # Errors
+    /// When the batch was not answered, or a column is absent or of another type.
+    pub fn verdict(&self, answers: &Answers) -> Result<Verdict, RowError> {
+        let tries = answers.all(self.taken)?;
+        let until = answers.one(self.until)?.and_then(|empty| empty.0);
+        Ok(match until {
+            Some(until) if tries.is_empty() => Verdict::Locked { until },
+            _ => Verdict::Granted(Reservation { tries }),
+        })
+    }
 }
 
 /// A pool that a failed try has emptied.
@@ -104,66 +154,51 @@ pub enum Lock {
 }
 
 impl Attempt<'_> {
-    /// Takes a try from each pool, or from none where one is empty.
-    #[must_use]
-    pub fn reserve(&self) -> Statement {
-        self.bind(Statement::new(concat!(
-            "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) SELECT ?1, pool, 1, \
-             ?5, ?9 FROM ",
+    /// Takes a try from each pool, or from none where one is empty; then [`AskedTry::verdict`] tells.
+    pub fn reserve(&self, batch: &mut Batch) -> AskedTry {
+        AskedTry { taken: batch.ask(self.take()), until: batch.ask(self.inspect()) }
+    }
+
+    fn take(&self) -> Query<TakenTry> {
+        self.bind(Query::new(concat!(
+            "INSERT INTO sign_in_attempts (org_id, subject, tries, window_began_at, window_ends_at) SELECT \
+             ?1, pool, 1, ?5, ?9 FROM ",
             pools!(),
             " WHERE EXISTS (SELECT 1 FROM organizations WHERE org_id = ?1) AND NOT EXISTS (SELECT 1 FROM ",
             pools!(),
-            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND taken.tries >= \
-             threshold AND taken.window_ends_at > ?5) \
-             ON CONFLICT (org_id, subject) DO UPDATE SET \
-             tries = CASE WHEN window_ends_at > ?5 THEN tries + 1 ELSE 1 END, \
-             window_began_at = CASE WHEN window_ends_at > ?5 THEN MIN(window_began_at, ?5) ELSE ?5 END, \
-             window_ends_at = CASE WHEN window_ends_at > ?5 AND tries + 1 < CASE subject WHEN 'address:' || ?4 THEN ?8 \
-             ELSE ?7 END THEN window_ends_at ELSE ?9 END \
-             RETURNING subject, tries"
+            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND \
+             taken.tries >= threshold AND taken.window_ends_at > ?5) ON CONFLICT (org_id, subject) DO UPDATE \
+             SET tries = CASE WHEN window_ends_at > ?5 THEN tries + 1 ELSE 1 END, window_began_at = CASE \
+             WHEN window_ends_at > ?5 THEN MIN(window_began_at, ?5) ELSE ?5 END, window_ends_at = CASE WHEN \
+             window_ends_at > ?5 AND tries + 1 < CASE subject WHEN 'address:' || ?4 THEN ?8 ELSE ?7 END THEN \
+             window_ends_at ELSE ?9 END RETURNING subject, tries"
         )))
         .bind(self.now.after(self.limits.lockout_duration))
     }
 
-    /// Until when a pool is empty. To run right after [`Attempt::reserve`], in the same batch.
-    #[must_use]
-    pub fn inspect(&self) -> Statement {
-        self.bind(Statement::new(concat!(
+    /// Until when a pool is empty. To run right after [`Attempt::take`].
+    fn inspect(&self) -> Query<EmptyUntil> {
+        self.bind(Query::new(concat!(
             "SELECT MAX(taken.window_ends_at) AS until FROM ",
             pools!(),
-            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND taken.tries >= \
-             threshold AND taken.window_ends_at > ?5"
+            " CROSS JOIN sign_in_attempts AS taken WHERE taken.org_id = ?1 AND taken.subject = pool AND \
+             taken.tries >= threshold AND taken.window_ends_at > ?5"
         )))
     }
 
-    /// What the two statements answered.
-    ///
-    /// # Errors
-    /// When a column is absent or of another type.
-    pub fn verdict(&self, reserved: &Rows, inspected: &Rows) -> Result<Verdict, RowError> {
-        let pools = reserved
-            .iter()
-            .map(|row| Ok((row.text("subject")?.to_owned(), row.integer("tries")?)))
-            .collect::<Result<Vec<_>, RowError>>()?;
-        let until = inspected.first().map(|row| row.optional_integer("until")).transpose()?.flatten();
-        Ok(match until {
-            Some(until) if pools.is_empty() => Verdict::Locked { until: Timestamp::from_millis(until) },
-            _ => Verdict::Granted(Reservation { pools }),
-        })
-    }
-
-    /// What a right password is owed: its account's tries forgotten, the address's given back, the address known.
+    /// What a right password is owed: its account's tries forgotten, the address's given back, the address
+    /// known.
     #[must_use]
     pub fn forgive(&self, reservation: &Reservation, user_id: &UserId) -> Vec<Statement> {
         let mut statements: Vec<_> = reservation
-            .pools
+            .tries
             .iter()
-            .map(|(pool, _)| match Lock::of(pool) {
+            .map(|TakenTry { pool, .. }| match Lock::of(pool) {
                 Lock::Account => forget_pool(self.organization, pool),
                 // Only out of the window that the try was taken from.
                 Lock::Address => Statement::new(
-                    "UPDATE sign_in_attempts SET tries = tries - 1 WHERE org_id = ?1 AND subject = ?2 AND tries > 0 \
-                     AND window_began_at <= ?3",
+                    "UPDATE sign_in_attempts SET tries = tries - 1 WHERE org_id = ?1 AND subject = ?2 AND \
+                     tries > 0 AND window_began_at <= ?3",
                 )
                 .bind(self.organization)
                 .bind(pool.as_str())
@@ -180,16 +215,18 @@ impl Attempt<'_> {
     /// The pools that this try has emptied, should it fail.
     #[must_use]
     pub fn locks(&self, reservation: &Reservation) -> Vec<Lock> {
-        let pools = reservation.pools.iter().map(|(pool, tries)| (Lock::of(pool), *tries));
+        let pools = reservation.tries.iter().map(|taken| (Lock::of(&taken.pool), taken.tries));
         pools.filter(|(lock, tries)| *tries >= self.threshold(*lock).into()).map(|(lock, _)| lock).collect()
     }
 
-    /// Clears away a few windows that have ended, of any organization: each failed try clears more than it begins.
+    /// Clears away a few windows that have ended, of any organization: each failed try clears more than it
+    /// begins.
     #[must_use]
     pub fn clear(&self) -> Statement {
         Statement::new(
-            "DELETE FROM sign_in_attempts WHERE (org_id, subject) IN (SELECT org_id, subject FROM sign_in_attempts \
-             INDEXED BY sign_in_attempts_by_end WHERE window_ends_at <= ?1 ORDER BY window_ends_at LIMIT ?2)",
+            "DELETE FROM sign_in_attempts WHERE (org_id, subject) IN (SELECT org_id, subject FROM \
+             sign_in_attempts INDEXED BY sign_in_attempts_by_end WHERE window_ends_at <= ?1 ORDER BY \
+             window_ends_at LIMIT ?2)",
         )
         .bind(self.now)
         .bind(CLEARED_AT_ONCE)
@@ -202,11 +239,11 @@ impl Attempt<'_> {
         }
     }
 
-    fn bind(&self, statement: Statement) -> Statement {
+    fn bind<T>(&self, query: Query<T>) -> Query<T> {
         let key = username_key(self.username);
         // People type their password there, too: no table of digests fits every organization.
         let digest = base64url(&Sha256::digest(format!("{}\n{key}", self.organization)));
-        statement
+        query
             .bind(self.organization)
             .bind(key)
             .bind(digest)

@@ -10,7 +10,8 @@ const UNFETCHED_BATCH: u32 = 50;
 /// How many rows are swept at once.
 pub const SWEEP_BATCH: u32 = 500;
 
-/// Finds those that could be fetched before this moment and were not, of all organizations: `org_id`, `delivery_id` and `service`.
+/// Finds those that could be fetched before this moment and were not, of all organizations: `org_id`,
+/// `delivery_id` and `service`.
 #[must_use]
 pub fn find_unfetched(before: Timestamp) -> Statement {
     Statement::new(
@@ -43,7 +44,8 @@ pub fn give_up_unfetched(
     .bind(NOBODY_FETCHED_IT)
 }
 
-/// Forgets those that were delivered or given up before this moment, [`SWEEP_BATCH`] at a time; a row for each.
+/// Forgets those that were delivered or given up before this moment, [`SWEEP_BATCH`] at a time; a row for
+/// each.
 #[must_use]
 pub fn sweep_finished(before: Timestamp) -> Statement {
     Statement::new(

@@ -2,6 +2,7 @@
 //!
 //! How a provider signs is data ([`Scheme`]); one routine verifies all of them ([`verify`]) and one signs ([`sign`]).
 
+pub mod acts;
 mod content;
 mod keeping;
 mod outbox;

@@ -12,7 +12,7 @@ use crate::id::{OrganizationId, WebhookDeliveryId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::register::WEBHOOK_MESSAGE;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
 /// How many deliveries are claimed at once.
@@ -302,17 +302,16 @@ macro_rules! page {
 impl ListedWebhook {
     /// A page of an organization's deliveries, oldest first, after `after`. One row more than `limit` tells that there is
     /// another page.
-    #[must_use]
     pub fn page(
         organization: &OrganizationId,
         service: Option<&str>,
         state: Option<WebhookState>,
         after: Option<&WebhookDeliveryId>,
         limit: u32,
-    ) -> Statement {
+    ) -> Query<Self> {
         let begin = |text: &'static str| {
             let after = after.map_or("", WebhookDeliveryId::as_str);
-            Statement::new(text).bind(organization).bind(after).bind(limit.saturating_add(1))
+            Query::new(text).bind(organization).bind(after).bind(limit.saturating_add(1))
         };
         match (service, state) {
             (None, None) => begin(page!("", "")),
@@ -335,9 +334,8 @@ impl ListedWebhook {
     }
 
     /// Finds one, with its message.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, delivery_id: &WebhookDeliveryId) -> Statement {
-        Statement::new(
+    pub fn find(organization: &OrganizationId, delivery_id: &WebhookDeliveryId) -> Query<Self> {
+        Query::new(
             "SELECT delivery_id, service, sealed_message, state, attempts, next_attempt_at, last_error, created_at, \
              finished_at FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2",
         )
@@ -347,15 +345,14 @@ impl ListedWebhook {
 
     /// Hands out those of a service that wait to be fetched, oldest first: nobody else gets them before `hidden_until`.
     /// Returns them, in no order.
-    #[must_use]
     pub fn fetch(
         organization: &OrganizationId,
         service: &str,
         limit: u32,
         hidden_until: Timestamp,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(
+    ) -> Query<Self> {
+        Query::new(
             "UPDATE webhook_deliveries SET next_attempt_at = ?4, attempts = attempts + 1 WHERE (org_id, delivery_id) IN \
              (SELECT org_id, delivery_id FROM webhook_deliveries INDEXED BY webhook_deliveries_queued WHERE org_id = ?1 AND \
              service = ?2 AND state = 'queued' AND next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?5) \
@@ -415,14 +412,13 @@ impl ListedWebhook {
 
     /// Asks for one again that was given up: to be forwarded where its service is among `forwarded` (a JSON list), otherwise
     /// to be fetched. The record, under [`WEBHOOK_DEAD`], goes before this.
-    #[must_use]
     pub fn retry(
         organization: &OrganizationId,
         delivery_id: &WebhookDeliveryId,
         forwarded: &str,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(
+    ) -> Query<Self> {
+        Query::new(
             "UPDATE webhook_deliveries SET state = CASE WHEN service IN (SELECT value FROM json_each(?3)) THEN 'pending' ELSE \
              'queued' END, attempts = 0, next_attempt_at = ?4, finished_at = NULL WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' \
              RETURNING delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, last_error, \

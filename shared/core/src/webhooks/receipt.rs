@@ -4,7 +4,7 @@ use super::{Refusal, SWEEP_BATCH, Verified};
 use crate::id::{LogId, OrganizationId, WebhookDeliveryId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 /// How many refusals for one reason, of one service, are recorded one by one in a minute. The others are counted, and the
@@ -72,9 +72,8 @@ impl Intake<'_> {
     }
 
     /// Who took it.
-    #[must_use]
-    pub fn find(&self) -> Statement {
-        Statement::new(
+    pub fn find(&self) -> Query<Receipt> {
+        Query::new(
             "SELECT delivery_id, content_hash FROM webhook_receipts WHERE org_id = ?1 AND service = ?2 AND message_hash = ?3",
         )
         .bind(self.organization)

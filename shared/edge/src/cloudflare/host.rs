@@ -97,8 +97,8 @@ impl Host {
         Socket::open(host, port, tls).await
     }
 
-    /// A secret by its name (`IAM_MASTER_KEY`), the Worker's own or bound from a Secrets Store; `None` where the host has
-    /// none.
+    /// A secret by its name (`IAM_MASTER_KEY`), the Worker's own or bound from a Secrets Store; `None` where
+    /// the host has none.
     ///
     /// # Errors
     /// When it exists but cannot be read.

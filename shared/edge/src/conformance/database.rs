@@ -97,7 +97,8 @@ impl Scratch {
         equal(found.len(), 1)
     }
 
-    /// What an audit record is written by: a change with `RETURNING`, then an insert where it changed something.
+    /// What an audit record is written by: a change with `RETURNING`, then an insert where it changed
+    /// something.
     async fn changes(&self) -> Check {
         self.insert("changed", Value::Null, Value::Integer(0)).await?;
         for (at, wanted) in [("none", 0), ("changed", 1), ("none", 0)] {
@@ -233,7 +234,8 @@ impl Scratch {
         self.run("INSERT INTO {} (id, label) VALUES ('once', 'free')", &[]).await?;
         let attempts = (0..16).map(|number: i32| {
             self.db.run(self.statement(
-                "UPDATE {} SET label = 'taken', amount = ?1 WHERE id = 'once' AND label = 'free' RETURNING amount",
+                "UPDATE {} SET label = 'taken', amount = ?1 WHERE id = 'once' AND label = 'free' RETURNING \
+                 amount",
                 &[number.into()],
             ))
         });

@@ -2,8 +2,8 @@
 //!
 //! The suite needs, from whoever deploys it: a database and a key-value store; the variables
 //! `CONFORMANCE_TEXT` (`grüße`), `CONFORMANCE_PEER` (the base URL of [`peers`]' HTTP server) and
-//! `CONFORMANCE_ECHO` (`host:port` of its TCP echo); the secret `CONFORMANCE_SECRET` (`do not print`); and the
-//! function itself bound under the name `conformance-function`, answering `/echo` with [`echo`].
+//! `CONFORMANCE_ECHO` (`host:port` of its TCP echo); the secret `CONFORMANCE_SECRET` (`do not print`); and
+//! the function itself bound under the name `conformance-function`, answering `/echo` with [`echo`].
 
 mod database;
 mod network;

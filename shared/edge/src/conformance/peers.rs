@@ -77,8 +77,8 @@ async fn answer(stream: TcpStream) -> std::io::Result<()> {
         _ => {
             let header = header(&head, "x-conformance").unwrap_or_default();
             let head = format!(
-                "HTTP/1.1 201 Created\r\nconnection: close\r\nx-conformance: {header}\r\nx-method: {method}\r\n\
-                 x-path: {path}\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 201 Created\r\nconnection: close\r\nx-conformance: {header}\r\nx-method: \
+                 {method}\r\nx-path: {path}\r\ncontent-length: {}\r\n\r\n",
                 body.len()
             );
             stream.write_all(head.as_bytes()).await?;

@@ -38,7 +38,8 @@ impl Db {
         let mut connection = lock(&self.shared.connection);
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
-        // Before any of them runs: to explain a change sets `changes()` to 0, which the next statement may ask for.
+        // Before any of them runs: to explain a change sets `changes()` to 0, which the next statement may
+        // ask for.
         statements.iter().for_each(|statement| self.shared.note_plan(&transaction, statement));
         let rows =
             statements.iter().map(|statement| execute(&transaction, statement)).collect::<Result<_, _>>()?;

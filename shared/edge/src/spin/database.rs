@@ -10,17 +10,19 @@ use crate::database::{check_integer, error_from_message, unsupported_column};
 /// The label of the database in `spin.toml`.
 const DATABASE: &str = "default";
 
-/// How often a transaction that writes is begun. SQLite's own waiting (seconds) prefers whoever came last, since it looks ever less
-/// often; whoever begins to wait anew is as quick as the others again.
+/// How often a transaction that writes is begun. SQLite's own waiting (seconds) prefers whoever came last,
+/// since it looks ever less often; whoever begins to wait anew is as quick as the others again.
 const BEGINNINGS: usize = 3;
 
 /// How long a request waits for its turn to write, in milliseconds, and for how long one has it at most.
 const PATIENCE_MS: i64 = 15_000;
 
-/// The longest pause between two looks at whose turn it is, in milliseconds: the first is a sixty-fourth of it.
+/// The longest pause between two looks at whose turn it is, in milliseconds: the first is a sixty-fourth of
+/// it.
 const LONGEST_PAUSE_MS: u32 = 256;
 
-/// Since when a request of this instance writes, or waits for SQLite's lock, in milliseconds of Unix time; 0 while none does.
+/// Since when a request of this instance writes, or waits for SQLite's lock, in milliseconds of Unix time; 0
+/// while none does.
 static TAKEN_AT: AtomicI64 = AtomicI64::new(0);
 
 /// The database of one organization.
@@ -89,13 +91,14 @@ impl Db {
     }
 }
 
-/// A request's turn to write. SQLite has one writer at a time, and has the others wait on threads of the host: where all the
-/// requests of all instances wait so, the one that writes finds no thread to go on with. So those of an instance take turns.
+/// A request's turn to write. SQLite has one writer at a time, and has the others wait on threads of the
+/// host: where all the requests of all instances wait so, the one that writes finds no thread to go on with.
+/// So those of an instance take turns.
 struct Turn(i64);
 
 impl Turn {
-    /// Waits for it by looking: what wakes a request on this host is the host alone, not another request. Pauses are by chance,
-    /// and grow.
+    /// Waits for it by looking: what wakes a request on this host is the host alone, not another request.
+    /// Pauses are by chance, and grow.
     async fn take() -> Result<Self, DbError> {
         let began = crate::now().as_millis();
         let mut longest = LONGEST_PAUSE_MS / 64;

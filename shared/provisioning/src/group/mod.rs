@@ -126,6 +126,15 @@ pub struct Member {
     pub display: String,
 }
 
+/// A user in one of the groups of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedMember {
+    /// In which.
+    pub group_id: String,
+    /// Who.
+    pub member: Member,
+}
+
 /// A group as SCIM has it, without its members.
 #[derive(Clone, Debug)]
 pub struct ScimGroup {
@@ -203,5 +212,11 @@ impl FromRow for ScimGroup {
 impl FromRow for Member {
     fn from_row(row: &Row) -> Result<Self, RowError> {
         Ok(Self { user_id: row.text("user_id")?.to_owned(), display: row.text("display")?.to_owned() })
+    }
+}
+
+impl FromRow for ListedMember {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { group_id: row.text("group_id")?.to_owned(), member: Member::from_row(row)? })
     }
 }

@@ -9,11 +9,12 @@ use iam_core::directory::role_mapping::{RoleMapping, set_group_roles};
 use iam_core::id::{GroupId, LogId, OrganizationId};
 use iam_core::record::audit::{AuditEvent, RecordCondition};
 use iam_core::record_condition;
-use iam_core::sql::{Row, RowError, Statement};
+use iam_core::sql::{Batch, Query, Row, RowError, Statement, Ticket};
 use iam_core::time::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::{Attributes, MAX_MEMBERS, ScimGroup};
+use super::{Attributes, MAX_MEMBERS, Member, ScimGroup};
+use crate::Deleted;
 use crate::membership::Net;
 
 /// How many unknown members an error names.
@@ -33,17 +34,15 @@ pub fn select_list() -> &'static str {
 }
 
 /// Finds a group.
-#[must_use]
-pub fn by_id(organization: &OrganizationId, group_id: &GroupId) -> Statement {
-    Statement::new(concat!("SELECT ", group_columns!(), " FROM groups WHERE org_id = ?1 AND group_id = ?2"))
+pub fn by_id(organization: &OrganizationId, group_id: &GroupId) -> Query<ScimGroup> {
+    Query::new(concat!("SELECT ", group_columns!(), " FROM groups WHERE org_id = ?1 AND group_id = ?2"))
         .bind(organization)
         .bind(group_id)
 }
 
 /// The users in a group.
-#[must_use]
-pub fn members(organization: &OrganizationId, group_id: &GroupId) -> Statement {
-    Statement::new(
+pub fn members(organization: &OrganizationId, group_id: &GroupId) -> Query<Member> {
+    Query::new(
         "SELECT users.user_id, COALESCE(users.display_name, users.username) AS display FROM group_members INDEXED BY \
          group_members_by_group CROSS JOIN users ON users.org_id = group_members.org_id AND users.user_id = \
          group_members.user_id WHERE group_members.org_id = ?1 AND group_members.group_id = ?2 AND users.deleted_at IS NULL \
@@ -122,9 +121,8 @@ const CREATABLE: RecordCondition = record_condition!(
 );
 
 impl Creation<'_> {
-    /// Records and creates the group, in one transaction. The last statement is for [`Outcome::read`].
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    /// Records and creates the group, in one transaction. The answer is for [`Outcome::read`].
+    pub fn create(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<Row> {
         let log_id = event.log_id.clone();
         let key = display_name_key(self.attributes.display_name());
         let asked = json!([key, self.members.add]).to_string();
@@ -142,11 +140,10 @@ impl Creation<'_> {
         .bind(self.attributes.without_columns())
         .bind(self.now);
         let about = About { organization: self.organization, group_id: self.group_id, log_id: &log_id };
-        let mut statements = vec![event.record_if(CREATABLE, asked), insert];
-        statements.extend(self.set_roles());
-        statements.extend(about.change_members(self.members));
-        statements.push(about.outcome(Some(&key), self.members));
-        statements
+        batch.extend([event.record_if(CREATABLE, asked), insert]);
+        batch.extend(self.set_roles());
+        batch.extend(about.change_members(self.members));
+        batch.ask(about.outcome(&key, self.members))
     }
 
     fn set_roles(&self) -> [Statement; 2] {
@@ -203,9 +200,8 @@ const CHANGEABLE: RecordCondition = iam_core::record_rows!(from: " FROM groups W
 );
 
 impl Update<'_> {
-    /// Records and makes the change, in one transaction: all of it or nothing. The last statement is for [`Outcome::read`].
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    /// Records and makes the change, in one transaction: all of it or nothing. The answer is for [`Outcome::read`].
+    pub fn apply(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<Row> {
         let log_id = event.log_id.clone();
         let differs = *self.after != self.before.attributes;
         let key = display_name_key(self.after.display_name());
@@ -223,15 +219,14 @@ impl Update<'_> {
         });
         let about =
             About { organization: self.organization, group_id: &self.before.group_id, log_id: &log_id };
-        let mut statements = vec![event.record_if(CHANGEABLE, asked.to_string())];
+        batch.then(event.record_if(CHANGEABLE, asked.to_string()));
         if differs {
-            statements.push(self.set_attributes(&log_id, &key));
+            batch.then(self.set_attributes(&log_id, &key));
             let name = self.after.display_name();
-            statements.extend(set_group_roles(self.organization, &self.before.group_id, name, self.mapping));
+            batch.extend(set_group_roles(self.organization, &self.before.group_id, name, self.mapping));
         }
-        statements.extend(about.change_members(self.members));
-        statements.push(about.outcome(Some(&key), self.members));
-        statements
+        batch.extend(about.change_members(self.members));
+        batch.ask(about.outcome(&key, self.members))
     }
 
     fn set_attributes(&self, log_id: &LogId, key: &str) -> Statement {
@@ -289,9 +284,9 @@ impl About<'_> {
     }
 
     /// What became of it.
-    fn outcome(&self, key: Option<&str>, members: &Net) -> Statement {
+    fn outcome(&self, key: &str, members: &Net) -> Query<Row> {
         let asked = json!({"key": key, "add": members.add});
-        self.statement(
+        let outcome = self.statement(
             "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, (SELECT json_array(version, \
              members_version, member_count) FROM groups WHERE org_id = ?1 AND group_id = ?2) AS version, EXISTS (SELECT 1 \
              FROM groups WHERE org_id = ?1 AND display_name_key = ?4 ->> 'key' AND group_id <> ?2) AS taken, (SELECT \
@@ -299,13 +294,13 @@ impl About<'_> {
              1 FROM users WHERE org_id = ?1 AND user_id = wanted.value AND deleted_at IS NULL AND kind = 'person') LIMIT ?5)) \
              AS unknown",
             &asked,
-        )
-        .bind(MAX_UNKNOWN_SHOWN)
+        );
+        outcome.bind(MAX_UNKNOWN_SHOWN).into()
     }
 }
 
 impl Outcome {
-    /// Reads the last row of a batch. `before` is the version that was read and must still be there, where one must.
+    /// Reads the answer to a creation, or to an update: what that was to change must still be as it was read.
     ///
     /// # Errors
     /// When the row is not as expected.
@@ -357,29 +352,26 @@ const GROUP_IS_THERE: RecordCondition = record_condition!(
 );
 
 impl Deletion<'_> {
-    /// Records and deletes the group and who was in it, in one transaction. The last statement says whether that was `done`,
-    /// and whether the group is still `there`.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    /// Records and deletes the group and who was in it, in one transaction.
+    pub fn delete(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<Deleted> {
         let log_id = event.log_id.clone();
         let (version, members_version) = self.version.unzip();
         let asked = json!([self.group_id, version, members_version]).to_string();
         let about = |text| Statement::new(text).bind(self.organization).bind(self.group_id).bind(&log_id);
-        vec![
-            event.record_if(GROUP_IS_THERE, asked),
-            about(
-                "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
-                 group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND EXISTS (SELECT 1 \
-                 FROM audit_events WHERE org_id = ?1 AND log_id = ?3)",
-            ),
-            about(
-                "DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 AND EXISTS (SELECT 1 FROM audit_events WHERE org_id = \
-                 ?1 AND log_id = ?3)",
-            ),
-            about(
-                "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, EXISTS (SELECT 1 FROM \
-                 groups WHERE org_id = ?1 AND group_id = ?2) AS there",
-            ),
-        ]
+        batch.then(event.record_if(GROUP_IS_THERE, asked));
+        batch.then(about(
+            "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
+             group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND EXISTS (SELECT 1 \
+             FROM audit_events WHERE org_id = ?1 AND log_id = ?3)",
+        ));
+        batch.then(about(
+            "DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 AND EXISTS (SELECT 1 FROM audit_events WHERE \
+             org_id = ?1 AND log_id = ?3)",
+        ));
+        let outcome = about(
+            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, EXISTS (SELECT 1 \
+             FROM groups WHERE org_id = ?1 AND group_id = ?2) AS there",
+        );
+        batch.ask(outcome.into())
     }
 }

@@ -8,11 +8,12 @@ use iam_core::id::{LogId, OrganizationId, UserId};
 use iam_core::record::audit::{AuditEvent, RecordCondition};
 use iam_core::record_condition;
 use iam_core::sign_in::password::change::forget;
-use iam_core::sql::Statement;
+use iam_core::sql::{Batch, Query, Statement, Ticket};
 use iam_core::time::Timestamp;
 use serde_json::json;
 
 use super::{Attributes, ScimUser};
+use crate::Deleted;
 
 /// A user's columns; `?3` is how many groups are shown at most, none where it is 0.
 macro_rules! user_columns {
@@ -32,9 +33,8 @@ pub fn select_list() -> &'static str {
 }
 
 /// Finds a user.
-#[must_use]
-pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Statement {
-    Statement::new(concat!(
+pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Query<ScimUser> {
+    Query::new(concat!(
         "SELECT ",
         user_columns!(),
         " FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.deleted_at IS NULL AND users.kind = 'person'"
@@ -79,25 +79,22 @@ const NOT_RECORDED: RecordCondition =
 impl Creation<'_> {
     /// Creates and records the user, in one transaction. Whoever was deleted lately and had the same external id comes back
     /// as what the client says now, under its former id and with nothing else of what it had. A user name that is taken
-    /// violates a unique index, and nothing happens. The last statement returns the user.
-    #[must_use]
-    pub fn statements(&self, created: AuditEvent, restored: AuditEvent) -> Vec<Statement> {
+    /// violates a unique index, and nothing happens. Returns the user.
+    pub fn create(&self, created: AuditEvent, restored: AuditEvent, batch: &mut Batch) -> Ticket<ScimUser> {
         let return_id = restored.log_id.clone();
-        let mut statements = Vec::new();
         if let Some(external_id) = self.attributes.external_id() {
             let asked = json!([external_id, self.deleted_since.as_millis()]).to_string();
-            statements.push(restored.record_if(COMES_BACK, asked));
-            statements.extend(self.strip(&return_id));
-            statements.push(self.restore(&return_id));
+            batch.then(restored.record_if(COMES_BACK, asked));
+            batch.extend(self.strip(&return_id));
+            batch.then(self.restore(&return_id));
         }
-        statements.push(self.insert(&return_id));
-        statements.push(created.record_if(NOT_RECORDED, return_id.as_str()));
-        statements.push(self.outcome(&return_id));
-        statements
+        batch.then(self.insert(&return_id));
+        batch.then(created.record_if(NOT_RECORDED, return_id.as_str()));
+        batch.ask(self.outcome(&return_id))
     }
 
-    fn outcome(&self, return_id: &LogId) -> Statement {
-        Statement::new(concat!(
+    fn outcome(&self, return_id: &LogId) -> Query<ScimUser> {
+        Query::new(concat!(
             "SELECT ",
             user_columns!(),
             " FROM users WHERE users.org_id = ?1 AND users.user_id = COALESCE((SELECT resource_id FROM audit_events WHERE \
@@ -178,24 +175,21 @@ pub struct Update<'a> {
 
 impl Update<'_> {
     /// Records the change, ends the user's sessions where it is deactivated or has a new password, and changes it,
-    /// in one transaction: all if the user is still in the version that was read, else nothing. The last statement
-    /// returns the new version if so.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    /// in one transaction: all if the user is still in the version that was read, else nothing. Whether it was.
+    pub fn apply(&self, event: AuditEvent, batch: &mut Batch) -> Ticket {
         let log_id = event.log_id.clone();
         let version = json!([self.before.user_id, self.before.version]).to_string();
-        let mut statements = vec![event.record_if(USER_HAS_VERSION, version)];
+        batch.then(event.record_if(USER_HAS_VERSION, version));
         if self.is_deactivation() {
-            statements.push(end_sessions(self.organization, &log_id, self.now, "deactivated"));
+            batch.then(end_sessions(self.organization, &log_id, self.now, "deactivated"));
         } else if self.password_hash.is_some() {
-            statements.push(end_sessions(self.organization, &log_id, self.now, "password_changed"));
+            batch.then(end_sessions(self.organization, &log_id, self.now, "password_changed"));
         }
         if self.password_hash.is_some() {
-            statements.push(self.keep_password(&log_id));
-            statements.push(forget(self.organization, &self.before.user_id, self.history_size));
+            batch.then(self.keep_password(&log_id));
+            batch.then(forget(self.organization, &self.before.user_id, self.history_size));
         }
-        statements.push(self.change(&log_id));
-        statements
+        batch.then(self.change(&log_id))
     }
 
     /// Whether the user may no longer act.
@@ -285,31 +279,26 @@ const USER_IS_THERE: RecordCondition = record_condition!(
 
 impl Deletion<'_> {
     /// Records and deletes the user, ends its sessions and its keys, in one transaction: all if it is there, else nothing.
-    /// Its row stays for the records that name it; its name is free again. The last statement returns the version of a user
-    /// that is still there.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    /// Its row stays for the records that name it; its name is free again.
+    pub fn delete(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<Deleted> {
         let log_id = event.log_id.clone();
         let asked = json!([self.user_id, self.version]).to_string();
         let about = |text| Statement::new(text).bind(self.organization).bind(&log_id).bind(self.now);
-        vec![
-            event.record_if(USER_IS_THERE, asked),
-            end_sessions(self.organization, &log_id, self.now, "deleted"),
-            about(
-                "UPDATE api_keys INDEXED BY api_keys_active_by_owner SET status = 'revoked', revoked_at = ?3 WHERE org_id = ?1 \
-                 AND owner_id = (SELECT resource_id FROM audit_events WHERE org_id = ?1 AND log_id = ?2) AND status = 'active'",
-            ),
-            about(
-                "UPDATE users SET deleted_at = ?3, updated_at = ?3, version = version + 1 WHERE org_id = ?1 AND user_id = \
-                 (SELECT resource_id FROM audit_events WHERE org_id = ?1 AND log_id = ?2)",
-            ),
-            Statement::new(
-                "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, (SELECT version FROM \
-                 users WHERE org_id = ?1 AND user_id = ?2 AND kind = 'person' AND deleted_at IS NULL) AS version",
-            )
-            .bind(self.organization)
-            .bind(self.user_id)
-            .bind(&log_id),
-        ]
+        batch.then(event.record_if(USER_IS_THERE, asked));
+        batch.then(end_sessions(self.organization, &log_id, self.now, "deleted"));
+        batch.then(about(
+            "UPDATE api_keys INDEXED BY api_keys_active_by_owner SET status = 'revoked', revoked_at = ?3 WHERE \
+             org_id = ?1 AND owner_id = (SELECT resource_id FROM audit_events WHERE org_id = ?1 AND log_id = ?2) AND \
+             status = 'active'",
+        ));
+        batch.then(about(
+            "UPDATE users SET deleted_at = ?3, updated_at = ?3, version = version + 1 WHERE org_id = ?1 AND user_id = \
+             (SELECT resource_id FROM audit_events WHERE org_id = ?1 AND log_id = ?2)",
+        ));
+        let outcome = Query::new(
+            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, EXISTS (SELECT 1 \
+             FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = 'person' AND deleted_at IS NULL) AS there",
+        );
+        batch.ask(outcome.bind(self.organization).bind(self.user_id).bind(&log_id))
     }
 }

@@ -1,8 +1,8 @@
-//! Roles against a model of them: random acts of several people, some of them while another act is under way, on the
-//! native host's SQLite.
+//! Roles against a model of them: random acts of several people, some of them while another act is under way,
+//! on the native host's SQLite.
 //!
-//! After each act the database says of every role what the model says. Nobody ever has a right by an act of somebody
-//! who did not hold it: an actor least of all.
+//! After each act the database says of every role what the model says. Nobody ever has a right by an act of
+//! somebody who did not hold it: an actor least of all.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 mod model;
@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 
 use iam_core::directory::account::read_grants;
 use iam_core::directory::role::change::{ChangeVerdict, DeletionVerdict, RoleChange, RoleDeletion};
-use iam_core::directory::role::member::{MembershipOutcome, RoleMembership};
+use iam_core::directory::role::member::RoleMembership;
 use iam_core::directory::role::{MAX_PAGE, Role, RoleDraft, RoleName, RoleRefusal};
 use iam_core::id::{LogId, OrganizationId, UserId};
 use iam_core::permission::Grants;
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
-use iam_core::sql::{Rows, Statement};
+use iam_core::sql::{Answers, Batch, FromRow, Query, Rows, Statement};
 use iam_core::time::Timestamp;
 use iam_edge::native::TestHost;
 use proptest::prelude::*;
@@ -66,8 +66,8 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut world = Self { host, runtime, organization, people, model: Model::default(), acts: 0 };
         for person in world.people.clone() {
-            let insert = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
-                          updated_at) VALUES (?1, ?2, ?2, ?2, 'active', 'manual', 1, 1)";
+            let insert = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, \
+                 created_at, updated_at) VALUES (?1, ?2, ?2, ?2, 'active', 'manual', 1, 1)";
             world.run(Statement::new(insert).bind(&world.organization).bind(&person));
         }
         for (person, role, grants) in [
@@ -92,8 +92,13 @@ impl World {
         self.runtime.block_on(self.host.request().db("").run(statement)).unwrap()
     }
 
-    fn batch(&self, statements: Vec<Statement>) -> Vec<Rows> {
-        self.runtime.block_on(self.host.request().db("").batch(statements)).unwrap()
+    fn all<T: FromRow>(&self, query: Query<T>) -> Vec<T> {
+        self.run(query.into_statement()).decode().unwrap()
+    }
+
+    fn batch(&self, batch: Batch) -> Answers {
+        let statements = batch.into_statements();
+        Answers::new(self.runtime.block_on(self.host.request().db("").batch(statements)).unwrap())
     }
 
     /// As a request reads them.
@@ -133,13 +138,8 @@ impl World {
             }
             Act::Delete { role, .. } | Act::Give { role, .. } | Act::Take { role, .. } => (*role, Vec::new()),
         };
-        let involved = self.run(Role::involved(&self.organization, &role_name(role), &parents));
-        Begun {
-            act,
-            grants: self.grants_of(actor),
-            held: self.model.of_person(actor),
-            involved: involved.decode().unwrap(),
-        }
+        let involved = self.all(Role::involved(&self.organization, &role_name(role), &parents));
+        Begun { act, grants: self.grants_of(actor), held: self.model.of_person(actor), involved }
     }
 
     fn finish(&mut self, begun: &Begun) -> Verdict {
@@ -185,10 +185,10 @@ impl World {
             revision: &revision,
         };
         change.check(&begun.grants)?;
-        let mut batch = change.statements();
-        batch.extend([change.record(event), change.outcome()]);
-        let rows = self.batch(batch);
-        Ok(match change.verdict(&rows[0], rows.last().unwrap()).unwrap() {
+        let mut batch = Batch::new();
+        let tickets = change.ask(event, &mut batch);
+        let answers = self.batch(batch);
+        Ok(match change.verdict(&answers, tickets).unwrap() {
             ChangeVerdict::Done(_) => Verdict::Done,
             ChangeVerdict::Exists => Verdict::Exists,
             ChangeVerdict::Gone => Verdict::NoRole,
@@ -204,8 +204,10 @@ impl World {
         let (event, organization) = (self.event(), self.organization.clone());
         let deletion = RoleDeletion { organization: &organization, role, by_force };
         deletion.check(&begun.grants)?;
-        let rows = self.batch(deletion.statements(event));
-        Ok(match deletion.verdict(&rows).unwrap() {
+        let mut batch = Batch::new();
+        let tickets = deletion.ask(event, &mut batch);
+        let answers = self.batch(batch);
+        Ok(match deletion.verdict(&answers, tickets).unwrap() {
             DeletionVerdict::Done => Verdict::Done,
             DeletionVerdict::Gone => Verdict::NoRole,
             DeletionVerdict::Inherited => Verdict::Inherited,
@@ -228,8 +230,10 @@ impl World {
         let (event, organization, user_id) =
             (self.event(), self.organization.clone(), self.people[person].clone());
         let membership = RoleMembership { organization: &organization, role, user_id: &user_id };
-        let rows = self.batch(if gives { membership.add(event) } else { membership.remove(event) });
-        let outcome = MembershipOutcome::read(&rows).unwrap();
+        let mut batch = Batch::new();
+        let outcome =
+            if gives { membership.add(event, &mut batch) } else { membership.remove(event, &mut batch) };
+        let outcome = self.batch(batch).one(outcome).unwrap().unwrap();
         Ok(if outcome.is_given == gives {
             Verdict::Done
         } else if !outcome.is_unchanged {
@@ -274,7 +278,7 @@ impl World {
     }
 
     fn compare(&self) {
-        let roles: Vec<Role> = self.run(Role::page(&self.organization, None, MAX_PAGE)).decode().unwrap();
+        let roles = self.all(Role::page(&self.organization, None, MAX_PAGE));
         let stored: BTreeMap<String, (Known, Vec<String>)> = roles
             .into_iter()
             .map(|role| {

@@ -44,7 +44,8 @@ pub(crate) struct Step {
 pub(crate) enum Between {
     /// Anything, by anybody.
     Anything(usize, Act),
-    /// What the act is about, or what that inherits from, comes to grant everything: the number chooses which.
+    /// What the act is about, or what that inherits from, comes to grant everything: the number chooses
+    /// which.
     Raise(usize),
 }
 

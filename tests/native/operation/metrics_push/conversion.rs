@@ -121,7 +121,7 @@ fn counters_are_monotonic_deltas_with_an_overflow_set() {
 
 #[test]
 fn a_gauge_without_labels_is_no_overflow() {
-    let Some(Data::Gauge(gauge)) = data(&metrics(&[batch("1").unwrap()], ""), "api_keys_active") else {
+    let Some(Data::Gauge(gauge)) = data(&metrics(&[batch("1").unwrap()], ""), "waiting") else {
         panic!("not a gauge")
     };
     assert!(gauge.data_points[0].attributes.is_empty());

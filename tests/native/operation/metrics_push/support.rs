@@ -1,9 +1,11 @@
 //! A batch as a function leaves it.
 
-use iam_telemetry::instruments::{API_KEY_USAGE, API_KEYS_ACTIVE, AUTH_ATTEMPTS};
-use iam_telemetry::{Answered, Attribute, Batch, Collector, RequestTrace, Resource, Settings};
+use iam_telemetry::instruments::{API_KEY_USAGE, AUTH_ATTEMPTS};
+use iam_telemetry::{Answered, Attribute, Batch, Collector, Gauge, RequestTrace, Resource, Settings};
 
 pub(crate) const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+static WAITING: Gauge<0> = Gauge::new("cronos_waiting", "{message}", []);
 
 fn resource(instance_id: &str) -> Resource {
     Resource {
@@ -28,7 +30,7 @@ pub(crate) fn batch(instance_id: &str) -> Option<Batch> {
         tracing::warn!(attempts = 3, "password almost locked");
     });
     collector.count(&AUTH_ATTEMPTS, 1, ["password".into(), "success".into()]);
-    collector.set(&API_KEYS_ACTIVE, 17.0, []);
+    collector.set(&WAITING, 17.0, []);
     for key in 0..60 {
         collector.count(&API_KEY_USAGE, 2, [format!("key_{key}").into()]);
     }

@@ -1,4 +1,5 @@
-//! Vaults that are down, slow or lying. In front of them stands one of our own, which says what it is told to.
+//! Vaults that are down, slow or lying. In front of them stands one of our own, which says what it is told
+//! to.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -273,7 +274,7 @@ async fn what_the_vault_said_last_outlives_it() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_turned_over_in_the_vault_breaks_nothing() {
+async fn a_key_that_is_rotated_in_the_vault_breaks_nothing() {
     let (first, second) = (master_key(), master_key());
     let stand = Stand::start(honest(json!({"IAM_MASTER_KEY": first})));
     let (deployment, _) = start(&secrets(&stand.address, &["vault"]), &[TOKEN]);

@@ -79,8 +79,8 @@ async fn secrets_are_versions() {
     assert_eq!(ask(&deployment, &host, READ, &json!({"names": ["A"]})).await.1, json!({"secrets": {}}));
 }
 
-/// A secret that may well exist behind a slip in the configuration is not an absent one: the next store's master key would
-/// take its place, and nothing would look wrong.
+/// A secret that may well exist behind a slip in the configuration is not an absent one: the next store's
+/// master key would take its place, and nothing would look wrong.
 #[tokio::test]
 #[ignore = "needs OpenBao"]
 async fn a_mount_or_namespace_that_is_none_is_said_to_be() {
@@ -200,8 +200,8 @@ async fn a_service_account_logs_in() {
     vault.write("sys/mounts/cluster-ca", &json!({"type": "pki"})).await;
     let authority = json!({"common_name": "Cluster", "key_type": "ec"});
     let authority = vault.write("cluster-ca/root/generate/internal", &authority).await;
-    let config = json!({"kubernetes_host": kubernetes, "disable_local_ca_jwt": true, "disable_iss_validation": true,
-        "kubernetes_ca_cert": authority["data"]["certificate"]});
+    let config = json!({"kubernetes_host": kubernetes, "disable_local_ca_jwt": true,
+        "disable_iss_validation": true, "kubernetes_ca_cert": authority["data"]["certificate"]});
     vault.write("auth/cluster/config", &config).await;
     let policy = r#"path "secret/data/kubernetes" { capabilities = ["read"] }"#;
     vault.write("sys/policies/acl/kubernetes", &json!({"policy": policy})).await;
@@ -211,7 +211,8 @@ async fn a_service_account_logs_in() {
     vault.put("kubernetes", &json!({"A": "b"})).await;
 
     let part = |value: Value| iam_core::encoding::base64url(value.to_string().as_bytes());
-    let claims = json!({"iss": "https://kubernetes.default.svc", "iat": 1, "nbf": 1, "exp": 4_000_000_000_u64, "sub": "system:serviceaccount:iam:edge",
+    let claims = json!({"iss": "https://kubernetes.default.svc", "iat": 1, "nbf": 1,
+        "exp": 4_000_000_000_u64, "sub": "system:serviceaccount:iam:edge",
         "kubernetes.io": {"namespace": "iam", "serviceaccount": {"name": "edge", "uid": "u-1"}}});
     let jwt = format!("{}.{}.c2lnbmF0dXJl", part(json!({"alg": "RS256", "typ": "JWT"})), part(claims));
     let secrets = json!({"vault": {"address": vault.address, "auth": "kubernetes", "auth_mount": "cluster",
@@ -253,8 +254,8 @@ async fn the_host_keeps_a_master_key_that_only_the_vault_opens() {
     let plain = base64::engine::Engine::encode(&base64::engine::general_purpose::STANDARD, &key);
     let sealed = vault.write("transit/encrypt/edge-iam", &json!({"plaintext": plain})).await;
     let sealed = sealed["data"]["ciphertext"].as_str().unwrap();
-    let secrets = json!({"order": ["host", "vault"], "max_age": "1s", "vault": {"address": vault.address, "auth": "token",
-        "path": "transit/secrets", "transit_key": "edge-iam"}});
+    let secrets = json!({"order": ["host", "vault"], "max_age": "1s", "vault": {"address": vault.address,
+        "auth": "token", "path": "transit/secrets", "transit_key": "edge-iam"}});
     let (deployment, host) = start(&secrets, &[TOKEN, ("IAM_MASTER_KEY", sealed)]);
     let admin = deployment.administrator().await;
     let listed = admin.get(ADMIN).await.expect(200);
@@ -264,7 +265,7 @@ async fn the_host_keeps_a_master_key_that_only_the_vault_opens() {
         listed.text
     );
 
-    // The transit key turns: sealed anew, the old version may go.
+    // The transit key is rotated: sealed anew, the old version may go.
     vault.write("transit/keys/edge-iam/rotate", &json!({})).await;
     let rewrap = format!("{ADMIN}/IAM_MASTER_KEY/rewrap");
     let anew = admin.post(&rewrap, &json!({})).await.expect(200);
@@ -365,10 +366,10 @@ async fn a_vault_that_is_sealed_is_said_to_be() {
     assert_eq!((status, &problem["code"]), (503, &json!("vault_unavailable")));
 }
 
-/// The whole way: a key that turns by itself arrives in the Vault, after a while in which that did not serve.
+/// The whole way: a key that is rotated by schedule arrives in the Vault, after a while in which that did not serve.
 #[tokio::test]
 #[ignore = "needs OpenBao"]
-async fn a_turned_key_is_delivered() {
+async fn a_rotated_key_is_delivered() {
     let vault = Vault::shared().await;
     let policy = r#"path "secret/data/edge-iam/+/teams/*" { capabilities = ["create", "update"] }"#;
     let (role_id, secret_id) = vault.app_role("deliveries", policy, "1h").await;
@@ -418,43 +419,43 @@ async fn a_turned_key_is_delivered() {
 
 #[tokio::test]
 #[ignore = "needs OpenBao"]
-async fn the_master_key_is_turned_over_by_call() {
+async fn the_master_key_is_rotated_by_call() {
     let vault = Vault::shared().await;
-    vault.write("sys/mounts/transit-turn", &json!({"type": "transit"})).await;
-    vault.write("transit-turn/keys/edge-iam", &json!({})).await;
+    vault.write("sys/mounts/transit-rotation", &json!({"type": "transit"})).await;
+    vault.write("transit-rotation/keys/edge-iam", &json!({})).await;
     let key = master_key();
     let plain = base64::engine::Engine::encode(&base64::engine::general_purpose::STANDARD, &key);
-    let sealed = vault.write("transit-turn/encrypt/edge-iam", &json!({"plaintext": plain})).await;
+    let sealed = vault.write("transit-rotation/encrypt/edge-iam", &json!({"plaintext": plain})).await;
     vault
-        .put("turn/secrets", &json!({"IAM_MASTER_KEY": sealed["data"]["ciphertext"], "OTHER": "stays"}))
+        .put("rotation/secrets", &json!({"IAM_MASTER_KEY": sealed["data"]["ciphertext"], "OTHER": "stays"}))
         .await;
     let secrets = json!({"order": ["vault", "host"], "max_age": "1s", "vault": {"address": vault.address,
-        "auth": "token", "path": "turn/secrets", "transit_mount": "transit-turn", "transit_key": "edge-iam",
+        "auth": "token", "path": "rotation/secrets", "transit_mount": "transit-rotation", "transit_key": "edge-iam",
         "timeout": "4s"}});
     let (deployment, host) = start(&secrets, &[TOKEN]);
     let signed_in = sign_in(&deployment).await.expect(200);
     let token = signed_in.text_at("/access_token");
     let admin = deployment.client().with(token);
-    let turn = |step: &str, version: u64| {
+    let rotate = |step: &str, version: u64| {
         let (admin, body) = (admin.clone(), json!({"step": step, "version": version}));
-        async move { admin.post(&format!("{ADMIN}/master-key/turn"), &body).await }
+        async move { admin.post(&format!("{ADMIN}/master-key/rotate"), &body).await }
     };
-    turn("switch", 1).await.expect_problem(409, "nothing_announced");
-    turn("announce", 2).await.expect_problem(409, "version_conflict");
-    let (one, two) = tokio::join!(turn("announce", 1), turn("announce", 1));
+    rotate("switch", 1).await.expect_problem(409, "nothing_announced");
+    rotate("announce", 2).await.expect_problem(409, "version_conflict");
+    let (one, two) = tokio::join!(rotate("announce", 1), rotate("announce", 1));
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409], "{} {}", one.text, two.text);
-    turn("announce", 2).await.expect_problem(409, "turn_pending");
-    turn("switch", 2).await.expect_problem(409, "too_early");
-    turn("finish", 2).await.expect_problem(409, "too_early");
-    let kept = || async { vault.read("secret/data/turn/secrets").await["data"]["data"].clone() };
+    rotate("announce", 2).await.expect_problem(409, "rotation_pending");
+    rotate("switch", 2).await.expect_problem(409, "too_early");
+    rotate("finish", 2).await.expect_problem(409, "too_early");
+    let kept = || async { vault.read("secret/data/rotation/secrets").await["data"]["data"].clone() };
     let announced = kept().await;
     assert!(announced["IAM_MASTER_KEY_PREVIOUS"].as_str().unwrap().starts_with("vault:v1:"));
     assert_eq!((&announced["OTHER"], announced.as_object().unwrap().len()), (&json!("stays"), 3));
 
     // The host's is not asked first, so the Vault's is the one.
     host.set_variable("IAM_MASTER_KEY", &key);
-    turn("announce", 2).await.expect_problem(409, "turn_pending");
+    rotate("announce", 2).await.expect_problem(409, "rotation_pending");
     deployment.check().await;
 }

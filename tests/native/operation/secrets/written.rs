@@ -1,4 +1,4 @@
-//! A Vault that is written to: what is turned over and sealed anew there, and texts that count as none.
+//! A Vault that is written to: what is rotated and sealed anew there, and texts that count as none.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::{ADMIN, master_key, sign_in, start};
 /// The versions of a secret in a Vault, the newest last.
 type Versions = Arc<Mutex<Vec<Value>>>;
 
-/// A Vault that is written to, and seals: `vault:v1:` and `vault:v2:` before a plain text in base64 open to it. All versions
-/// are old: nobody has to wait for instances to follow.
+/// A Vault that is written to, and seals: `vault:v1:` and `vault:v2:` before a plain text in base64 open to
+/// it. All versions are old: nobody has to wait for instances to follow.
 fn writable(first: Value) -> (Stand, Versions) {
     let versions: Versions = Arc::new(Mutex::new(vec![first]));
     let kept = Arc::clone(&versions);
@@ -33,8 +33,8 @@ fn writable(first: Value) -> (Stand, Versions) {
             }
             versions.push(data.clone());
         }
-        let metadata = json!({"version": versions.len(), "created_time": "2026-11-01T00:00:00Z", "deletion_time": "",
-            "destroyed": false});
+        let metadata = json!({"version": versions.len(), "created_time": "2026-11-01T00:00:00Z",
+            "deletion_time": "", "destroyed": false});
         match (path, body.get("data")) {
             (_, Some(_)) => now(200, &json!({"data": metadata})),
             ("/v1/secret/data/edge-iam/secrets", None) => {
@@ -52,22 +52,23 @@ fn sealed(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_master_key_is_turned_over_by_call() {
+async fn a_master_key_is_rotated_by_call() {
     let key = master_key();
     let (stand, versions) = writable(json!({"IAM_MASTER_KEY": key, "OTHER": "stays"}));
     let (deployment, host) = start(&secrets(&stand.address, &["vault", "host"]), &[TOKEN]);
     let signed_in = sign_in(&deployment).await.expect(200);
     let admin = deployment.client().with(signed_in.text_at("/access_token"));
-    let turn = |step: &str, version: u64| {
+    let rotate = |step: &str, version: u64| {
         let (admin, body) = (admin.clone(), json!({"step": step, "version": version}));
-        async move { admin.post(&format!("{ADMIN}/master-key/turn"), &body).await }
+        async move { admin.post(&format!("{ADMIN}/master-key/rotate"), &body).await }
     };
     let newest = || versions.lock().unwrap().last().cloned().unwrap();
     let follow = || tokio::time::sleep(Duration::from_millis(1_100));
-    turn("switch", 1).await.expect_problem(409, "nothing_announced");
-    let answer = turn("announce", 1).await.expect(200);
+    rotate("switch", 1).await.expect_problem(409, "nothing_announced");
+    let answer = rotate("announce", 1).await.expect(200);
     assert_eq!(answer.json["version"], 2);
-    // An instance that is cut off seals under what it knows for `max_age` and `max_stale`; a minute is for the clocks.
+    // An instance that is cut off seals under what it knows for `max_age` and `max_stale`; a minute is for
+    // the clocks.
     assert_eq!(answer.text_at("/seen_everywhere_at"), "2026-11-01T01:01:01Z");
     let announced = newest();
     assert_eq!((&announced["IAM_MASTER_KEY"], &announced["OTHER"]), (&json!(key), &json!("stays")));
@@ -75,20 +76,20 @@ async fn a_master_key_is_turned_over_by_call() {
     sign_in(&deployment).await.expect(200);
 
     // Asked for twice, done once: a second exchange would put the old key back.
-    let (one, two) = tokio::join!(turn("switch", 2), turn("switch", 2));
+    let (one, two) = tokio::join!(rotate("switch", 2), rotate("switch", 2));
     let mut statuses = [one.status, two.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409], "{} {}", one.text, two.text);
-    turn("switch", 2).await.expect_problem(409, "version_conflict");
+    rotate("switch", 2).await.expect_problem(409, "version_conflict");
     assert_eq!(newest()["IAM_MASTER_KEY"], announced["IAM_MASTER_KEY_PREVIOUS"]);
     assert_eq!(newest()["IAM_MASTER_KEY_PREVIOUS"], json!(key));
     follow().await;
     sign_in(&deployment).await.expect(200);
 
     // The signing key opens under the old one alone, until the job has sealed it anew.
-    turn("finish", 3).await.expect_problem(409, "still_needed");
+    rotate("finish", 3).await.expect_problem(409, "still_needed");
     deployment.internal().post("/internal/scheduled/reseal", &json!({})).await.expect(204);
-    assert_eq!(turn("finish", 3).await.expect(200).json["version"], 4);
+    assert_eq!(rotate("finish", 3).await.expect(200).json["version"], 4);
     assert_eq!(newest().as_object().unwrap().len(), 2);
     follow().await;
     iam_tests::native::restart(&host, &[], &[]);
@@ -108,16 +109,16 @@ async fn what_is_no_key_never_becomes_the_master_key() {
     let (deployment, host) = start(&configuration, &[TOKEN]);
     let signed_in = sign_in(&deployment).await.expect(200);
     let admin = deployment.client().with(signed_in.text_at("/access_token"));
-    let turn = |step: &str| {
+    let rotate = |step: &str| {
         let body = json!({"step": step, "version": versions.lock().unwrap().len()});
         let admin = admin.clone();
-        async move { admin.post(&format!("{ADMIN}/master-key/turn"), &body).await }
+        async move { admin.post(&format!("{ADMIN}/master-key/rotate"), &body).await }
     };
     let count = || versions.lock().unwrap().len();
     // What is there of it counts as absent, as it does for those who seal.
-    turn("switch").await.expect_problem(409, "nothing_announced");
-    turn("finish").await.expect_problem(409, "nothing_announced");
-    turn("announce").await.expect(200);
+    rotate("switch").await.expect_problem(409, "nothing_announced");
+    rotate("finish").await.expect_problem(409, "nothing_announced");
+    rotate("announce").await.expect(200);
     let announced = versions.lock().unwrap().last().cloned().unwrap();
     assert_eq!(announced["IAM_MASTER_KEY"], json!(key));
     assert_ne!(announced["IAM_MASTER_KEY_PREVIOUS"], json!(" "));
@@ -127,26 +128,26 @@ async fn what_is_no_key_never_becomes_the_master_key() {
     for slip in slips {
         versions.lock().unwrap().push(json!({"IAM_MASTER_KEY": key, "IAM_MASTER_KEY_PREVIOUS": slip}));
         let before = count();
-        let problem = turn("switch").await.expect_problem(409, "previous_is_no_key");
+        let problem = rotate("switch").await.expect_problem(409, "previous_is_no_key");
         assert!(problem.text.contains("IAM_MASTER_KEY_PREVIOUS"), "{slip}: {}", problem.text);
         assert!(!problem.text.contains(slip), "{slip}: {}", problem.text);
         assert_eq!(count(), before, "{slip}");
     }
-    assert_eq!(deployment.recorded("secrets.master_key_turn", "success", "IAM_MASTER_KEY"), 1);
+    assert_eq!(deployment.recorded("secrets.master_key_rotate", "success", "IAM_MASTER_KEY"), 1);
     assert!(!host.take_log().join("\n").contains("slip of the hand"));
 
-    // Without a current key there is nothing to turn.
+    // Without a current key there is nothing to rotate.
     let text = json!({"IAM_MASTER_KEY": " ", "IAM_MASTER_KEY_PREVIOUS": key});
     versions.lock().unwrap().push(text);
     for step in ["announce", "switch", "finish"] {
-        turn(step).await.expect_problem(409, "not_in_vault");
+        rotate(step).await.expect_problem(409, "not_in_vault");
     }
     // Blanks around a key are none of it, sealed or not.
     let next = master_key();
     for previous in [format!(" {}\n", sealed(&next)), format!("{next}\n")] {
         let text = json!({"IAM_MASTER_KEY": format!("{key}\n"), "IAM_MASTER_KEY_PREVIOUS": previous});
         versions.lock().unwrap().push(text);
-        turn("switch").await.expect(200);
+        rotate("switch").await.expect(200);
         let switched = versions.lock().unwrap().last().cloned().unwrap();
         let expected = json!({"IAM_MASTER_KEY": previous.trim(), "IAM_MASTER_KEY_PREVIOUS": key});
         assert_eq!(switched, expected);

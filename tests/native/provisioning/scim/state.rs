@@ -1,5 +1,7 @@
 use iam_core::id::{LogId, UserId};
+use iam_core::provisioning::acts;
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
+use iam_core::sql::{Answers, Batch};
 use iam_provisioning::patch;
 use iam_provisioning::schema::{Registry, ResourceKind};
 use iam_provisioning::user::{ScimUser, Update, by_id};
@@ -15,7 +17,7 @@ async fn a_change_of_a_stale_user_does_nothing() {
     installation.begin_session(&id).await;
     let user_id: UserId = id.parse().unwrap();
     let db = installation.host.request().db(installation.organization.as_str());
-    let read = db.run(by_id(&installation.organization, &user_id)).await.unwrap();
+    let read = db.run(by_id(&installation.organization, &user_id).into_statement()).await.unwrap();
     let before: ScimUser = read.decode_first().unwrap().unwrap();
     let first = installation.patch(&id, json!([{"op": "replace", "path": "title", "value": "first"}])).await;
 
@@ -41,7 +43,7 @@ async fn a_change_of_a_stale_user_does_nothing() {
         timestamp: now,
         actor: Actor::Scim,
         user_id: Some(user_id.clone()),
-        act: iam_tests::model::act("scim.user.deactivate", "user"),
+        act: acts::USER_DEACTIVATE,
         resource_id: Some(id.clone()),
         ip_address: None,
         user_agent: None,
@@ -49,14 +51,15 @@ async fn a_change_of_a_stale_user_does_nothing() {
         request_id: None,
         details: serde_json::Map::new(),
     };
-    let statements = update.statements(event);
-    for statement in &statements {
+    let mut batch = Batch::new();
+    let changed = update.apply(event, &mut batch);
+    for statement in batch.statements() {
         // Nor does it read more than this user and its sessions.
         let plan = installation.plan(statement).await;
         assert!(!plan.contains("SCAN") && !plan.contains("(org_id=?)"), "{plan}");
     }
-    let rows = db.batch(statements).await.unwrap();
-    assert!(rows.last().unwrap().is_empty());
+    let answers = Answers::new(db.batch(batch.into_statements()).await.unwrap());
+    assert!(!answers.did(changed).unwrap());
     assert_eq!(installation.get(&format!("{USERS}/{id}")).await.body, first.body);
     assert_eq!(installation.sessions(&id).await, [None]);
     assert_eq!(installation.audit(&id).await.len(), 2);

@@ -1,7 +1,9 @@
 use iam_core::directory::purge::forget;
 use iam_core::id::{OrganizationId, ScimClientId};
+use iam_core::provisioning::acts;
 use iam_core::provisioning::repeated_change::{Repeated, Repeats};
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
+use iam_core::sql::{Answers, Batch};
 use iam_core::time::{Duration, Timestamp};
 
 use super::support::{Installation, configuration, log_id};
@@ -16,7 +18,7 @@ fn event(organization: &OrganizationId, now: Timestamp) -> AuditEvent {
         timestamp: now,
         actor: Actor::Scim,
         user_id: None,
-        act: iam_tests::model::act("scim.loop", "scim_client"),
+        act: acts::LOOP,
         resource_id: None,
         ip_address: None,
         user_agent: None,
@@ -39,14 +41,14 @@ async fn what_comes_again_and_again_is_reported_once_a_window() {
         now: start.after(Duration::from_seconds(seconds)),
     };
     let come = async |repeats: Repeats<'_>| {
-        let mut batch = vec![repeats.count(WINDOW)];
+        let mut batch = Batch::from([repeats.count(WINDOW)]);
         batch.extend(repeats.report(BOUND, event(organization, repeats.now)));
-        batch.push(repeats.read());
-        let rows = installation.host.request().db("").batch(batch).await.unwrap();
-        rows.last().unwrap().decode_first::<Repeated>().unwrap().unwrap()
+        let repeated = batch.ask(repeats.read());
+        let rows = installation.host.request().db("").batch(batch.into_statements()).await.unwrap();
+        Answers::new(rows).one(repeated).unwrap().unwrap()
     };
     let reported = "SELECT COUNT(*) AS count FROM audit_events WHERE org_id = ?1 AND action = 'scim.loop'";
-    assert!(installation.run(at(0).read()).await.is_empty());
+    assert!(installation.run(at(0).read().into_statement()).await.is_empty());
     for (seconds, count, records) in [(0, 1, 0), (1, 2, 0), (2, 3, 1), (3, 4, 1), (599, 5, 1)] {
         let repeated = come(at(seconds)).await;
         assert_eq!(repeated, Repeated { count, is_reported: records == 1 });
@@ -54,7 +56,7 @@ async fn what_comes_again_and_again_is_reported_once_a_window() {
         assert_eq!(installation.count(reported, &[]).await, records);
     }
     // A window later it begins anew.
-    assert!(installation.run(at(600).read()).await.is_empty());
+    assert!(installation.run(at(600).read().into_statement()).await.is_empty());
     for (seconds, count, records) in [(600, 1, 1), (601, 2, 1), (602, 3, 2), (603, 4, 2)] {
         assert_eq!(come(at(seconds)).await.count, count);
         assert_eq!(installation.count(reported, &[]).await, records);

@@ -23,7 +23,8 @@ pub(crate) async fn new_organization(deployment: &Deployment, operator: &Client)
     (client, made.text_at("/administrator/user_id").to_owned(), organization.to_owned())
 }
 
-/// Organizations are the business of the deployment's own administrators alone, whatever a role of another grants.
+/// Organizations are the business of the deployment's own administrators alone, whatever a role of another
+/// grants.
 pub async fn are_administered(deployment: &Deployment) {
     let operator = deployment.administrator().await;
     let own = operator.get("/api/v1/organization").await.expect(200);

@@ -120,8 +120,8 @@ pub async fn roles_never_go_round(deployment: &Deployment) {
     assert_eq!(statuses, [200, 409]);
 }
 
-/// Nobody gives, changes or takes away what it does not hold: not directly, not by inheritance, not by the parent of a
-/// role it has.
+/// Nobody gives, changes or takes away what it does not hold: not directly, not by inheritance, not by the
+/// parent of a role it has.
 pub async fn nobody_grants_what_it_lacks(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let (clerk, clerk_id, own) =
@@ -253,8 +253,8 @@ pub async fn roles_in_use_stay(deployment: &Deployment) {
     admin.delete(&format!("{path}?force=true")).await.expect(204);
     admin.delete(&format!("{path}?force=true")).await.expect_problem(404, "not_found");
     let taken = deployment.count(&format!(
-        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'role.delete' AND resource_id = '{role}' AND \
-         details ->> 'taken_from' = 1"
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'role.delete' AND resource_id = '{role}' \
+         AND details ->> 'taken_from' = 1"
     ));
     assert_eq!(taken, 1);
     // Whoever had it does not get it back with another role of that name.

@@ -106,7 +106,8 @@ pub async fn bad_fields_are_named(deployment: &Deployment) {
     nobody.get(USERS).await.expect_problem(403, "permission_denied");
 }
 
-/// Suspended, active again, deleted, restored: sessions and keys end at once, and the name is free while nobody has it.
+/// Suspended, active again, deleted, restored: sessions and keys end at once, and the name is free while
+/// nobody has it.
 pub async fn come_and_go(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let username = name("grace");

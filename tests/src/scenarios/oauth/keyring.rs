@@ -40,7 +40,8 @@ pub async fn is_for_those_who_may(deployment: &Deployment) {
     administrator.post(ROTATE, &json!({"at_once": true})).await.expect_problem(422, "invalid_field");
 }
 
-/// A rotation by hand announces one successor, however many ask for it; until that signs, the key before it does.
+/// A rotation by hand announces one successor, however many ask for it; until that signs, the key before it
+/// does.
 pub async fn of_many_rotations_one_waits(deployment: &Deployment) {
     let administrator = deployment.administrator().await;
     let mut requests = tokio::task::JoinSet::new();

@@ -114,7 +114,8 @@ pub async fn are_listed_in_pages(deployment: &Deployment) {
     }
 }
 
-/// Nobody grants what they don't hold, be it by roles, by a client or by a secret of an account that may do more.
+/// Nobody grants what they don't hold, be it by roles, by a client or by a secret of an account that may do
+/// more.
 pub async fn are_no_way_up(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let robot = new_account(&admin, &["admin"]).await;
@@ -173,8 +174,8 @@ pub async fn are_created_once(deployment: &Deployment) {
     admin.delete(&format!("{ACCOUNTS}/{}", first.text_at("/user_id"))).await.expect(204);
 }
 
-/// A secret turns without a gap: never more than two, never none.
-pub async fn secrets_turn(deployment: &Deployment) {
+/// A secret is rotated without a gap: never more than two, never none.
+pub async fn secrets_rotate(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let account = new_account(&admin, &[]).await;
     let client = new_client(&admin, &account, None).await;
@@ -188,10 +189,10 @@ pub async fn secrets_turn(deployment: &Deployment) {
         .await
         .expect_problem(422, "invalid_field");
     crate::scenarios::oauth::tokens::issue(deployment, &client, None).await.expect(200);
-    let mut turned = client.json.clone();
-    turned["client_secret"] = second.json["client_secret"].clone();
-    let turned = Answer { json: turned, ..client };
-    crate::scenarios::oauth::tokens::issue(deployment, &turned, None).await.expect(200);
+    let mut rotated = client.json.clone();
+    rotated["client_secret"] = second.json["client_secret"].clone();
+    let rotated = Answer { json: rotated, ..client };
+    crate::scenarios::oauth::tokens::issue(deployment, &rotated, None).await.expect(200);
 
     for _ in 0..2 {
         admin.delete(&first).await.expect(204);
@@ -199,7 +200,7 @@ pub async fn secrets_turn(deployment: &Deployment) {
     let shown = admin.get(&path).await.expect(200);
     assert_eq!(shown.json["secrets"].as_array().unwrap().len(), 1);
     assert_eq!(shown.json["secrets"][0]["secret_id"], second.json["secret_id"]);
-    crate::scenarios::oauth::tokens::issue(deployment, &turned, None).await.expect(200);
+    crate::scenarios::oauth::tokens::issue(deployment, &rotated, None).await.expect(200);
     let other = new_account(&admin, &[]).await;
     let elsewhere = path.replace(&account, &other);
     admin.get(&elsewhere).await.expect_problem(404, "not_found");

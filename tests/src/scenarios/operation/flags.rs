@@ -104,8 +104,8 @@ pub async fn bad_values_are_refused(deployment: &Deployment) {
     );
 }
 
-/// They are the deployment's: another organization's administrator neither sees nor changes them, nor does anybody
-/// without the right.
+/// They are the deployment's: another organization's administrator neither sees nor changes them, nor does
+/// anybody without the right.
 pub async fn are_for_the_deployments_administrators(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let (username, password) = deployment.new_user().await;
@@ -138,8 +138,8 @@ async fn key(client: &Client, rate_limit: u32) -> String {
     client.post(KEYS, &body).await.expect(201).text_at("/api_key").to_owned()
 }
 
-/// Maintenance turns requests away on every instance within the bound, leaves open what it shall, and ends. For a
-/// deployment of its own, made with [`setup`].
+/// Maintenance turns requests away on every instance within the bound, leaves open what it shall, and ends.
+/// For a deployment of its own, made with [`setup`].
 pub async fn maintenance_turns_away(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let key = key(&admin, 100_000).await;
@@ -182,8 +182,8 @@ pub async fn maintenance_turns_away(deployment: &Deployment) {
     assert_eq!(changes(deployment), 3);
 }
 
-/// Limits are switched off and on at run time, and an organization's is set. For a deployment of its own, made with
-/// [`setup`].
+/// Limits are switched off and on at run time, and an organization's is set. For a deployment of its own,
+/// made with [`setup`].
 pub async fn limits_are_switched(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let key = key(&admin, 2).await;

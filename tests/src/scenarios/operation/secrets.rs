@@ -22,8 +22,8 @@ pub async fn are_listed_without_their_values(deployment: &Deployment) {
     assert_eq!(of("stores", "store", "host")["status"], "healthy");
     assert_eq!(of("stores", "store", "vault")["status"], "not_configured");
     let step = json!({"step": "announce", "version": 1});
-    let turned = admin.post(&format!("{SECRETS}/master-key/turn"), &step).await;
-    turned.expect_problem(503, "vault_unavailable");
+    let rotated = admin.post(&format!("{SECRETS}/master-key/rotate"), &step).await;
+    rotated.expect_problem(503, "vault_unavailable");
 }
 
 /// Not for everybody, and the routes between functions for nobody outside.
@@ -33,9 +33,9 @@ pub async fn are_out_of_reach(deployment: &Deployment) {
     let signed_in = deployment.client().login(&username, &password).await.expect(200);
     let user = deployment.client().with(signed_in.text_at("/access_token"));
     user.get(SECRETS).await.expect_problem(403, "permission_denied");
-    let turn = format!("{SECRETS}/master-key/turn");
+    let rotate = format!("{SECRETS}/master-key/rotate");
     let step = json!({"step": "announce", "version": 1});
-    user.post(&turn, &step).await.expect_problem(403, "permission_denied");
+    user.post(&rotate, &step).await.expect_problem(403, "permission_denied");
     user.post(&format!("{SECRETS}/IAM_MASTER_KEY/rewrap"), &json!({})).await.expect(403);
     let certificate = json!({"common_name": "a.example.com", "ttl_seconds": 600});
     user.post(&format!("{SECRETS}/certificates"), &certificate).await.expect(403);

@@ -1,4 +1,5 @@
-//! A deployment whose secrets a real Vault keeps: the built functions read them over the host's network, and deliver keys there.
+//! A deployment whose secrets a real Vault keeps: the built functions read them over the host's network, and
+//! deliver keys there.
 
 use std::time::{Duration, Instant};
 
@@ -42,12 +43,13 @@ pub async fn keeps() -> Kept {
     vault.write("sys/mounts/pki", &json!({"type": "pki"})).await;
     let authority = json!({"common_name": "Tests", "key_type": "ec", "ttl": "1h"});
     vault.write("pki/root/generate/internal", &authority).await;
-    let role = json!({"allowed_domains": ["example.com"], "allow_subdomains": true, "key_type": "ec", "max_ttl": "30m"});
+    let role = json!({"allowed_domains": ["example.com"], "allow_subdomains": true, "key_type": "ec",
+        "max_ttl": "30m"});
     vault.write("pki/roles/edge", &role).await;
     let (role_id, secret_id) = vault.app_role("edge", POLICY, "1h").await;
     let mut configuration = crate::scenarios::configuration();
-    configuration["secrets"] = json!({"order": ["vault", "host"], "max_age": "1s", "vault": {"address": vault.address,
-        "role_id": role_id, "path": "edge-iam/secrets", "pki_role": "edge", "timeout": "4s"}});
+    configuration["secrets"] = json!({"order": ["vault", "host"], "max_age": "1s", "vault": {
+        "address": vault.address, "role_id": role_id, "path": "edge-iam/secrets", "pki_role": "edge", "timeout": "4s"}});
     let mut setup = Setup::new(&configuration);
     setup.master_key.clear();
     setup.vault_secret_id.clone_from(&secret_id);
@@ -58,8 +60,8 @@ pub async fn keeps() -> Kept {
     Kept { setup, vault, master_key, secret_id, key, key_id }
 }
 
-/// The master key is read from the Vault and shown to nobody, a key that turned arrives there, a certificate is issued; and a Vault
-/// that is sealed is said to be, at once.
+/// The master key is read from the Vault and shown to nobody, a key that turned arrives there, a certificate
+/// is issued; and a Vault that is sealed is said to be, at once.
 pub async fn keeps_the_secrets(deployment: &Deployment, kept: &Kept) {
     let admin = deployment.administrator().await;
     let listed = admin.get(SECRETS).await.expect(200);

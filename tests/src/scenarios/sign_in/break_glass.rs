@@ -17,7 +17,8 @@ async fn open(deployment: &Deployment, credential: &str) -> Answer {
     deployment.client().post(USE, &json!({"credential": credential, "reason": REASON})).await
 }
 
-/// It opens once, as an administrator of its own, whatever was done to that one; its token can't be refreshed.
+/// It opens once, as an administrator of its own, whatever was done to that one; its token can't be
+/// refreshed.
 pub async fn opens_once(deployment: &Deployment) {
     let (first, second) = (seal(deployment, "safe 1").await, seal(deployment, "safe 2").await);
     let credential = first.text_at("/credential");

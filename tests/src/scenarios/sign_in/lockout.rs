@@ -12,8 +12,9 @@ const THRESHOLD: usize = 5;
 /// What was recorded about a user: sign-ins that failed for a reason, locks.
 fn recorded_of(deployment: &Deployment, username: &str, action: &str, reason: &str) -> i64 {
     deployment.count(&format!(
-        "SELECT COUNT(*) AS count FROM audit_events WHERE action = '{action}' AND COALESCE(json_extract(details, \
-         '$.reason'), '') = '{reason}' AND user_id = (SELECT user_id FROM users WHERE username_key = '{username}')"
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = '{action}' AND \
+         COALESCE(json_extract(details, '$.reason'), '') = '{reason}' AND user_id = (SELECT user_id FROM \
+         users WHERE username_key = '{username}')"
     ))
 }
 
@@ -26,8 +27,8 @@ fn told(answer: &Answer) -> (u16, Value, Vec<String>) {
     (answer.status, body, names)
 }
 
-/// Of fifty guesses at the same instant five are looked at. The owner gets in from where it usually is, nobody else from
-/// anywhere, whatever the password.
+/// Of fifty guesses at the same instant five are looked at. The owner gets in from where it usually is,
+/// nobody else from anywhere, whatever the password.
 pub async fn parallel_guesses_get_five_tries(deployment: &Deployment) {
     let (username, password) = deployment.new_user().await;
     let home = deployment.client();
@@ -98,7 +99,10 @@ pub async fn an_address_is_locked_over_all_accounts(deployment: &Deployment) {
 /// An organization that does not exist answers as one that does, and leaves no trace.
 pub async fn a_made_up_organization_leaves_no_trace(deployment: &Deployment) {
     let client = deployment.client();
-    let body = |organization: &str| json!({"username": "nobody@example.com", "password": "Wr0ng-guess!", "organization": organization});
+    let body = |organization: &str| {
+        let (username, password) = ("nobody@example.com", "Wr0ng-guess!");
+        json!({"username": username, "password": password, "organization": organization})
+    };
     let made_up = client.post(LOGIN, &body("org_zzzzzzzzz")).await.expect_problem(401, "invalid_credentials");
     let real = client.login("nobody@example.org", "Wr0ng-guess!").await;
     assert_eq!(told(&made_up), told(&real));

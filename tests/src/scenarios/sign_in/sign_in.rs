@@ -40,6 +40,24 @@ pub async fn wrong_credentials_look_alike(deployment: &Deployment) {
     assert!(failures() >= before + 2);
 }
 
+/// A code that nobody reads is refused, by itself and before the password is looked at.
+pub async fn a_second_factor_is_refused(deployment: &Deployment) {
+    let (username, password) = deployment.new_user().await;
+    let body = |password: &str, code| json!({"username": username, "password": password, "mfa_code": code});
+    for path in ["/api/v1/auth/login", "/api/v1/sessions"] {
+        for body in [body(&password, json!("123456")), body("wrong", json!(123_456))] {
+            let refused = deployment.client().post(path, &body).await.expect_problem(422, "invalid_field");
+            assert_eq!(refused.json["errors"][0]["pointer"], "/mfa_code");
+            assert_eq!(
+                refused.json["errors"][0]["detail"],
+                "must be absent: second factors are not supported yet"
+            );
+        }
+    }
+    let absent = body(&password, json!(null));
+    deployment.client().post("/api/v1/auth/login", &absent).await.expect(200);
+}
+
 /// `GET /api/v1/auth/me` with the fields of source document 0.
 pub async fn a_token_opens_the_profile(deployment: &Deployment) {
     let me = deployment.administrator().await.get("/api/v1/auth/me").await.expect(200);

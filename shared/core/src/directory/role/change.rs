@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use super::{
-    ADMINISTRATOR, MAX_EFFECTIVE_GRANTS, MAX_ROLES, Role, RoleDraft, RoleName, RoleRefusal, check_held,
-};
+use super::{MAX_EFFECTIVE_GRANTS, MAX_ROLES, Role, RoleDraft, RoleName, RoleRefusal, check_held};
 use crate::creation_condition;
 use crate::directory::role::role_columns;
 use crate::id::OrganizationId;
@@ -12,32 +10,34 @@ use crate::permission::Grants;
 use crate::record::audit::{AuditEvent, RecordCondition};
 use crate::record::idempotency::CreationCondition;
 use crate::record_condition;
-use crate::sql::{Row, RowError, Rows, Statement};
+use crate::sql::{Answers, Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 
 /// How many users a role is taken from at most where it is deleted by force.
 pub const MAX_TAKEN_FROM: u32 = 10_000;
 
-/// The roles that the change was decided on are what they were: `$seen` is a JSON array of `[name, revision]`.
+/// The roles that the change was decided on are what they were: `$seen` is a JSON array of `[name,
+/// revision]`.
 macro_rules! unchanged {
     ($seen:literal) => {
         concat!(
             "NOT EXISTS (SELECT 1 FROM json_each(",
             $seen,
-            ") AS seen WHERE NOT EXISTS (SELECT 1 FROM roles AS parent WHERE parent.org_id = ?1 AND parent.role = \
-             seen.value ->> 0 AND parent.revision = seen.value ->> 1))"
+            ") AS seen WHERE NOT EXISTS (SELECT 1 FROM roles AS parent WHERE parent.org_id = ?1 AND \
+             parent.role = seen.value ->> 0 AND parent.revision = seen.value ->> 1))"
         )
     };
 }
 
-/// The role `?2` is among the roles of `$seen` or those they inherit from. A CROSS JOIN is run in its order: from the
-/// roles found so far to the index, not the other way round.
+/// The role `?2` is among the roles of `$seen` or those they inherit from. A CROSS JOIN is run in its order:
+/// from the roles found so far to the index, not the other way round.
 macro_rules! circular {
     ($seen:literal) => {
         concat!(
             "EXISTS (WITH RECURSIVE ancestors (role) AS (SELECT value ->> 0 FROM json_each(",
             $seen,
-            ") UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON role_parents.org_id = ?1 AND \
-             role_parents.role = ancestors.role) SELECT 1 FROM ancestors WHERE role = ?2)"
+            ") UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON \
+             role_parents.org_id = ?1 AND role_parents.role = ancestors.role) SELECT 1 FROM ancestors WHERE \
+             role = ?2)"
         )
     };
 }
@@ -57,6 +57,27 @@ pub struct RoleChange<'a> {
     pub parents: &'a [Role],
     /// The change's own mark: the id of its audit record.
     pub revision: &'a str,
+}
+
+/// Where the answers to a change are found.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleChangeTickets {
+    done: Ticket,
+    after: Ticket<InspectedRole>,
+}
+
+/// The role as it is after the attempt.
+#[derive(Debug)]
+struct InspectedRole {
+    role: Role,
+    /// What was asked for would go round in a circle.
+    is_circular: bool,
+}
+
+impl FromRow for InspectedRole {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self { role: Role::from_row(row)?, is_circular: row.integer("circular")? != 0 })
+    }
 }
 
 impl RoleChange<'_> {
@@ -79,15 +100,15 @@ impl RoleChange<'_> {
         Ok(())
     }
 
-    /// The change without its audit record, to run as one batch in front of [`RoleChange::outcome`]. The first answers
-    /// with a row if it holds; the others do nothing otherwise.
-    #[must_use]
-    pub fn statements(&self) -> Vec<Statement> {
-        let first = match self.before {
+    /// Makes the change and records it. Only the first statement decides; the others do nothing unless it held.
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> RoleChangeTickets {
+        let done = batch.then(match self.before {
             None => self.create(),
             Some(before) => self.update(before),
-        };
-        vec![first, self.drop_parents(), self.add_parents(), self.spread()]
+        });
+        batch.extend([self.drop_parents(), self.add_parents(), self.spread()]);
+        batch.then(event.record_if(ROLE_HAS_REVISION, json!([self.role, self.revision]).to_string()));
+        RoleChangeTickets { done, after: batch.ask(self.inspect()) }
     }
 
     fn seen(&self) -> String {
@@ -109,9 +130,9 @@ impl RoleChange<'_> {
     fn create(&self) -> Statement {
         // A new role has no heirs, so nothing can come round to it.
         self.bind(Statement::new(concat!(
-            "INSERT INTO roles (org_id, role, description, grants, effective_grants, revision) SELECT ?1, ?2, ?3, ?4, \
-             ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AND (SELECT COUNT(*) FROM \
-             (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?7)) < ?7 AND ",
+            "INSERT INTO roles (org_id, role, description, grants, effective_grants, revision) SELECT ?1, \
+             ?2, ?3, ?4, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AND \
+             (SELECT COUNT(*) FROM (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?7)) < ?7 AND ",
             unchanged!("?6"),
             " RETURNING role"
         )))
@@ -120,8 +141,8 @@ impl RoleChange<'_> {
 
     fn update(&self, before: &Role) -> Statement {
         self.bind(Statement::new(concat!(
-            "UPDATE roles SET description = ?3, grants = ?4, revision = ?5 WHERE org_id = ?1 AND role = ?2 AND \
-             revision = ?7 AND ",
+            "UPDATE roles SET description = ?3, grants = ?4, revision = ?5 WHERE org_id = ?1 AND role = ?2 \
+             AND revision = ?7 AND ",
             unchanged!("?6"),
             " AND NOT ",
             circular!("?6"),
@@ -133,7 +154,8 @@ impl RoleChange<'_> {
     fn drop_parents(&self) -> Statement {
         Statement::new(
             "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND parent NOT IN (SELECT value FROM \
-             json_each(?4)) AND EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = ?3)",
+             json_each(?4)) AND EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = \
+             ?3)",
         )
         .bind(self.organization)
         .bind(self.role)
@@ -143,8 +165,8 @@ impl RoleChange<'_> {
 
     fn add_parents(&self) -> Statement {
         Statement::new(
-            "INSERT INTO role_parents (org_id, role, parent) SELECT ?1, ?2, parents.value FROM json_each(?4) AS \
-             parents WHERE EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = ?3) \
+            "INSERT INTO role_parents (org_id, role, parent) SELECT ?1, ?2, parents.value FROM json_each(?4) \
+             AS parents WHERE EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2 AND revision = ?3) \
              ON CONFLICT DO NOTHING",
         )
         .bind(self.organization)
@@ -157,30 +179,23 @@ impl RoleChange<'_> {
     fn spread(&self) -> Statement {
         Statement::new(
             "UPDATE roles SET revision = ?3, effective_grants = (WITH RECURSIVE ancestors (role) AS (SELECT \
-             roles.role UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON role_parents.org_id = ?1 \
-             AND role_parents.role = ancestors.role) SELECT json_group_array(given.text) FROM (SELECT DISTINCT \
-             own.value AS text FROM ancestors CROSS JOIN roles AS ancestor ON ancestor.org_id = ?1 AND ancestor.role = \
-             ancestors.role JOIN json_each(ancestor.grants) AS own ORDER BY own.value) AS given) WHERE org_id = ?1 AND \
-             role IN (WITH RECURSIVE heirs (role) AS (SELECT ?2 UNION SELECT role_parents.role FROM heirs CROSS \
-             JOIN role_parents INDEXED BY role_parents_by_parent ON role_parents.org_id = ?1 AND role_parents.parent = \
-             heirs.role) SELECT role FROM heirs) AND EXISTS (SELECT 1 FROM roles AS changed WHERE changed.org_id = ?1 \
-             AND changed.role = ?2 AND changed.revision = ?3)",
+             roles.role UNION SELECT role_parents.parent FROM ancestors CROSS JOIN role_parents ON \
+             role_parents.org_id = ?1 AND role_parents.role = ancestors.role) SELECT \
+             json_group_array(given.text) FROM (SELECT DISTINCT own.value AS text FROM ancestors CROSS JOIN \
+             roles AS ancestor ON ancestor.org_id = ?1 AND ancestor.role = ancestors.role JOIN \
+             json_each(ancestor.grants) AS own ORDER BY own.value) AS given) WHERE org_id = ?1 AND role IN \
+             (WITH RECURSIVE heirs (role) AS (SELECT ?2 UNION SELECT role_parents.role FROM heirs CROSS JOIN \
+             role_parents INDEXED BY role_parents_by_parent ON role_parents.org_id = ?1 AND \
+             role_parents.parent = heirs.role) SELECT role FROM heirs) AND EXISTS (SELECT 1 FROM roles AS \
+             changed WHERE changed.org_id = ?1 AND changed.role = ?2 AND changed.revision = ?3)",
         )
         .bind(self.organization)
         .bind(self.role)
         .bind(self.revision)
     }
 
-    /// The audit record, after [`RoleChange::statements`]: written if they held.
-    #[must_use]
-    pub fn record(&self, event: AuditEvent) -> Statement {
-        event.record_if(ROLE_HAS_REVISION, json!([self.role, self.revision]).to_string())
-    }
-
-    /// What became of it: the role as it is now, and whether what was asked for is circular.
-    #[must_use]
-    pub fn outcome(&self) -> Statement {
-        Statement::new(concat!(
+    fn inspect(&self) -> Query<InspectedRole> {
+        Query::new(concat!(
             "SELECT ",
             role_columns!(),
             ", ",
@@ -192,19 +207,18 @@ impl RoleChange<'_> {
         .bind(self.seen())
     }
 
-    /// Tells what became of it, from the rows of the first statement and those of [`RoleChange::outcome`].
+    /// Tells what became of it.
     ///
     /// # Errors
     /// When a row is not as expected.
-    pub fn verdict(&self, first: &Rows, outcome: &Rows) -> Result<ChangeVerdict, RowError> {
-        let there: Option<Role> = outcome.decode_first()?;
-        let is_circular = outcome.first().map(|row| row.integer("circular")).transpose()? == Some(1);
-        Ok(match (there, self.before) {
-            (Some(role), _) if !first.is_empty() => ChangeVerdict::Done(Box::new(role)),
+    pub fn verdict(&self, answers: &Answers, tickets: RoleChangeTickets) -> Result<ChangeVerdict, RowError> {
+        let is_done = answers.did(tickets.done)?;
+        Ok(match (answers.one(tickets.after)?, self.before) {
+            (Some(after), _) if is_done => ChangeVerdict::Done(Box::new(after.role)),
             (Some(_), None) => ChangeVerdict::Exists,
             (None, None) => ChangeVerdict::NotCreated,
             (None, Some(_)) => ChangeVerdict::Gone,
-            (Some(_), Some(_)) if is_circular => ChangeVerdict::Circular,
+            (Some(after), Some(_)) if after.is_circular => ChangeVerdict::Circular,
             (Some(_), Some(_)) => ChangeVerdict::ChangedMeanwhile,
         })
     }
@@ -227,14 +241,21 @@ pub enum ChangeVerdict {
     ChangedMeanwhile,
 }
 
-/// Whether an organization has [`MAX_ROLES`]: the column `full`.
-#[must_use]
-pub fn is_full(organization: &OrganizationId) -> Statement {
-    Statement::new(
-        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?2)) >= ?2 AS full",
-    )
-    .bind(organization)
-    .bind(MAX_ROLES)
+/// Whether an organization has [`MAX_ROLES`].
+#[derive(Clone, Copy, Debug)]
+pub struct RolesFull(pub bool);
+
+impl FromRow for RolesFull {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self(row.integer("full")? != 0))
+    }
+}
+
+/// Whether an organization has [`MAX_ROLES`].
+pub fn is_full(organization: &OrganizationId) -> Query<RolesFull> {
+    Query::new("SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM roles WHERE org_id = ?1 LIMIT ?2)) >= ?2 AS full")
+        .bind(organization)
+        .bind(MAX_ROLES)
 }
 
 /// The audit condition "the role exists in this revision"; `?2` is a JSON array of the two.
@@ -247,8 +268,8 @@ pub const ROLE_CREATED: CreationCondition = creation_condition!(
     "EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?4 ->> 0 AND revision = ?4 ->> 1)"
 );
 
-/// The role may be deleted: `$asked` is a JSON array of its name, its revision as it was read, whether by force, and
-/// from how many users at most.
+/// The role may be deleted: `$asked` is a JSON array of its name, its revision as it was read, whether by
+/// force, and from how many users at most.
 macro_rules! deletable {
     ($asked:literal) => {
         concat!(
@@ -256,11 +277,11 @@ macro_rules! deletable {
             $asked,
             " ->> 0 AND there.revision = ",
             $asked,
-            " ->> 1) AND NOT EXISTS (SELECT 1 FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 \
-             AND parent = ",
+            " ->> 1) AND NOT EXISTS (SELECT 1 FROM role_parents INDEXED BY role_parents_by_parent WHERE \
+             org_id = ?1 AND parent = ",
             $asked,
-            " ->> 0) AND (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY user_roles_by_role \
-             WHERE org_id = ?1 AND role = ",
+            " ->> 0) AND (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY \
+             user_roles_by_role WHERE org_id = ?1 AND role = ",
             $asked,
             " ->> 0 LIMIT ",
             $asked,
@@ -275,8 +296,8 @@ macro_rules! deletable {
 
 /// Writes the record where the role may be deleted, with the number of users who had it.
 const ROLE_DELETABLE: RecordCondition = crate::record_rows!(
-    details: "json_set(?13, '$.taken_from', (SELECT COUNT(DISTINCT user_id) FROM user_roles INDEXED BY user_roles_by_role WHERE org_id = ?1 AND role = ?2 \
-     ->> 0))",
+    details: "json_set(?13, '$.taken_from', (SELECT COUNT(DISTINCT user_id) FROM user_roles INDEXED BY \
+         user_roles_by_role WHERE org_id = ?1 AND role = ?2 ->> 0))",
     from: " WHERE ",
     deletable!("?2")
 );
@@ -292,6 +313,33 @@ pub struct RoleDeletion<'a> {
     pub by_force: bool,
 }
 
+/// Where the answers to a deletion are found.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleDeletionTickets {
+    deleted: Ticket,
+    hindrance: Ticket<Hindrance>,
+}
+
+/// What may be in the way of a deletion.
+#[derive(Debug)]
+struct Hindrance {
+    is_present: bool,
+    is_inherited: bool,
+    /// How many users have it, [`MAX_TAKEN_FROM`] and one at most.
+    holders: i64,
+}
+
+impl FromRow for Hindrance {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        let is = |column| row.integer(column).map(|number| number != 0);
+        Ok(Self {
+            is_present: is("present")?,
+            is_inherited: is("inherited")?,
+            holders: row.integer("holders")?,
+        })
+    }
+}
+
 impl RoleDeletion<'_> {
     /// Whether a caller may delete it.
     ///
@@ -299,61 +347,58 @@ impl RoleDeletion<'_> {
     /// Why not.
     pub fn check(&self, caller: &Grants) -> Result<(), RoleRefusal> {
         self.role.check_held(caller)?;
-        if self.role.role.as_str() == ADMINISTRATOR { Err(RoleRefusal::Administrator) } else { Ok(()) }
+        if self.role.role.is_administrator() { Err(RoleRefusal::Administrator) } else { Ok(()) }
     }
 
-    /// The batch: the record, the deletion (a row if it held), what hung on the role, and what is in the way.
-    #[must_use]
-    pub fn statements(&self, event: AuditEvent) -> Vec<Statement> {
+    /// Deletes the role with what hung on it, recorded if it may be deleted.
+    pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> RoleDeletionTickets {
         let asked =
             json!([self.role.role, self.role.revision, self.by_force, MAX_TAKEN_FROM + 1]).to_string();
         let about = |text: &'static str| Statement::new(text).bind(self.organization).bind(&self.role.role);
-        vec![
-            event.record_if(ROLE_DELETABLE, asked.as_str()),
-            Statement::new(concat!(
-                "DELETE FROM roles WHERE org_id = ?1 AND role = ?2 ->> 0 AND ",
-                deletable!("?2"),
-                " RETURNING role"
-            ))
-            .bind(self.organization)
-            .bind(asked),
-            about(
-                "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
-                 org_id = ?1 AND role = ?2)",
-            ),
-            about(
-                "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
-                 org_id = ?1 AND role = ?2)",
-            ),
-            about(
-                "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS (SELECT 1 FROM \
-                 role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent = ?2) AS inherited, \
-                 (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY user_roles_by_role WHERE \
-                 org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
-            )
-            .bind(MAX_TAKEN_FROM + 1),
-        ]
+        batch.then(event.record_if(ROLE_DELETABLE, asked.as_str()));
+        let delete = Statement::new(concat!(
+            "DELETE FROM roles WHERE org_id = ?1 AND role = ?2 ->> 0 AND ",
+            deletable!("?2"),
+            " RETURNING role"
+        ));
+        let deleted = batch.then(delete.bind(self.organization).bind(asked));
+        batch.then(about(
+            "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
+             org_id = ?1 AND role = ?2)",
+        ));
+        batch.then(about(
+            "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
+             org_id = ?1 AND role = ?2)",
+        ));
+        let hindrance = about(
+            "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS (SELECT 1 \
+             FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent = ?2) AS \
+             inherited, (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY \
+             user_roles_by_role WHERE org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
+        );
+        let hindrance = batch.ask(hindrance.bind(MAX_TAKEN_FROM + 1).into());
+        RoleDeletionTickets { deleted, hindrance }
     }
 
-    /// Tells what became of it, from the rows of [`RoleDeletion::statements`].
+    /// Tells what became of it.
     ///
     /// # Errors
     /// When a row is not as expected.
-    pub fn verdict(&self, rows: &[Rows]) -> Result<DeletionVerdict, RowError> {
-        let is = |row: &Row, column| row.integer(column).map(|number| number > 0);
-        if rows.get(1).is_some_and(|deleted| !deleted.is_empty()) {
+    pub fn verdict(
+        &self,
+        answers: &Answers,
+        tickets: RoleDeletionTickets,
+    ) -> Result<DeletionVerdict, RowError> {
+        if answers.did(tickets.deleted)? {
             return Ok(DeletionVerdict::Done);
         }
-        let Some(row) = rows.last().and_then(Rows::first) else { return Ok(DeletionVerdict::Gone) };
+        let hindrance = answers.one(tickets.hindrance)?.ok_or(RowError::unreadable("present"))?;
         let most = if self.by_force { MAX_TAKEN_FROM } else { 0 };
-        Ok(if !is(row, "present")? {
-            DeletionVerdict::Gone
-        } else if is(row, "inherited")? {
-            DeletionVerdict::Inherited
-        } else if row.integer("holders")? > i64::from(most) {
-            DeletionVerdict::InUse
-        } else {
-            DeletionVerdict::ChangedMeanwhile
+        Ok(match hindrance {
+            Hindrance { is_present: false, .. } => DeletionVerdict::Gone,
+            Hindrance { is_inherited: true, .. } => DeletionVerdict::Inherited,
+            Hindrance { holders, .. } if holders > i64::from(most) => DeletionVerdict::InUse,
+            Hindrance { .. } => DeletionVerdict::ChangedMeanwhile,
         })
     }
 }

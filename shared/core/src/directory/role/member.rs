@@ -4,17 +4,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{ADMINISTRATOR, Role, RoleName};
+use super::{Role, RoleName};
 use crate::directory::account::UserStatus;
+use crate::directory::{ADMINISTRATOR, MAX_ROLES_PER_USER};
 use crate::id::{OrganizationId, UserId};
 use crate::record::audit::AuditEvent;
-use crate::sql::{FromRow, Row, RowError, Rows, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 
 /// How many members a page holds at most.
 pub const MAX_MEMBERS_PAGE: u32 = 200;
-
-/// How many roles a user has at most: all of them are read at each of its requests.
-pub const MAX_ROLES_PER_USER: u32 = 32;
 
 /// A user as a member of a role or a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -40,15 +38,19 @@ impl FromRow for Member {
     }
 }
 
-/// A page of the users who have a role, each once whoever gives it, oldest first, after the user `after`. One row more than `limit` tells that there
-/// is another page.
-#[must_use]
-pub fn page(organization: &OrganizationId, role: &RoleName, after: Option<&UserId>, limit: u32) -> Statement {
-    Statement::new(
+/// A page of the users who have a role, each once whoever gives it, oldest first, after the user `after`. One
+/// row more than `limit` tells that there is another page.
+pub fn page(
+    organization: &OrganizationId,
+    role: &RoleName,
+    after: Option<&UserId>,
+    limit: u32,
+) -> Query<Member> {
+    Query::new(
         "SELECT users.user_id, users.username, users.display_name, users.status FROM user_roles INDEXED BY \
-         user_roles_by_role CROSS JOIN users ON users.org_id = user_roles.org_id AND users.user_id = user_roles.user_id \
-         WHERE user_roles.org_id = ?1 AND user_roles.role = ?2 AND user_roles.user_id > ?3 AND users.deleted_at IS NULL \
-         GROUP BY user_roles.user_id ORDER BY user_roles.user_id LIMIT ?4",
+         user_roles_by_role CROSS JOIN users ON users.org_id = user_roles.org_id AND users.user_id = \
+         user_roles.user_id WHERE user_roles.org_id = ?1 AND user_roles.role = ?2 AND user_roles.user_id > \
+         ?3 AND users.deleted_at IS NULL GROUP BY user_roles.user_id ORDER BY user_roles.user_id LIMIT ?4",
     )
     .bind(organization)
     .bind(role)
@@ -56,8 +58,8 @@ pub fn page(organization: &OrganizationId, role: &RoleName, after: Option<&UserI
     .bind(limit.saturating_add(1))
 }
 
-/// The user has the role: `$asked` is a JSON array of role, revision, user. `$via` is `= ''` where somebody gave it to the
-/// user itself, `<> ''` where a group gives it.
+/// The user has the role: `$asked` is a JSON array of role, revision, user. `$via` is `= ''` where somebody
+/// gave it to the user itself, `<> ''` where a group gives it.
 macro_rules! has_role {
     ($asked:literal, $via:literal) => {
         concat!(
@@ -110,7 +112,8 @@ macro_rules! has_room {
     };
 }
 
-/// Somebody else who may act is an administrator, or the role is another (`$asked ->> 4` is the administrators' role).
+/// Somebody else who may act is an administrator, or the role is another (`$asked ->> 4` is the
+/// administrators' role).
 macro_rules! administrator_remains {
     ($asked:literal) => {
         concat!(
@@ -118,8 +121,9 @@ macro_rules! administrator_remains {
             $asked,
             " ->> 0 <> ",
             $asked,
-            " ->> 4 OR EXISTS (SELECT 1 FROM user_roles AS other INDEXED BY user_roles_by_role CROSS JOIN users ON \
-             users.org_id = other.org_id AND users.user_id = other.user_id WHERE other.org_id = ?1 AND other.role = ",
+            " ->> 4 OR EXISTS (SELECT 1 FROM user_roles AS other INDEXED BY user_roles_by_role CROSS JOIN \
+             users ON users.org_id = other.org_id AND users.user_id = other.user_id WHERE other.org_id = ?1 \
+             AND other.role = ",
             $asked,
             " ->> 4 AND other.user_id <> ",
             $asked,
@@ -183,33 +187,28 @@ impl RoleMembership<'_> {
         Statement::new(text).bind(self.organization).bind(self.asked())
     }
 
-    /// The batch that gives the role to the user itself. It is recorded, and done, only where it was not given yet.
-    #[must_use]
-    pub fn add(&self, event: AuditEvent) -> Vec<Statement> {
-        vec![
-            event.record_if(const { crate::record_condition!(addable!("?2")) }, self.asked()),
-            self.bound(concat!(
-                "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2 ->> 2, ?2 ->> 0 WHERE ",
-                addable!("?2")
-            )),
-            self.outcome(),
-        ]
+    /// Gives the role to the user itself. It is recorded, and done, only where it was not given yet.
+    pub fn add(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<MembershipOutcome> {
+        batch.then(event.record_if(const { crate::record_condition!(addable!("?2")) }, self.asked()));
+        batch.then(self.bound(concat!(
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2 ->> 2, ?2 ->> 0 WHERE ",
+            addable!("?2")
+        )));
+        batch.ask(self.outcome())
     }
 
-    /// The batch that takes the role away. It is recorded, and done, only where the user has it and no group gives it.
-    #[must_use]
-    pub fn remove(&self, event: AuditEvent) -> Vec<Statement> {
-        vec![
-            event.record_if(const { crate::record_condition!(removable!("?2")) }, self.asked()),
-            self.bound(concat!(
-                "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND via_group = '' AND ",
-                removable!("?2")
-            )),
-            self.outcome(),
-        ]
+    /// Takes the role away. It is recorded, and done, only where the user has it and no group gives it.
+    pub fn remove(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<MembershipOutcome> {
+        batch.then(event.record_if(const { crate::record_condition!(removable!("?2")) }, self.asked()));
+        batch.then(self.bound(concat!(
+            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND via_group = \
+             '' AND ",
+            removable!("?2")
+        )));
+        batch.ask(self.outcome())
     }
 
-    fn outcome(&self) -> Statement {
+    fn outcome(&self) -> Query<MembershipOutcome> {
         self.bound(concat!(
             "SELECT ",
             has_role!("?2", "= ''"),
@@ -225,6 +224,7 @@ impl RoleMembership<'_> {
             administrator_remains!("?2"),
             " AS administered"
         ))
+        .into()
     }
 }
 
@@ -245,13 +245,8 @@ pub struct MembershipOutcome {
     pub is_administered: bool,
 }
 
-impl MembershipOutcome {
-    /// Reads the last rows of a batch.
-    ///
-    /// # Errors
-    /// When they are not as expected.
-    pub fn read(rows: &[Rows]) -> Result<Self, RowError> {
-        let row = rows.last().and_then(Rows::first).ok_or(RowError::unreadable("given"))?;
+impl FromRow for MembershipOutcome {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
         let is = |column| row.integer(column).map(|number| number != 0);
         Ok(Self {
             is_given: is("given")?,

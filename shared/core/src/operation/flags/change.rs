@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::FlagSettings;
 use crate::id::{LogId, OrganizationId, UserId};
 use crate::record::audit::RecordCondition;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
 /// Whether the change that bears this audit record's id is the one in force; `?2` is that id.
@@ -36,9 +36,8 @@ pub struct FlagsOnRecord {
 
 impl FlagsOnRecord {
     /// Finds what was set for a deployment, which is its first organization's.
-    #[must_use]
-    pub fn find(deployment: &OrganizationId) -> Statement {
-        Statement::new("SELECT document, changes, version FROM flags WHERE org_id = ?1").bind(deployment)
+    pub fn find(deployment: &OrganizationId) -> Query<Self> {
+        Query::new("SELECT document, changes, version FROM flags WHERE org_id = ?1").bind(deployment)
     }
 }
 
@@ -82,9 +81,9 @@ impl FlagChange<'_> {
             changes.insert((*name).to_owned(), ChangedFlag { by: self.by.clone(), at: self.now });
         }
         let statement = Statement::new(
-            "INSERT INTO flags (org_id, document, changes, version, log_id) VALUES (?1, ?2, ?3, ?4 + 1, ?5) ON CONFLICT \
-             (org_id) DO UPDATE SET document = excluded.document, changes = excluded.changes, version = \
-             excluded.version, log_id = excluded.log_id WHERE version = ?4",
+            "INSERT INTO flags (org_id, document, changes, version, log_id) VALUES (?1, ?2, ?3, ?4 + 1, ?5) \
+             ON CONFLICT (org_id) DO UPDATE SET document = excluded.document, changes = excluded.changes, \
+             version = excluded.version, log_id = excluded.log_id WHERE version = ?4",
         );
         Ok(statement
             .bind(self.deployment)

@@ -1,10 +1,10 @@
 //! Passwords that everybody tries first: a Golomb-coded set of a list of those most often found in breaches.
 //!
-//! `data/breached.bin` holds the hashes of the words, sorted, as the differences between one and the next in Golomb-Rice
-//! code; `cargo xtask breached-list` makes it, and `data/README.md` says from what. A word of the list is always found.
-//! Another of up to [`MAX_WORD`] characters is taken for one of them once in [`FALSE_POSITIVES`] look-ups, and its
-//! owner chooses another. (A Bloom filter as good as this would be half as large again, and every function that sets
-//! passwords carries it.)
+//! `data/breached.bin` holds the hashes of the words, sorted, as the differences between one and the next in
+//! Golomb-Rice code; `cargo xtask breached-list` makes it, and `data/README.md` says from what. A word of the
+//! list is always found. Another of up to [`MAX_WORD`] characters is taken for one of them once in
+//! [`FALSE_POSITIVES`] look-ups, and its owner chooses another. (A Bloom filter as good as this would be half
+//! as large again, and every function that sets passwords carries it.)
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 /// The number of words, four bytes, and then the code.
 static FILTER: &[u8] = include_bytes!("../../../data/breached.bin");
 
-/// How often a text that is not on the list is taken for one that is: one in so many look-ups. A password takes up to
-/// six. The hashes are spread over this many times their number.
+/// How often a text that is not on the list is taken for one that is: one in so many look-ups. A password
+/// takes up to six. The hashes are spread over this many times their number.
 pub const FALSE_POSITIVES: u64 = 1 << REMAINDER_BITS;
 
 /// How many bits of a difference are written as they are; the rest is counted.
@@ -29,8 +29,8 @@ const MAX_SURROUNDINGS: usize = 8;
 /// The shortest word that counts where something surrounds it, in characters.
 const MIN_CORE: usize = 4;
 
-/// Whether a password, or the word at its core, is on the list: without regard to case, without the digits and signs
-/// around it, and with letters for the digits that stand for some (`P@ssw0rd123!`).
+/// Whether a password, or the word at its core, is on the list: without regard to case, without the digits
+/// and signs around it, and with letters for the digits that stand for some (`P@ssw0rd123!`).
 #[must_use]
 pub fn is_breached(password: &str) -> bool {
     is_in(FILTER, password)
@@ -75,8 +75,8 @@ fn with_letters(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// The set of these words: those that are found without being in it themselves are left out, and longer ones than
-/// [`MAX_WORD`].
+/// The set of these words: those that are found without being in it themselves are left out, and longer ones
+/// than [`MAX_WORD`].
 #[must_use]
 pub fn build<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let listed: BTreeSet<String> = words.into_iter().map(str::to_lowercase).collect();

@@ -1,7 +1,7 @@
 //! Replacing a password: whose it is, the ones before it, and everything that goes with a new one.
 //!
-//! A password replaces the hash that was read, in one conditional statement; whatever follows in the batch asks
-//! whether the user has the new hash, which no other request can have made: its salt is random.
+//! A password replaces the hash that was read, in one conditional statement; whatever follows in the batch
+//! asks whether the user has the new hash, which no other request can have made: its salt is random.
 
 use std::net::IpAddr;
 
@@ -14,17 +14,18 @@ use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
 use crate::sign_in::lockout::address_key;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::Timestamp;
 
 /// The owner's columns; `?3` is how many former passwords count.
 macro_rules! select_owner {
     ($rest:literal) => {
         concat!(
-            "SELECT users.user_id, users.username, users.email, users.display_name, users.password_hash, users.managed_by, \
-             (SELECT json_group_array(password_hash) FROM (SELECT password_history.password_hash FROM password_history WHERE \
-             password_history.org_id = users.org_id AND password_history.user_id = users.user_id ORDER BY \
-             password_history.changed_at DESC LIMIT ?3)) AS former_hashes FROM ",
+            "SELECT users.user_id, users.username, users.email, users.display_name, users.password_hash, \
+             users.managed_by, (SELECT json_group_array(password_hash) FROM (SELECT \
+             password_history.password_hash FROM password_history WHERE password_history.org_id = \
+             users.org_id AND password_history.user_id = users.user_id ORDER BY password_history.changed_at \
+             DESC LIMIT ?3)) AS former_hashes FROM ",
             $rest
         )
     };
@@ -47,9 +48,8 @@ pub struct PasswordOwner {
 
 impl PasswordOwner {
     /// Finds a user, with the hashes of the last so many passwords before its own.
-    #[must_use]
-    pub fn by_id(organization: &OrganizationId, user_id: &UserId, history_size: u32) -> Statement {
-        Statement::new(select_owner!(
+    pub fn by_id(organization: &OrganizationId, user_id: &UserId, history_size: u32) -> Query<Self> {
+        Query::new(select_owner!(
             "users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.deleted_at IS NULL"
         ))
         .bind(organization)
@@ -58,17 +58,17 @@ impl PasswordOwner {
     }
 
     /// Finds the user whose reset token this is, where it can still be used.
-    #[must_use]
     pub fn by_reset_token(
         organization: &OrganizationId,
         token: &CredentialHash,
         history_size: u32,
         now: Timestamp,
-    ) -> Statement {
-        Statement::new(select_owner!(
-            "reset_tokens JOIN users ON users.org_id = reset_tokens.org_id AND users.user_id = reset_tokens.user_id \
-             WHERE reset_tokens.org_id = ?1 AND reset_tokens.token_hash = ?2 AND reset_tokens.used_at IS NULL AND \
-             reset_tokens.expires_at > ?4 AND users.status = 'active' AND users.deleted_at IS NULL"
+    ) -> Query<Self> {
+        Query::new(select_owner!(
+            "reset_tokens JOIN users ON users.org_id = reset_tokens.org_id AND users.user_id = \
+             reset_tokens.user_id WHERE reset_tokens.org_id = ?1 AND reset_tokens.token_hash = ?2 AND \
+             reset_tokens.used_at IS NULL AND reset_tokens.expires_at > ?4 AND users.status = 'active' AND \
+             users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(token)
@@ -124,19 +124,22 @@ pub struct PasswordChange<'a> {
 }
 
 impl PasswordChange<'_> {
-    /// Keeps the password that will be replaced, replaces it, and forgets those that no longer count. The second
-    /// statement returns the user's id if it did.
-    #[must_use]
-    pub fn replace(&self) -> [Statement; 3] {
-        [self.keep(), self.set(), forget(self.organization, &self.owner.user_id, self.history_size)]
+    /// Keeps the password that will be replaced, replaces it, and forgets those that no longer count. The
+    /// ticket tells whether it was replaced.
+    pub fn replace(&self, batch: &mut Batch) -> Ticket {
+        batch.then(self.keep());
+        let replaced = batch.then(self.set());
+        batch.then(forget(self.organization, &self.owner.user_id, self.history_size));
+        replaced
     }
 
     fn keep(&self) -> Statement {
         Statement::new(
-            "INSERT INTO password_history (org_id, user_id, changed_at, password_hash) SELECT org_id, user_id, ?3, \
-             password_hash FROM users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?4 AND status = 'active' \
-             AND deleted_at IS NULL AND (?5 IS NULL OR EXISTS (SELECT 1 FROM reset_tokens WHERE org_id = ?1 AND \
-             token_hash = ?5 AND used_at = ?3)) ON CONFLICT (org_id, user_id, changed_at) DO NOTHING",
+            "INSERT INTO password_history (org_id, user_id, changed_at, password_hash) SELECT org_id, \
+             user_id, ?3, password_hash FROM users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?4 \
+             AND status = 'active' AND deleted_at IS NULL AND (?5 IS NULL OR EXISTS (SELECT 1 FROM \
+             reset_tokens WHERE org_id = ?1 AND token_hash = ?5 AND used_at = ?3)) ON CONFLICT (org_id, \
+             user_id, changed_at) DO NOTHING",
         )
         .bind(self.organization)
         .bind(&self.owner.user_id)
@@ -147,10 +150,10 @@ impl PasswordChange<'_> {
 
     fn set(&self) -> Statement {
         Statement::new(
-            "UPDATE users SET password_hash = ?6, password_changed_at = ?3, updated_at = ?3, version = version + 1 \
-             WHERE org_id = ?1 AND user_id = ?2 AND password_hash IS ?4 AND status = 'active' AND deleted_at IS NULL \
-             AND (?5 IS NULL OR EXISTS (SELECT 1 FROM reset_tokens WHERE org_id = ?1 AND token_hash = ?5 AND used_at = \
-             ?3)) RETURNING user_id",
+            "UPDATE users SET password_hash = ?6, password_changed_at = ?3, updated_at = ?3, version = \
+             version + 1 WHERE org_id = ?1 AND user_id = ?2 AND password_hash IS ?4 AND status = 'active' \
+             AND deleted_at IS NULL AND (?5 IS NULL OR EXISTS (SELECT 1 FROM reset_tokens WHERE org_id = ?1 \
+             AND token_hash = ?5 AND used_at = ?3)) RETURNING user_id",
         )
         .bind(self.organization)
         .bind(&self.owner.user_id)
@@ -160,13 +163,14 @@ impl PasswordChange<'_> {
         .bind(self.new_hash)
     }
 
-    /// Ends the user's sessions and with them their tokens, all but the one to keep, if the password was replaced.
+    /// Ends the user's sessions and with them their tokens, all but the one to keep, if the password was
+    /// replaced.
     #[must_use]
     pub fn end_sessions(&self, keep: Option<&SessionId>, because: &'static str) -> Statement {
         Statement::new(
-            "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?3, ended_because = ?4 WHERE org_id = ?1 AND \
-             user_id = ?2 AND ended_at IS NULL AND session_id IS NOT ?5 AND EXISTS (SELECT 1 FROM users WHERE org_id = \
-             ?1 AND user_id = ?2 AND password_hash = ?6)",
+            "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?3, ended_because = ?4 WHERE org_id \
+             = ?1 AND user_id = ?2 AND ended_at IS NULL AND session_id IS NOT ?5 AND EXISTS (SELECT 1 FROM \
+             users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?6)",
         )
         .bind(self.organization)
         .bind(&self.owner.user_id)
@@ -176,14 +180,14 @@ impl PasswordChange<'_> {
         .bind(self.new_hash)
     }
 
-    /// Makes the address known to the account, if the password was replaced: whoever proved to be its owner there is not
-    /// held up by what strangers try.
+    /// Makes the address known to the account, if the password was replaced: whoever proved to be its owner
+    /// there is not held up by what strangers try.
     #[must_use]
     pub fn know_address(&self, address: IpAddr) -> Statement {
         Statement::new(
-            "INSERT INTO known_addresses (org_id, user_id, address, last_seen) SELECT ?1, ?2, ?4, ?5 WHERE EXISTS (SELECT \
-             1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?3) ON CONFLICT (org_id, user_id, \
-             address) DO UPDATE SET last_seen = ?5",
+            "INSERT INTO known_addresses (org_id, user_id, address, last_seen) SELECT ?1, ?2, ?4, ?5 WHERE \
+             EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?3) ON \
+             CONFLICT (org_id, user_id, address) DO UPDATE SET last_seen = ?5",
         )
         .bind(self.organization)
         .bind(&self.owner.user_id)
@@ -192,12 +196,13 @@ impl PasswordChange<'_> {
         .bind(self.now)
     }
 
-    /// Forgets the account's failed sign-ins, if the password was replaced: whoever proved to be its owner is let in.
+    /// Forgets the account's failed sign-ins, if the password was replaced: whoever proved to be its owner is
+    /// let in.
     #[must_use]
     pub fn unlock(&self) -> Statement {
         Statement::new(
-            "DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject = 'account:' || ?2 AND EXISTS (SELECT 1 FROM \
-             users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?3)",
+            "DELETE FROM sign_in_attempts WHERE org_id = ?1 AND subject = 'account:' || ?2 AND EXISTS \
+             (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND password_hash = ?3)",
         )
         .bind(self.organization)
         .bind(&self.owner.user_id)
@@ -220,8 +225,9 @@ pub const PASSWORD_REPLACED: RecordCondition = record_condition!(
 #[must_use]
 pub fn forget(organization: &OrganizationId, user_id: &UserId, history_size: u32) -> Statement {
     Statement::new(
-        "DELETE FROM password_history WHERE org_id = ?1 AND user_id = ?2 AND changed_at <= (SELECT changed_at FROM \
-         password_history WHERE org_id = ?1 AND user_id = ?2 ORDER BY changed_at DESC LIMIT 1 OFFSET ?3)",
+        "DELETE FROM password_history WHERE org_id = ?1 AND user_id = ?2 AND changed_at <= (SELECT \
+         changed_at FROM password_history WHERE org_id = ?1 AND user_id = ?2 ORDER BY changed_at DESC LIMIT \
+         1 OFFSET ?3)",
     )
     .bind(organization)
     .bind(user_id)

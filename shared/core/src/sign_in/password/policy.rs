@@ -95,8 +95,8 @@ pub fn check(password: &str, names: &Names<'_>, configuration: &PasswordConfigur
     .collect()
 }
 
-/// Whether a password is one of those whose hashes these are. Each costs one verification, so this comes after
-/// everything cheap. A hash that can't be verified any more is no password that can be used again.
+/// Whether a password is one of those whose hashes these are. Each costs one verification, so this comes
+/// after everything cheap. A hash that can't be verified any more is no password that can be used again.
 #[must_use]
 pub fn is_reused<'a>(password: &str, hashes: impl IntoIterator<Item = &'a str>, verify: Verify) -> bool {
     hashes.into_iter().any(|hash| verify(password, hash) == Ok(true))
@@ -119,9 +119,9 @@ fn is_predictable(password: &str) -> bool {
 }
 
 impl Names<'_> {
-    /// Whether a password resembles one of the names. Without regard to case and to what is neither letter nor digit,
-    /// it must not contain a part of a name of four characters or more, nor a whole name, and must differ from each
-    /// whole name in more than a quarter of the characters.
+    /// Whether a password resembles one of the names. Without regard to case and to what is neither letter
+    /// nor digit, it must not contain a part of a name of four characters or more, nor a whole name, and must
+    /// differ from each whole name in more than a quarter of the characters.
     fn resemble(&self, password: &str) -> bool {
         let password = folded(password);
         let local = self.email.map(|email| email.rsplit_once('@').map_or(email, |(local, _)| local));
@@ -148,7 +148,8 @@ fn is_contained(part: &[char], password: &[char]) -> bool {
     part.len() >= MIN_NAME_PART && password.windows(part.len()).any(|window| window == part)
 }
 
-/// Whether at most a quarter of the longer one's characters have to change to make one the other (Levenshtein).
+/// Whether at most a quarter of the longer one's characters have to change to make one the other
+/// (Levenshtein).
 fn is_near(name: &[char], password: &[char]) -> bool {
     let longer = name.len().max(password.len());
     let most = longer / 4;
@@ -267,7 +268,11 @@ mod tests {
         }
 
         #[test]
-        fn a_name_with_anything_around_it_is_like_it(name in "[a-z]{5,20}", before in "[A-Z0-9!]{0,8}", after in "[0-9!]{0,8}") {
+        fn a_name_with_anything_around_it_is_like_it(
+            name in "[a-z]{5,20}",
+            before in "[A-Z0-9!]{0,8}",
+            after in "[0-9!]{0,8}",
+        ) {
             let names = Names { username: &name, ..Names::default() };
             let password = format!("{before}{}{after}", name.to_uppercase());
             proptest::prop_assert!(names.resemble(&password));

@@ -7,7 +7,7 @@ use crate::permission::Grant;
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::credential::CredentialHash;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
 /// How many tokens an account gets by asking, within [`REQUEST_WINDOW`].
@@ -21,8 +21,8 @@ pub const REQUEST_WINDOW: Duration = Duration::from_hours(1);
 pub enum ResetSubject<'a> {
     /// The user whom somebody authorized chose, or who just showed its password.
     User(&'a UserId),
-    /// Whoever has this user name: somebody unknown asks, so it must have a password and an address to send the token
-    /// to, and gets [`MAX_REQUESTS`] at most.
+    /// Whoever has this user name: somebody unknown asks, so it must have a password and an address to send
+    /// the token to, and gets [`MAX_REQUESTS`] at most.
     Username(&'a str),
 }
 
@@ -48,8 +48,8 @@ macro_rules! insert_token {
     ($which:literal, $managed:literal) => {
         concat!(
             "INSERT INTO reset_tokens (org_id, token_hash, user_id, created_at, expires_at) SELECT ?1, ?2, \
-             users.user_id, ?3, ?4 FROM users WHERE users.org_id = ?1 AND users.kind = 'person' AND users.status = \
-             'active' AND users.deleted_at IS NULL AND (users.managed_by <> 'scim' OR ",
+             users.user_id, ?3, ?4 FROM users WHERE users.org_id = ?1 AND users.kind = 'person' AND \
+             users.status = 'active' AND users.deleted_at IS NULL AND (users.managed_by <> 'scim' OR ",
             $managed,
             ") AND ",
             $which,
@@ -59,8 +59,8 @@ macro_rules! insert_token {
 }
 
 impl ResetToken<'_> {
-    /// Makes the token if its subject is an active person whose password may be changed here, and then ends the ones before. The first statement returns
-    /// the user's id if so.
+    /// Makes the token if its subject is an active person whose password may be changed here, and then ends
+    /// the ones before. Whether it did is told by [`Recipient::of`] in the same batch.
     #[must_use]
     pub fn issue(&self) -> [Statement; 3] {
         [self.store(), self.end_others(), self.forget_old()]
@@ -85,9 +85,10 @@ impl ResetToken<'_> {
                 bound(insert_token!("users.user_id = ?5", "?6")).bind(user_id).bind(self.includes_managed)
             }
             ResetSubject::Username(username) => bound(insert_token!(
-                "users.username_key = ?5 AND users.password_hash IS NOT NULL AND users.email IS NOT NULL AND (SELECT \
-                 COUNT(*) FROM reset_tokens INDEXED BY reset_tokens_by_user WHERE reset_tokens.org_id = ?1 AND \
-                 reset_tokens.user_id = users.user_id AND reset_tokens.created_at > ?6) < ?7",
+                "users.username_key = ?5 AND users.password_hash IS NOT NULL AND users.email IS NOT NULL AND \
+                 (SELECT COUNT(*) FROM reset_tokens INDEXED BY reset_tokens_by_user WHERE \
+                 reset_tokens.org_id = ?1 AND reset_tokens.user_id = users.user_id AND \
+                 reset_tokens.created_at > ?6) < ?7",
                 "?8"
             ))
             .bind(username_key(username))
@@ -99,9 +100,9 @@ impl ResetToken<'_> {
 
     fn end_others(&self) -> Statement {
         Statement::new(
-            "UPDATE reset_tokens INDEXED BY reset_tokens_by_user SET expires_at = ?3 WHERE org_id = ?1 AND user_id = \
-             (SELECT user_id FROM reset_tokens WHERE org_id = ?1 AND token_hash = ?2) AND token_hash <> ?2 AND \
-             used_at IS NULL AND expires_at > ?3",
+            "UPDATE reset_tokens INDEXED BY reset_tokens_by_user SET expires_at = ?3 WHERE org_id = ?1 AND \
+             user_id = (SELECT user_id FROM reset_tokens WHERE org_id = ?1 AND token_hash = ?2) AND \
+             token_hash <> ?2 AND used_at IS NULL AND expires_at > ?3",
         )
         .bind(self.organization)
         .bind(self.hash)
@@ -111,8 +112,8 @@ impl ResetToken<'_> {
     /// What is older than the window neither holds nor counts.
     fn forget_old(&self) -> Statement {
         Statement::new(
-            "DELETE FROM reset_tokens INDEXED BY reset_tokens_by_user WHERE org_id = ?1 AND user_id = (SELECT user_id \
-             FROM reset_tokens WHERE org_id = ?1 AND token_hash = ?2) AND created_at <= ?3",
+            "DELETE FROM reset_tokens INDEXED BY reset_tokens_by_user WHERE org_id = ?1 AND user_id = \
+             (SELECT user_id FROM reset_tokens WHERE org_id = ?1 AND token_hash = ?2) AND created_at <= ?3",
         )
         .bind(self.organization)
         .bind(self.hash)
@@ -120,8 +121,8 @@ impl ResetToken<'_> {
     }
 }
 
-/// Spends a token if it is unspent, unexpired and its user still has the password that was read; returns the user's id
-/// if so. Of two at the same instant one gets a row.
+/// Spends a token if it is unspent, unexpired and its user still has the password that was read; returns the
+/// user's id if so. Of two at the same instant one gets a row.
 #[must_use]
 pub fn spend(
     organization: &OrganizationId,
@@ -130,9 +131,10 @@ pub fn spend(
     now: Timestamp,
 ) -> Statement {
     Statement::new(
-        "UPDATE reset_tokens SET used_at = ?3 WHERE org_id = ?1 AND token_hash = ?2 AND used_at IS NULL AND expires_at \
-         > ?3 AND EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND users.user_id = reset_tokens.user_id AND \
-         users.password_hash IS ?4 AND users.status = 'active' AND users.deleted_at IS NULL) RETURNING user_id",
+        "UPDATE reset_tokens SET used_at = ?3 WHERE org_id = ?1 AND token_hash = ?2 AND used_at IS NULL AND \
+         expires_at > ?3 AND EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND users.user_id = \
+         reset_tokens.user_id AND users.password_hash IS ?4 AND users.status = 'active' AND users.deleted_at \
+         IS NULL) RETURNING user_id",
     )
     .bind(organization)
     .bind(token)
@@ -144,8 +146,7 @@ pub fn spend(
 pub const RESET_TOKEN_EXISTS: RecordCondition = crate::record_rows!(
     user_id: "COALESCE(?5, reset_tokens.user_id)",
     resource_id: "COALESCE(?8, reset_tokens.user_id)",
-    from: " FROM reset_tokens WHERE reset_tokens.org_id = ?1 AND \
-     reset_tokens.token_hash = ?2",
+    from: " FROM reset_tokens WHERE reset_tokens.org_id = ?1 AND reset_tokens.token_hash = ?2",
 );
 
 /// The audit condition "the reset token `?2` was not made".
@@ -167,12 +168,11 @@ pub struct Recipient {
 
 impl Recipient {
     /// Finds whom a token was made for.
-    #[must_use]
-    pub fn of(organization: &OrganizationId, token: &CredentialHash) -> Statement {
-        Statement::new(
-            "SELECT users.user_id, users.username, users.email, users.display_name FROM reset_tokens JOIN users ON \
-             users.org_id = reset_tokens.org_id AND users.user_id = reset_tokens.user_id WHERE reset_tokens.org_id = \
-             ?1 AND reset_tokens.token_hash = ?2",
+    pub fn of(organization: &OrganizationId, token: &CredentialHash) -> Query<Self> {
+        Query::new(
+            "SELECT users.user_id, users.username, users.email, users.display_name FROM reset_tokens JOIN \
+             users ON users.org_id = reset_tokens.org_id AND users.user_id = reset_tokens.user_id WHERE \
+             reset_tokens.org_id = ?1 AND reset_tokens.token_hash = ?2",
         )
         .bind(organization)
         .bind(token)
@@ -190,8 +190,8 @@ impl FromRow for Recipient {
     }
 }
 
-/// A user whose password an administrator resets: what its roles grant. Who sets its password could act as it, so must
-/// hold all of that.
+/// A user whose password an administrator resets: what its roles grant. Who sets its password could act as
+/// it, so must hold all of that.
 #[derive(Debug)]
 pub struct ResetTarget {
     /// What its roles grant.
@@ -204,13 +204,12 @@ pub struct ResetTarget {
 
 impl ResetTarget {
     /// Finds an active person.
-    #[must_use]
-    pub fn find(organization: &OrganizationId, user_id: &UserId) -> Statement {
-        Statement::new(concat!(
+    pub fn find(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
+        Query::new(concat!(
             "SELECT users.email, users.managed_by, ",
             crate::grants_column!("users"),
-            " FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.kind = 'person' AND users.status = \
-             'active' AND users.deleted_at IS NULL"
+            " FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.kind = 'person' AND \
+             users.status = 'active' AND users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(user_id)

@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::SessionConfiguration;
 use crate::id::{OrganizationId, SessionId, UserId};
-use crate::record::audit::RecordCondition;
-use crate::record_condition;
 use crate::sign_in::device;
 use crate::sign_in::session::SessionKind;
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::sql::{FromRow, Query, Row, RowError};
 use crate::time::Timestamp;
 
 /// How many sessions a page has at most.
@@ -76,8 +74,8 @@ pub struct SessionQuery<'a> {
 macro_rules! session_columns {
     ($idle_since:literal, $now:literal) => {
         concat!(
-            "SELECT session_id, user_id, kind, device_id, ip_address, user_agent, created_at, expires_at, last_activity, \
-             mfa_verified, ended_at, ended_because, ",
+            "SELECT session_id, user_id, kind, device_id, ip_address, user_agent, created_at, expires_at, \
+             last_activity, mfa_verified, ended_at, ended_because, ",
             holds!($idle_since, $now),
             " AS holds FROM sessions"
         )
@@ -98,17 +96,17 @@ macro_rules! holds {
 
 impl SessionQuery<'_> {
     /// A page of a user's sessions, the newest first, and one more where there is another page.
-    #[must_use]
     pub fn page(
         &self,
         user_id: &UserId,
         status: Option<SessionStatus>,
         before: Option<&SessionId>,
         limit: u32,
-    ) -> Statement {
-        Statement::new(concat!(
+    ) -> Query<Session> {
+        Query::new(concat!(
             session_columns!("?3", "?4"),
-            " INDEXED BY sessions_of_user WHERE org_id = ?1 AND user_id = ?2 AND session_id < ?5 AND (?6 IS NULL OR ",
+            " INDEXED BY sessions_of_user WHERE org_id = ?1 AND user_id = ?2 AND session_id < ?5 AND (?6 IS \
+             NULL OR ",
             holds!("?3", "?4"),
             " = ?6) ORDER BY session_id DESC LIMIT ?7"
         ))
@@ -122,9 +120,8 @@ impl SessionQuery<'_> {
     }
 
     /// One session.
-    #[must_use]
-    pub fn find(&self, session_id: &SessionId) -> Statement {
-        Statement::new(concat!(session_columns!("?3", "?4"), " WHERE org_id = ?1 AND session_id = ?2"))
+    pub fn find(&self, session_id: &SessionId) -> Query<Session> {
+        Query::new(concat!(session_columns!("?3", "?4"), " WHERE org_id = ?1 AND session_id = ?2"))
             .bind(self.organization)
             .bind(session_id)
             .bind(self.idle_since())
@@ -157,66 +154,4 @@ impl FromRow for Session {
             ended_because: row.optional_text("ended_because")?.map(str::to_owned),
         })
     }
-}
-
-/// Ends one session, if it is the owner's (anybody's where that is `None`) and has not been ended.
-#[must_use]
-pub fn end_owned(
-    organization: &OrganizationId,
-    session_id: &SessionId,
-    owner: Option<&UserId>,
-    because: &'static str,
-    now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "UPDATE sessions SET ended_at = ?4, ended_because = ?5 WHERE org_id = ?1 AND session_id = ?2 AND user_id = \
-         COALESCE(?3, user_id) AND ended_at IS NULL",
-    )
-    .bind(organization)
-    .bind(session_id)
-    .bind(owner)
-    .bind(now)
-    .bind(because)
-}
-
-/// The audit condition "the session `?2` has not been ended": to record that it is about to be.
-pub const SESSION_NOT_ENDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND ended_at IS NULL)"
-);
-
-/// The same, and it is the user's own whose act is recorded.
-pub const OWN_SESSION_NOT_ENDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?2 AND user_id = ?5 AND ended_at IS NULL)"
-);
-
-/// Counts a user's sessions that have not been ended, but for one.
-#[must_use]
-pub fn count_of(organization: &OrganizationId, user_id: &UserId, except: Option<&SessionId>) -> Statement {
-    Statement::new(
-        "SELECT COUNT(*) AS count FROM sessions INDEXED BY sessions_by_user WHERE org_id = ?1 AND user_id = ?2 AND \
-         ended_at IS NULL AND session_id IS NOT ?3",
-    )
-    .bind(organization)
-    .bind(user_id)
-    .bind(except)
-}
-
-/// Ends a user's sessions, but for one.
-#[must_use]
-pub fn end_all_but(
-    organization: &OrganizationId,
-    user_id: &UserId,
-    except: Option<&SessionId>,
-    because: &'static str,
-    now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?4, ended_because = ?5 WHERE org_id = ?1 AND \
-         user_id = ?2 AND ended_at IS NULL AND session_id IS NOT ?3",
-    )
-    .bind(organization)
-    .bind(user_id)
-    .bind(except)
-    .bind(now)
-    .bind(because)
 }

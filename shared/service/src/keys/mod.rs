@@ -1,0 +1,4 @@
+//! What functions of API keys share.
+
+pub mod fields;
+mod new;

@@ -1,0 +1,3 @@
+//! Tokens, signed.
+
+pub(crate) mod signing;

@@ -1,0 +1,5 @@
+//! What functions that create share.
+
+mod idempotency;
+
+pub use idempotency::{Creation, CreationResult};
