@@ -1,5 +1,5 @@
-//! Every metric that the functions record: OpenTelemetry's own names, and the product's. One that nobody records is not
-//! here: `tests/instruments.rs` looks for each.
+//! Every metric that the functions record: OpenTelemetry's own names, and the product's. One that nobody
+//! records is not here: `tests/instruments.rs` looks for each.
 //!
 //! A label without a value is given as an empty text and left out. No label holds what a caller can make up:
 //! an endpoint is the matched route, a reason is one of a few words.
