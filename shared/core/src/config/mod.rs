@@ -2,6 +2,7 @@
 //! an unknown field or a bad value is an error that names the field and what is allowed.
 
 mod reader;
+pub mod scheme;
 mod scim;
 mod secrets;
 mod sections;

@@ -7,9 +7,9 @@ use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
 use super::reader::{Field, parse, section, word};
+use super::scheme::{Encoding, HmacOptions, Scheme, SchemeName, named};
 use super::{Configuration, ConfigurationError, require};
 use crate::time::Duration;
-use crate::webhooks::{Encoding, HmacOptions, Scheme, SchemeName, named};
 
 /// How many services there are at most.
 const MAX_SERVICES: usize = 64;
