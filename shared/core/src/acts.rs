@@ -1,0 +1,9 @@
+//! Every act of every room, for the reference. Native only: a module carries the acts that it names.
+
+use crate::record::Act;
+
+/// A room's name, and its acts with what they mean.
+pub type Room = (&'static str, &'static [(&'static Act, &'static str)]);
+
+/// The rooms that write records.
+pub const ROOMS: &[Room] = &[("directory", crate::directory::acts::DOCUMENTED)];
