@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::manifests::reference::Reference;
 use crate::process;
 use crate::workspace::{Workspace, cargo};
 
@@ -20,6 +21,9 @@ pub(crate) struct Catalogue {
     /// The host variables that any function reads.
     pub(crate) variables: Vec<String>,
     pub(crate) openapi: serde_json::Value,
+    /// What the other pages of the reference tell.
+    #[serde(flatten)]
+    pub(crate) reference: Reference,
 }
 
 /// One function's declaration.

@@ -1,5 +1,6 @@
 //! `cargo xtask manifests`: everything that follows from what the functions declare.
 
+pub(crate) mod reference;
 mod spin;
 pub(crate) mod wrangler;
 
@@ -18,7 +19,7 @@ use crate::workspace::Workspace;
 
 const ROUTES: &str = "functions/operation/gateway/src/routes.rs";
 
-/// Write wrangler.toml, functions/*/*/wrangler.toml, spin.toml, the gateway's routes and docs/openapi.json.
+/// Write wrangler.toml, functions/*/*/wrangler.toml, spin.toml, the gateway's routes and docs/reference/.
 #[derive(Args)]
 pub(crate) struct Manifests {
     /// Write nothing; fail naming the files that differ
@@ -79,10 +80,11 @@ fn manifests(workspace: &Workspace, catalogue: &Catalogue) -> Result<Vec<Generat
         Generated { path: "spin.toml".into(), text: spin::manifest(catalogue) },
         Generated { path: ROUTES.into(), text: routes(workspace, &gateway_routes(catalogue))? },
         Generated {
-            path: "docs/openapi.json".into(),
+            path: "docs/reference/openapi.json".into(),
             text: format!("{}\n", serde_json::to_string_pretty(&catalogue.openapi)?),
         },
     ];
+    files.extend(reference::pages(&catalogue.reference));
     for function in &catalogue.functions {
         let path = wrangler::path(workspace.module(&function.name)?);
         files.push(Generated { path, text: wrangler::manifest(catalogue, function) });

@@ -20,6 +20,8 @@ pub mod limit;
 pub mod record;
 pub mod secret;
 
+#[cfg(not(target_family = "wasm"))]
+pub mod acts;
 pub mod directory;
 pub mod keys;
 pub mod oauth;

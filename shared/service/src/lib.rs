@@ -37,6 +37,8 @@ pub use oauth::signing::{access_claims, new_key};
 pub use operation::WEBHOOK_SECRETS;
 pub use operation::notification::{NOTIFICATION_TOKEN, Notification, NotificationUser, Template};
 pub use record::{Creation, CreationResult};
+#[cfg(not(target_family = "wasm"))]
+pub use request::codes;
 pub use request::error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem, ScimProblem};
 pub use request::form::Form;
 pub use request::json::{Created, Json, MAX_DEPTH, body, check_media_type, parse};

@@ -64,6 +64,8 @@ pub use batch::{
 pub use collector::{Collector, Settings};
 pub use context::{SpanId, TraceId, TraceParent};
 pub use log::{LogRecord, Severity, json_line};
+#[cfg(not(target_family = "wasm"))]
+pub use metrics::Instrument;
 pub use metrics::{Counter, Gauge, Histogram, MAX_LABEL_SETS};
 pub use redaction::{REDACTED, Redaction};
 pub use request::{Answered, RequestTrace, TRACE_RANDOM_BYTES};

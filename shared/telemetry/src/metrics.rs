@@ -25,6 +25,31 @@ struct Description<const N: usize> {
     label_sets: usize,
 }
 
+/// An instrument as the reference shows it.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Debug, serde::Serialize)]
+pub struct Instrument {
+    /// What its measurements are called.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Its unit (UCUM).
+    pub unit: &'static str,
+    /// The labels of its measurements.
+    pub labels: &'static [&'static str],
+    /// The upper bounds of a histogram's buckets.
+    pub bounds: &'static [f64],
+    /// What it measures, as its source says.
+    pub meaning: &'static str,
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl<const N: usize> Description<N> {
+    fn describe(&'static self, kind: &'static str, meaning: &'static str) -> Instrument {
+        Instrument { name: self.name, kind, unit: self.unit, labels: &self.keys, bounds: &[], meaning }
+    }
+}
+
 /// Counts what happens: a sum that only grows.
 #[derive(Debug)]
 pub struct Counter<const N: usize>(Description<N>);
@@ -53,6 +78,11 @@ impl<const N: usize> Counter<N> {
         self.0.label_sets = label_sets;
         self
     }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn describe(&'static self, meaning: &'static str) -> Instrument {
+        self.0.describe("counter", meaning)
+    }
 }
 
 impl<const N: usize> Gauge<N> {
@@ -60,6 +90,11 @@ impl<const N: usize> Gauge<N> {
     #[must_use]
     pub const fn new(name: &'static str, unit: &'static str, keys: [&'static str; N]) -> Self {
         Self(Description { name, unit, keys, label_sets: MAX_LABEL_SETS })
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn describe(&'static self, meaning: &'static str) -> Instrument {
+        self.0.describe("gauge", meaning)
     }
 }
 
@@ -73,6 +108,11 @@ impl<const N: usize> Histogram<N> {
         bounds: &'static [f64],
     ) -> Self {
         Self { description: Description { name, unit, keys, label_sets: MAX_LABEL_SETS }, bounds }
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn describe(&'static self, meaning: &'static str) -> Instrument {
+        Instrument { bounds: self.bounds, ..self.description.describe("histogram", meaning) }
     }
 }
 

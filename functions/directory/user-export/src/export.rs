@@ -6,7 +6,7 @@ use iam_core::directory::acts;
 use iam_core::directory::transfer::{self, Exported, MAX_EXPORT_PAGE};
 use iam_core::permission::{Permission, Scope};
 use iam_core::sql::Batch;
-use iam_service::page::cut;
+use iam_service::page::{cut, page_limit};
 use iam_service::{ApiError, Caller, Context, Query};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -43,10 +43,7 @@ pub(crate) async fn export(
     Query(query): Query<ExportQuery>,
 ) -> Result<Response, ApiError> {
     let invalid = |detail: String| ApiError::bad_request("invalid_query", detail);
-    let limit = query.limit.unwrap_or(MAX_EXPORT_PAGE);
-    if limit == 0 || limit > MAX_EXPORT_PAGE {
-        return Err(invalid(format!("`limit` is 1 to {MAX_EXPORT_PAGE}")));
-    }
+    let limit = page_limit(query.limit, MAX_EXPORT_PAGE)?;
     let with_hashes = query.include == Some(Include::PasswordHash);
     let manage_all = Permission::new("users", "manage", Scope::All);
     if with_hashes && !caller.holds(&manage_all) {

@@ -6,6 +6,7 @@ use iam_core::directory::{
 };
 use iam_core::id::GroupId;
 use iam_core::sql::Batch;
+use iam_service::page::page_limit;
 use iam_service::{ApiError, Caller, Context, Json, Query};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -58,10 +59,7 @@ pub(crate) async fn list(
     caller: Caller,
     Query(query): Query<ListUsersQuery>,
 ) -> Result<Json<ListUsersResponse>, ApiError> {
-    let limit = query.limit.unwrap_or(MAX_PAGE);
-    if limit == 0 || limit > MAX_PAGE {
-        return Err(invalid(format!("`limit` is 1 to {MAX_PAGE}")));
-    }
+    let limit = page_limit(query.limit, MAX_PAGE)?;
     let cursor = query.cursor.clone();
     let filter = filter(query)?;
     let question = UserListQuery {

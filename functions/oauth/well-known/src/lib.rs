@@ -112,7 +112,7 @@ async fn server_metadata(context: Context, uri: Uri, headers: HeaderMap) -> Resu
 /// The document that `cargo xtask manifests` writes from what the functions declare.
 async fn openapi(headers: HeaderMap) -> Response {
     static DOCUMENT: LazyLock<Document> = LazyLock::new(|| {
-        Document::new(JSON, include_str!("../../../../docs/openapi.json"), DEPLOYMENT_MAX_AGE)
+        Document::new(JSON, include_str!("../../../../docs/reference/openapi.json"), DEPLOYMENT_MAX_AGE)
     });
     DOCUMENT.answer(&headers)
 }

@@ -2,6 +2,9 @@
 //! an unknown field or a bad value is an error that names the field and what is allowed.
 
 mod reader;
+#[cfg(not(target_family = "wasm"))]
+pub mod reference;
+pub mod scheme;
 mod scim;
 mod secrets;
 mod sections;

@@ -1,5 +1,5 @@
-//! Reads the document field by field. Every module carries this, so it is one reader for all sections instead of a
-//! generated decoder for each: a fifth of the size, and it knows the path of what it refuses.
+//! Reads the document field by field. Every module carries this, so it is one reader for all sections instead
+//! of a generated decoder for each: a fifth of the size, and it knows the path of what it refuses.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -18,20 +18,45 @@ pub(super) trait Field: Sized {
     fn read(value: Value, path: &str) -> Result<Self, ConfigurationError>;
 }
 
-/// Declares a section: its fields, each with its default, and how it is read.
-macro_rules! section {
+/// Declares fields, each with its default: a struct, its `Default`, and its lines of the reference.
+macro_rules! fields {
     ($(#[$documentation:meta])* pub struct $name:ident {
-        $($(#[$field_documentation:meta])* $field:ident: $type:ty = $default:expr,)*
+        $($(#[doc = $field_documentation:literal])* $field:ident: $type:ty = $default:expr,)*
     }) => {
         $(#[$documentation])*
         #[derive(Clone, Debug, PartialEq)]
         pub struct $name {
-            $($(#[$field_documentation])* pub $field: $type,)*
+            $($(#[doc = $field_documentation])* pub $field: $type,)*
         }
 
         impl Default for $name {
             fn default() -> Self {
                 Self { $($field: $default,)* }
+            }
+        }
+
+        #[cfg(not(target_family = "wasm"))]
+        impl super::reference::Described for $name {
+            fn fields(path: &str) -> Vec<super::reference::FieldDescription> {
+                let default = Self::default();
+                let mut section = super::reference::Section::of(path);
+                $(section.add(stringify!($field), &default.$field, concat!($($field_documentation),*));)*
+                section.finish()
+            }
+        }
+    };
+}
+pub(super) use fields;
+
+/// Declares a section: its fields, each with its default, and how it is read.
+macro_rules! section {
+    ($(#[$documentation:meta])* pub struct $name:ident {
+        $($(#[doc = $field_documentation:literal])* $field:ident: $type:ty = $default:expr,)*
+    }) => {
+        super::reader::fields! {
+            $(#[$documentation])*
+            pub struct $name {
+                $($(#[doc = $field_documentation])* $field: $type = $default,)*
             }
         }
 
@@ -46,6 +71,29 @@ macro_rules! section {
     };
 }
 pub(super) use section;
+
+/// Declares what may be one of a few words: how it is read, and what the reference says of it.
+macro_rules! words {
+    ($type:ty, $words:expr) => {
+        impl super::reader::Field for $type {
+            fn read(value: serde_json::Value, path: &str) -> Result<Self, super::ConfigurationError> {
+                super::reader::word(value, path, $words)
+            }
+        }
+
+        #[cfg(not(target_family = "wasm"))]
+        impl super::reference::Described for $type {
+            fn kind() -> String {
+                format!("one of {}", $words.map(|(name, _)| format!("`{name}`")).join(", "))
+            }
+
+            fn value(&self) -> serde_json::Value {
+                $words.iter().find(|(_, word)| word == self).map(|(name, _)| *name).into()
+            }
+        }
+    };
+}
+pub(super) use words;
 
 /// The fields of a section that nobody has taken yet.
 pub(super) struct Fields {
@@ -81,7 +129,7 @@ impl Fields {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
@@ -149,30 +197,13 @@ impl Field for OrganizationId {
     }
 }
 
-impl Field for Environment {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        word(value, path, [("live", Self::Live), ("test", Self::Test)])
-    }
-}
+words!(Environment, [("live", Self::Live), ("test", Self::Test)]);
 
-impl Field for Area {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        word(value, path, [("health", Self::Health), ("admin", Self::Admin), ("webhooks", Self::Webhooks)])
-    }
-}
+words!(Area, [("health", Self::Health), ("admin", Self::Admin), ("webhooks", Self::Webhooks)]);
 
-impl Field for SecretStore {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        word(value, path, [Self::Host, Self::Vault, Self::Configuration].map(|store| (store.as_str(), store)))
-    }
-}
+words!(SecretStore, [Self::Host, Self::Vault, Self::Configuration].map(|store| (store.as_str(), store)));
 
-impl Field for VaultAuth {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        let words = [("token", Self::Token), ("approle", Self::AppRole), ("kubernetes", Self::Kubernetes)];
-        word(value, path, words)
-    }
-}
+words!(VaultAuth, [("token", Self::Token), ("approle", Self::AppRole), ("kubernetes", Self::Kubernetes)]);
 
 /// Things by their names.
 impl<T: Field> Field for BTreeMap<String, T> {
@@ -188,27 +219,12 @@ impl<T: Field> Field for BTreeMap<String, T> {
     }
 }
 
-impl Field for Algorithm {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        word(
-            value,
-            path,
-            [Self::Es256, Self::EdDsa, Self::Rs256].map(|algorithm| (algorithm.as_str(), algorithm)),
-        )
-    }
-}
+words!(Algorithm, [Self::Es256, Self::EdDsa, Self::Rs256].map(|algorithm| (algorithm.as_str(), algorithm)));
 
-impl Field for LogLevel {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        let words = [
-            ("DEBUG", Self::Debug),
-            ("INFO", Self::Info),
-            ("WARNING", Self::Warning),
-            ("ERROR", Self::Error),
-        ];
-        word(value, path, words)
-    }
-}
+words!(
+    LogLevel,
+    [("DEBUG", Self::Debug), ("INFO", Self::Info), ("WARNING", Self::Warning), ("ERROR", Self::Error)]
+);
 
 impl Field for PasswordCost {
     fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {

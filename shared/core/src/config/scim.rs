@@ -12,18 +12,19 @@ const EDITABLE: [&str; 5] = ["username", "email", "display_name", "password", "g
 section! {
     /// Provisioning over SCIM.
     pub struct ScimConfiguration {
-        /// How many resources a filter without an index may look at; one that would look at more is refused. 1000 to
-        /// 1000000.
+        /// How many resources a filter without an index may look at; one that would look at more is refused.
+        /// 1000 to 1000000.
         max_scanned: u32 = 100_000,
-        /// Requests a minute with one token of a client, where the client has no limit of its own. 1 to 1000000.
+        /// Requests a minute with one token of a client, where the client has no limit of its own. 1 to
+        /// 1000000.
         rate_limit_per_minute: u32 = 1000,
-        /// How often a client may make the very same change within `loop_window`; what comes beyond is answered without
-        /// work and reported. 2 to 10000.
+        /// How often a client may make the very same change within `loop_window`; what comes beyond is
+        /// answered without work and reported. 2 to 10000.
         loop_bound: u32 = 20,
         /// The time for `loop_bound`. 1 m to 1 d.
         loop_window: Duration = Duration::from_seconds(600),
-        /// What a person or an administrator may still change of a user that SCIM manages: of `username`, `email`,
-        /// `display_name`, `password` and `groups`.
+        /// What a person or an administrator may still change of a user that SCIM manages: of `username`,
+        /// `email`, `display_name`, `password` and `groups`.
         locally_editable: Vec<String> = vec!["password".to_owned()],
         /// Which SCIM attributes people may change of themselves at `/Me`.
         self_editable: Vec<String> =

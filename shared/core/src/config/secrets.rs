@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::reader::{Field, Fields, section};
+use super::reader::{Field, Fields, fields, section};
 use super::{Configuration, ConfigurationError, require};
 use crate::time::Duration;
 
 /// The longest that everything about one question to a Vault may take: a call between functions takes five.
 const MAX_VAULT_TIMEOUT: Duration = Duration::from_seconds(4);
 
-/// What a value that stands in the document itself may never be: who reads the configuration would hold the house.
+/// What a value that stands in the document itself may never be: who reads the configuration would hold the
+/// house.
 const NEVER_CONFIGURED: [&str; 3] = ["IAM_MASTER_KEY", "IAM_MASTER_KEY_PREVIOUS", "IAM_INTERNAL_TOKEN"];
 
 /// Somewhere secrets can be.
@@ -49,8 +50,8 @@ pub enum VaultAuth {
 section! {
     /// Where secrets come from.
     pub struct SecretsConfiguration {
-        /// Which stores are asked, first to last: `host`, `vault`, `configuration`. The next one is asked where one has no
-        /// such secret, or is down.
+        /// Which stores are asked, first to last: `host`, `vault`, `configuration`, each once at most and at
+        /// least one. The next one is asked where one has no such secret, or is down.
         order: Vec<SecretStore> = vec![SecretStore::Host, SecretStore::Vault],
         /// How long an instance keeps a secret that it fetched. 1 s to 1 h.
         max_age: Duration = Duration::from_seconds(300),
@@ -58,40 +59,43 @@ section! {
         max_stale: Duration = Duration::from_hours(1),
         /// A Vault: HashiCorp Vault, OpenBao.
         vault: Option<VaultConfiguration> = None,
-        /// Secrets that are none, for development: names and texts. Only where `order` says `configuration`.
+        /// Secrets that are none, for development: names such as `IAM_NOTIFICATION_TOKEN`, and texts. Never a
+        /// master key or `IAM_INTERNAL_TOKEN`. Only where `order` says `configuration`.
         values: BTreeMap<String, String> = BTreeMap::new(),
     }
 }
 
-/// A Vault, by its HTTP API.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VaultConfiguration {
-    /// Where it is: `https://vault.example.com:8200`, without a path. `http://` on this machine alone.
-    pub address: String,
-    /// Which namespace of it: names between slashes.
-    pub namespace: Option<String>,
-    /// How it is logged in to: `token`, `approle` (the default), `kubernetes`.
-    pub auth: VaultAuth,
-    /// Where that method is mounted, where it is not under its own name.
-    pub auth_mount: Option<String>,
-    /// With `approle`: the role's id.
-    pub role_id: Option<String>,
-    /// With `kubernetes`: the role.
-    pub role: Option<String>,
-    /// Where the KV engine (version 2) is mounted: `secret`.
-    pub kv_mount: String,
-    /// The secret of that engine that holds ours: their names are its fields. `edge-iam/secrets`.
-    pub path: String,
-    /// Where the transit engine is mounted: `transit`.
-    pub transit_mount: String,
-    /// Its key that secrets `vault:v1:…` are opened with; none are where absent.
-    pub transit_key: Option<String>,
-    /// Where the PKI engine is mounted: `pki`.
-    pub pki_mount: String,
-    /// Its role that certificates are issued by; none are where absent.
-    pub pki_role: Option<String>,
-    /// How long everything about one question may take, logging in included. 1 s to 4 s; 2 s.
-    pub timeout: Duration,
+fields! {
+    /// A Vault, by its HTTP API.
+    pub struct VaultConfiguration {
+        /// Where it is: `https://vault.example.com:8200`, without a path. `http://` on this machine alone.
+        /// Needed.
+        address: String = String::new(),
+        /// Which namespace of it: names between slashes.
+        namespace: Option<String> = None,
+        /// How it is logged in to.
+        auth: VaultAuth = VaultAuth::AppRole,
+        /// Where that method is mounted, where it is not under its own name.
+        auth_mount: Option<String> = None,
+        /// With `approle`: the role's id.
+        role_id: Option<String> = None,
+        /// With `kubernetes`: the role.
+        role: Option<String> = None,
+        /// Where the KV engine (version 2) is mounted.
+        kv_mount: String = "secret".to_owned(),
+        /// The secret of that engine that holds ours: their names are its fields.
+        path: String = "edge-iam/secrets".to_owned(),
+        /// Where the transit engine is mounted.
+        transit_mount: String = "transit".to_owned(),
+        /// Its key that secrets `vault:v1:…` are opened with; none are where absent.
+        transit_key: Option<String> = None,
+        /// Where the PKI engine is mounted.
+        pki_mount: String = "pki".to_owned(),
+        /// Its role that certificates are issued by; none are where absent.
+        pki_role: Option<String> = None,
+        /// How long everything about one question may take, logging in included. 1 s to 4 s.
+        timeout: Duration = Duration::from_seconds(2),
+    }
 }
 
 /// Its fields that are texts, in one list: every module reads them, in one loop.
@@ -116,8 +120,9 @@ impl Field for VaultConfiguration {
         for (text, name) in texts.iter_mut().zip(TEXTS) {
             *text = fields.take(name, None)?;
         }
-        let auth = fields.take("auth", VaultAuth::AppRole)?;
-        let timeout = fields.take("timeout", Duration::from_seconds(2))?;
+        let default = Self::default();
+        let auth = fields.take("auth", default.auth)?;
+        let timeout = fields.take("timeout", default.timeout)?;
         fields.finish(&[TEXTS.as_slice(), &["auth", "timeout"]].concat())?;
         let [
             address,
@@ -132,19 +137,18 @@ impl Field for VaultConfiguration {
             pki_mount,
             pki_role,
         ] = texts;
-        let or = |text: Option<String>, default: &str| text.unwrap_or_else(|| default.to_owned());
         Ok(Self {
-            address: or(address, ""),
+            address: address.unwrap_or(default.address),
             namespace,
             auth,
             auth_mount,
             role_id,
             role,
-            kv_mount: or(kv_mount, "secret"),
-            path: or(path, "edge-iam/secrets"),
-            transit_mount: or(transit_mount, "transit"),
+            kv_mount: kv_mount.unwrap_or(default.kv_mount),
+            path: path.unwrap_or(default.path),
+            transit_mount: transit_mount.unwrap_or(default.transit_mount),
             transit_key,
-            pki_mount: or(pki_mount, "pki"),
+            pki_mount: pki_mount.unwrap_or(default.pki_mount),
             pki_role,
             timeout,
         })

@@ -18,8 +18,8 @@ section! {
         environment: Environment = Environment::Live,
         /// The organization of a sign-in that names none.
         organization: OrganizationId = first_organization(),
-        /// Where the product is reached from outside, as `https://iam.example.com`: what links and metadata name. Without
-        /// it, the address a request came to.
+        /// Where the product is reached from outside, as `https://iam.example.com`, without a slash at the
+        /// end: what links and metadata name. Without it, the address a request came to.
         public_url: Option<String> = None,
         /// Sessions.
         session: SessionConfiguration = SessionConfiguration::default(),
@@ -61,13 +61,14 @@ section! {
 section! {
     /// Sessions.
     pub struct SessionConfiguration {
-        /// A session ends this long after it began.
+        /// A session ends this long after it began. 1 m to 90 d.
         timeout: Duration = Duration::from_hours(8),
-        /// A session ends this long after its last use.
+        /// A session ends this long after its last use. 1 m to `timeout`.
         idle_timeout: Duration = Duration::from_seconds(30 * 60),
         /// The oldest session ends where a user has more. 1 to 100.
         max_sessions_per_user: u32 = 5,
-        /// What the session cookie is called. It is always set as `__Host-` cookies are: Secure, Path=/, no Domain.
+        /// What the session cookie is called: 1 to 64 letters, digits, `_` and `-`. It is always set as
+        /// `__Host-` cookies are: Secure, Path=/, no Domain.
         cookie_name: String = "CRONOS_SESSION".to_owned(),
     }
 }
@@ -75,16 +76,17 @@ section! {
 section! {
     /// Access and refresh tokens.
     pub struct JwtConfiguration {
-        /// The `iss` claim.
+        /// The `iss` claim. Not empty.
         issuer: String = "cronos-auth".to_owned(),
-        /// The `aud` claim; a token is accepted that names any of these.
+        /// The `aud` claim; a token is accepted that names any of these. At least one.
         audience: Vec<String> = vec!["cronos-api".to_owned(), "cronos-console".to_owned()],
-        /// How long an access token lives.
+        /// How long an access token lives. 1 m to 1 d.
         access_token_expiry: Duration = Duration::from_hours(1),
-        /// How long a refresh token lives.
+        /// How long a refresh token lives. 1 m to 366 d.
         refresh_token_expiry: Duration = Duration::from_hours(24),
-        /// A spent refresh token that comes again within this time gets the same successor, until that is used; after
-        /// it, its whole family ends: the first is a client's retry or race, the second is theft.
+        /// A spent refresh token that comes again within this time gets the same successor, until that is
+        /// used; after it, its whole family ends: the first is a client's retry or race, the second is theft.
+        /// At most 5 m.
         refresh_reuse_tolerance: Duration = Duration::from_seconds(10),
         /// What new tokens are signed with. RS256 needs a host that signs in constant time: Workers.
         algorithm: Algorithm = Algorithm::Es256,
@@ -92,13 +94,13 @@ section! {
 }
 
 section! {
-    /// The keys that sign tokens. A key is announced in the JWKS, waits until every verifier that caches has seen it,
-    /// signs, and stays announced until the last token it signed has ended.
+    /// The keys that sign tokens. A key is announced in the JWKS, waits until every verifier that caches has
+    /// seen it, signs, and stays announced until the last token it signed has ended.
     pub struct KeyringConfiguration {
-        /// How long a key signs before the schedule replaces it.
+        /// How long a key signs before the schedule replaces it. 1 m to 366 d.
         rotation_period: Duration = Duration::from_days(30),
         /// How long verifiers may keep the JWKS: its `Cache-Control: max-age`. A new key waits twice as long
-        /// and a minute and a half before it signs.
+        /// and a minute and a half before it signs. 1 s to 1 d.
         jwks_max_age: Duration = Duration::from_seconds(300),
     }
 }
@@ -124,11 +126,12 @@ section! {
         history_size: u32 = 12,
         /// How many failures lock, for an account and for an address. 1 to 100.
         lockout_threshold: u32 = 5,
-        /// How many failures lock an address, where it is not `lockout_threshold`: for offices behind one address.
+        /// How many failures lock an address, where it is not `lockout_threshold`: for offices behind one
+        /// address. 1 to 10000.
         lockout_address_threshold: Option<u32> = None,
-        /// How long a lock lasts.
+        /// How long a lock lasts. 1 m to 1 d.
         lockout_duration: Duration = Duration::from_seconds(15 * 60),
-        /// How long a reset token works.
+        /// How long a reset token works. 1 m to 1 d.
         reset_expiry: Duration = Duration::from_seconds(15 * 60),
     }
 }
@@ -136,7 +139,7 @@ section! {
 section! {
     /// Users, groups and roles.
     pub struct DirectoryConfiguration {
-        /// How long a deleted user can be restored before it is purged.
+        /// How long a deleted user can be restored before it is purged. 1 s to 366 d.
         deletion_grace: Duration = Duration::from_days(30),
     }
 }
@@ -144,9 +147,9 @@ section! {
 section! {
     /// Emergency credentials.
     pub struct BreakGlassConfiguration {
-        /// How long a sealed credential can be used.
+        /// How long a sealed credential can be used. 1 m to 366 d.
         credential_expiry: Duration = Duration::from_days(90),
-        /// How long the session lasts that it opens.
+        /// How long the session lasts that it opens. 1 m to 1 d.
         session_timeout: Duration = Duration::from_seconds(30 * 60),
     }
 }
@@ -154,16 +157,18 @@ section! {
 section! {
     /// Who may say where a request came from.
     pub struct NetworkConfiguration {
-        /// Proxies in front of the host whose `X-Forwarded-For` is believed, as address ranges (`10.0.0.0/8`). Nobody's by
-        /// default.
+        /// Proxies in front of the host whose `X-Forwarded-For` is believed, as address ranges
+        /// (`10.0.0.0/8`). Nobody's by default.
         trusted_proxies: Vec<ipnet::IpNet> = Vec::new(),
     }
 }
 
 section! {
-    /// Messages to people: a service of yours that takes JSON over HTTPS and sends it on by mail or otherwise.
+    /// Messages to people: a service of yours that takes JSON over HTTPS and sends it on by mail or
+    /// otherwise.
     pub struct NotificationConfiguration {
-        /// Where messages are posted, with the secret `IAM_NOTIFICATION_TOKEN` as bearer. None are sent without it.
+        /// Where messages are posted, with the secret `IAM_NOTIFICATION_TOKEN` as bearer. None are sent
+        /// without it.
         endpoint: Option<String> = None,
     }
 }
@@ -174,26 +179,26 @@ section! {
         /// What every key begins with, before `live_` or `test_`: 3 to 24 lower-case letters, digits and `_`,
         /// ending in `_`.
         prefix: String = "cronos_sk_".to_owned(),
-        /// How long a key lives where its creator does not say.
+        /// How long a key lives where its creator does not say. 1 h to `max_expiry`.
         default_expiry: Duration = Duration::from_days(90),
-        /// How long a key may live at most.
+        /// How long a key may live at most. 1 h to 3660 d.
         max_expiry: Duration = Duration::from_days(366),
         /// How many active keys a user may have. 1 to 1000.
         max_per_user: u32 = 10,
         /// Requests per minute where the creator does not say. 1 to 1000000.
         rate_limit_default: u32 = 1000,
-        /// How long the old key works after a rotation where the caller does not say.
+        /// How long the old key works after a rotation where the caller does not say. At most 90 d.
         default_overlap: Duration = Duration::from_hours(24),
-        /// Below which path rotated keys may be written to a Vault: lower-case letters, digits, `_` and `-` between
-        /// slashes, one at the end. The organization's id follows it.
+        /// Below which path rotated keys may be written to a Vault: up to 64 lower-case letters, digits, `_`
+        /// and `-` between slashes, one at the end. The organization's id follows it.
         vault_path_prefix: String = "edge-iam/".to_owned(),
         /// How much randomness a key has, in bits. 256 to 512, a multiple of 8.
         entropy_bits: u32 = 256,
-        /// Where the public keys are published that sign reports of leaked keys, in the format of GitHub's secret
-        /// scanning partners. No reports are taken where it is empty.
+        /// Where the public keys are published that sign reports of leaked keys, in the format of GitHub's
+        /// secret scanning partners. No reports are taken where it is empty.
         leak_reports_keys: String = "https://api.github.com/meta/public_keys/secret_scanning".to_owned(),
-        /// How long an instance may remember that a key works: a revocation is seen that much later, and the answer says
-        /// when the key was looked up. `0s`, the default: every verification looks. At most 60 s.
+        /// How long an instance may remember that a key works: a revocation is seen that much later, and the
+        /// answer says when the key was looked up. `0s`, the default: every verification looks. At most 60 s.
         verification_cache: Duration = Duration::from_seconds(0),
     }
 }
@@ -203,17 +208,19 @@ section! {
     pub struct OperationalConfiguration {
         /// Whether limits are enforced.
         rate_limiting_enabled: bool = true,
-        /// Requests a minute of a whole organization, over all its keys and sessions; none where absent.
+        /// Requests a minute of a whole organization, over all its keys and sessions; none where absent. 1 to
+        /// 100000000.
         rate_limit_per_minute: Option<u32> = None,
         /// Whether everything is logged, whatever `monitoring.logging.level` says.
         verbose_logging: bool = false,
         /// Whether requests are turned away with 503.
         maintenance_mode: bool = false,
-        /// What is said then.
+        /// What is said then. 1 to 500 characters.
         maintenance_message: String = "System is under maintenance".to_owned(),
-        /// When to come back: `Retry-After`.
+        /// When to come back: `Retry-After`. 1 s to 7 d.
         maintenance_retry_after: Duration = Duration::from_seconds(300),
-        /// What is served nevertheless: `health`, `admin` (signing in and administration), `webhooks` (their intake).
+        /// What is served nevertheless: `health`, `admin` (signing in and administration), `webhooks` (their
+        /// intake).
         maintenance_serves: Vec<Area> = vec![Area::Health, Area::Admin],
         /// A switch is seen everywhere within this time. 1 s to 60 s.
         flags_max_age: Duration = Duration::from_seconds(5),
@@ -267,8 +274,9 @@ section! {
     pub struct LoggingConfiguration {
         /// The least severity that is written.
         level: LogLevel = LogLevel::Info,
-        /// Of the requests that every service asks all the time (verifying a key or a token, health) so many that succeed
-        /// share one line; all are counted. 1 for a line each. A refusal always has its line.
+        /// Of the requests that every service asks all the time (verifying a key or a token, health) so many
+        /// that succeed share one line; all are counted. 1 for a line each, up to 1000000. A refusal always
+        /// has its line.
         routine_every: u32 = 100,
         /// Fields whose values never appear.
         sensitive_fields: Vec<String> = ["password", "token", "api_key", "secret"].map(str::to_owned).to_vec(),

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
-use super::reader::{Field, parse, section, word};
+use super::reader::{Field, parse, section, words};
+use super::scheme::{Encoding, HmacOptions, Scheme, SchemeName, named};
 use super::{Configuration, ConfigurationError, require};
 use crate::time::Duration;
-use crate::webhooks::{Encoding, HmacOptions, Scheme, SchemeName, named};
 
 /// How many services there are at most.
 const MAX_SERVICES: usize = 64;
@@ -66,9 +66,11 @@ section! {
         tolerance: Duration = Duration::from_seconds(300),
         /// How long a message is known that was taken: until then it is not taken again. 1 d to 400 d.
         replay_window: Duration = Duration::from_days(30),
-        /// How long deliveries are kept that were delivered or given up, and messages that nobody fetches. 1 d to 400 d.
+        /// How long deliveries are kept that were delivered or given up, and messages that nobody fetches. 1
+        /// d to 400 d.
         retention: Duration = Duration::from_days(30),
         /// The services, by the name in `/webhook/<name>`: 1 to 64 lower-case letters, digits, `_` and `-`.
+        /// At most 64.
         services: BTreeMap<String, WebhookServiceConfiguration> = BTreeMap::new(),
     }
 }
@@ -76,20 +78,22 @@ section! {
 section! {
     /// One service. Its secrets are in the host secret `IAM_WEBHOOK_SECRETS`.
     pub struct WebhookServiceConfiguration {
-        /// How its messages are signed: `github`, `gitlab`, `gitlab_signed`, `slack`, `stripe`, `trello`, `twilio`,
-        /// `standard_webhooks`, `shared_secret` or `hmac_sha256`.
+        /// How its messages are signed: `github`, `gitlab`, `gitlab_signed`, `slack`, `stripe`, `trello`,
+        /// `twilio`, `standard_webhooks`, `shared_secret` or `hmac_sha256`.
         scheme: SchemeName = SchemeName::StandardWebhooks,
-        /// Where messages are forwarded to. Without it they wait to be fetched.
+        /// Where messages are forwarded to: an `https://` address. Without it they wait to be fetched.
         target: Option<String> = None,
-        /// The address as the sender has it, to the letter, where that is signed; for Twilio without the query. Without it `public_url` and the path.
+        /// The address as the sender has it, to the letter, where that is signed; for Twilio without the
+        /// query. Without it `public_url` and the path.
         url: Option<String> = None,
         /// Address ranges that this service's may come from; from wherever webhooks may where empty.
         ip_allowlist: Vec<IpNet> = Vec::new(),
         /// Address ranges that this service's may not come from.
         ip_denylist: Vec<IpNet> = Vec::new(),
-        /// This service's own `webhooks.tolerance`.
+        /// This service's own `webhooks.tolerance`. 10 s to 1 h.
         tolerance: Option<Duration> = None,
-        /// This service's own `webhooks.replay_window`. 1 min to 400 d; at least twice the tolerance where moments are signed.
+        /// This service's own `webhooks.replay_window`. 1 m to 400 d; at least twice the tolerance where
+        /// moments are signed.
         replay_window: Option<Duration> = None,
         /// The largest body, in bytes. 1 to 1048576.
         max_body_bytes: u32 = 256 * 1024,
@@ -99,7 +103,8 @@ section! {
         first_retry: Duration = Duration::from_seconds(60),
         /// How long to wait at most. From `first_retry` to 7 d.
         longest_retry: Duration = Duration::from_hours(6),
-        /// Headers to hand on, beside `content-type` and those that the scheme knows.
+        /// Headers to hand on, beside `content-type` and those that the scheme knows. At most 16, none that
+        /// holds a secret or belongs to a connection.
         forward_headers: Vec<String> = Vec::new(),
         /// Of `shared_secret` and `hmac_sha256`: how.
         signature: WebhookSignatureConfiguration = WebhookSignatureConfiguration::default(),
@@ -119,7 +124,8 @@ section! {
         signed: String = "{body}".to_owned(),
         /// The header with the moment, in seconds since 1970, where `{timestamp}` is signed.
         timestamp_header: Option<String> = None,
-        /// The header with the message's id, where `{id}` is signed; of a shared secret, where its sender makes ids.
+        /// The header with the message's id, where `{id}` is signed; of a shared secret, where its sender
+        /// makes ids.
         id_header: Option<String> = None,
     }
 }
@@ -272,20 +278,12 @@ impl WebhookServiceConfiguration {
     }
 }
 
-impl Field for SchemeName {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        word(value, path, Self::ALL)
-    }
-}
+words!(SchemeName, Self::ALL);
 
-impl Field for Encoding {
-    fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
-        word(value, path, [("hex", Self::Hex), ("base64", Self::Base64)])
-    }
-}
+words!(Encoding, [("hex", Self::Hex), ("base64", Self::Base64)]);
 
-/// A single address is the range of itself, and a range of IPv4 addresses written as IPv6 is one of IPv4: addresses are
-/// compared in that form.
+/// A single address is the range of itself, and a range of IPv4 addresses written as IPv6 is one of IPv4:
+/// addresses are compared in that form.
 impl Field for IpNet {
     fn read(value: Value, path: &str) -> Result<Self, ConfigurationError> {
         let single = value.as_str().and_then(|text| text.parse::<IpAddr>().ok());

@@ -1,5 +1,5 @@
-//! An account as it signs in and acts: what sign-in has to know of a user, what its roles grant, and the user as
-//! it sees itself. The same row as administrators see and change it is in [`user`](super::DirectoryUser).
+//! An account as it signs in and acts: what sign-in has to know of a user, what its roles grant, and the user
+//! as it sees itself. The same row as administrators see and change it is in [`user`](super::DirectoryUser).
 
 use std::str::FromStr;
 
@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 /// The longest user name, in bytes: an e-mail address fits (RFC 5321).
 pub const MAX_USERNAME_BYTES: usize = 254;
 
-/// What every signed-in user may do, whatever its roles: see itself, change its password, see its sessions and end
-/// them.
+/// What every signed-in user may do, whatever its roles: see itself, change its password, see its sessions
+/// and end them.
 pub const SELF_GRANTS: [&str; 4] =
     ["profile.read.own", "profile.write.own", "sessions.read.own", "sessions.delete.own"];
 
@@ -60,8 +60,8 @@ pub fn username_key(username: &str) -> String {
     username.trim().to_lowercase()
 }
 
-/// The roles of the user in `$user` as a JSON array, each once, whoever gives it: the column `roles`. A user has a
-/// handful.
+/// The roles of the user in `$user` as a JSON array, each once, whoever gives it: the column `roles`. A user
+/// has a handful.
 #[macro_export]
 macro_rules! roles_column {
     ($user:literal) => {
@@ -75,15 +75,15 @@ macro_rules! roles_column {
     };
 }
 
-/// What the roles of the user in `$user` grant: the column `grants`, for [`read_grants`]. The arrays of the roles are
-/// put side by side as they are stored, which costs a third of taking them apart in SQL; this is read at every request.
-/// A role counts once, however many groups give it.
+/// What the roles of the user in `$user` grant: the column `grants`, for [`read_grants`]. The arrays of the
+/// roles are put side by side as they are stored, which costs a third of taking them apart in SQL; this is
+/// read at every request. A role counts once, however many groups give it.
 #[macro_export]
 macro_rules! grants_column {
     ($user:literal) => {
         concat!(
-            "(SELECT group_concat(roles.effective_grants) FROM (SELECT DISTINCT user_roles.role FROM user_roles WHERE \
-             user_roles.org_id = ",
+            "(SELECT group_concat(roles.effective_grants) FROM (SELECT DISTINCT user_roles.role FROM \
+             user_roles WHERE user_roles.org_id = ",
             $user,
             ".org_id AND user_roles.user_id = ",
             $user,
@@ -130,9 +130,9 @@ impl SignInUser {
     /// Finds a user by name.
     pub fn by_username(organization: &OrganizationId, username: &str) -> Query<Self> {
         Query::new(concat!(
-            "SELECT users.user_id, users.username, users.email, users.status, CASE WHEN users.kind = 'person' THEN \
-             users.password_hash END AS password_hash, \
-             users.password_changed_at, users.mfa_methods, ",
+            "SELECT users.user_id, users.username, users.email, users.status, CASE WHEN users.kind = \
+             'person' THEN users.password_hash END AS password_hash, users.password_changed_at, \
+             users.mfa_methods, ",
             roles_column!("users"),
             " FROM users WHERE users.org_id = ?1 AND users.username_key = ?2 AND users.deleted_at IS NULL"
         ))
@@ -206,10 +206,11 @@ impl User {
             "SELECT users.user_id, users.username, users.email, users.display_name, users.mfa_methods, \
              users.last_login, users.created_at, users.status, ",
             roles_column!("users"),
-            ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members JOIN \
-             groups ON groups.org_id = group_members.org_id AND groups.group_id = group_members.group_id WHERE \
-             group_members.org_id = users.org_id AND group_members.user_id = users.user_id LIMIT ?3)) AS groups \
-             FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.deleted_at IS NULL"
+            ", (SELECT json_group_array(display_name) FROM (SELECT groups.display_name FROM group_members \
+             JOIN groups ON groups.org_id = group_members.org_id AND groups.group_id = \
+             group_members.group_id WHERE group_members.org_id = users.org_id AND group_members.user_id = \
+             users.user_id LIMIT ?3)) AS groups FROM users WHERE users.org_id = ?1 AND users.user_id = ?2 \
+             AND users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(user_id)

@@ -87,8 +87,8 @@ impl FromRow for UsernameTaken {
 }
 
 impl NewUser<'_> {
-    /// Creates and records the user in one transaction: where its name is free, its roles still grant what they
-    /// did when they were looked up, and its groups are there and open to it.
+    /// Creates and records the user in one transaction: where its name is free, its roles still grant what
+    /// they did when they were looked up, and its groups are there and open to it.
     pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> NewUserTickets {
         let created = batch.then(self.create());
         batch.extend([self.give_roles(), self.join_groups(), event.record_if(USER_EXISTS, self.user_id)]);

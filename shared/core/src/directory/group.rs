@@ -348,9 +348,9 @@ pub fn delete(
     ));
     let deleted = batch.then(delete.bind(edits.to_string()));
     batch.then(bound(
-        "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
-         group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND NOT EXISTS \
-         (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2)",
+        "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id \
+         FROM group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND NOT \
+         EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2)",
     ));
     let kept = bound("SELECT display_name FROM groups WHERE org_id = ?1 AND group_id = ?2");
     GroupDeletionTickets { deleted, kept: batch.ask(kept.into()) }

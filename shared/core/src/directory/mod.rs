@@ -1,7 +1,8 @@
-//! The directory: users, groups, roles and organizations, found, created, changed, deleted, carried in and out.
+//! The directory: users, groups, roles and organizations, found, created, changed, deleted, carried in and
+//! out.
 //!
-//! `account` is a user as it signs in and acts, `user` the same one as its administrators see it; `change`, `create`,
-//! `list` and `transfer` are what they do to it.
+//! `account` is a user as it signs in and acts, `user` the same one as its administrators see it; `change`,
+//! `create`, `list` and `transfer` are what they do to it.
 
 /// Whether the user in the table `users` may act, in the words of [`DirectoryStatus`]. `$now` and
 /// `$threshold` are the parameters for the moment and for how many failed sign-ins lock an account.

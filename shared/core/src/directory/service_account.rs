@@ -41,7 +41,8 @@ pub struct ServiceAccount {
 macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(
-            "SELECT users.user_id, users.username, users.display_name, users.status, users.created_at, users.updated_at, ",
+            "SELECT users.user_id, users.username, users.display_name, users.status, users.created_at, \
+             users.updated_at, ",
             roles_column!("users"),
             ", ",
             grants_column!("users"),
@@ -55,17 +56,19 @@ impl ServiceAccount {
     /// Finds one.
     pub fn by_id(organization: &OrganizationId, user_id: &UserId) -> Query<Self> {
         Query::new(select_accounts!(
-            "WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.kind = 'service_account' AND users.deleted_at IS NULL"
+            "WHERE users.org_id = ?1 AND users.user_id = ?2 AND users.kind = 'service_account' AND \
+             users.deleted_at IS NULL"
         ))
         .bind(organization)
         .bind(user_id)
     }
 
-    /// A page, oldest first, after the account `after`. One row more than `limit` tells that there is another page.
+    /// A page, oldest first, after the account `after`. One row more than `limit` tells that there is another
+    /// page.
     pub fn page(organization: &OrganizationId, after: Option<&UserId>, limit: u32) -> Query<Self> {
         Query::new(select_accounts!(
-            "INDEXED BY users_service_accounts WHERE users.org_id = ?1 AND users.kind = 'service_account' AND \
-             users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY users.user_id LIMIT ?3"
+            "INDEXED BY users_service_accounts WHERE users.org_id = ?1 AND users.kind = 'service_account' \
+             AND users.deleted_at IS NULL AND users.user_id > ?2 ORDER BY users.user_id LIMIT ?3"
         ))
         .bind(organization)
         .bind(after.map_or("", UserId::as_str))
@@ -122,16 +125,16 @@ impl CheckedRole {
     /// Finds those of `names` that there are.
     pub fn find(organization: &OrganizationId, names: &[String]) -> Query<Self> {
         Query::new(
-            "SELECT DISTINCT roles.role, roles.effective_grants FROM json_each(?2) AS wanted CROSS JOIN roles ON \
-             roles.org_id = ?1 AND roles.role = wanted.value LIMIT ?3",
+            "SELECT DISTINCT roles.role, roles.effective_grants FROM json_each(?2) AS wanted CROSS JOIN \
+             roles ON roles.org_id = ?1 AND roles.role = wanted.value LIMIT ?3",
         )
         .bind(organization)
         .bind(serde_json::json!(names).to_string())
         .bind(i64::try_from(MAX_ROLES).unwrap_or(i64::MAX))
     }
 
-    /// Whether whoever holds `grants` may give this role away: all it gives is included in them. What is no grant gives
-    /// nothing, so it is no hindrance.
+    /// Whether whoever holds `grants` may give this role away: all it gives is included in them. What is no
+    /// grant gives nothing, so it is no hindrance.
     #[must_use]
     pub fn may_be_given_by(&self, grants: &Grants) -> bool {
         let texts: Vec<String> = serde_json::from_str(&self.grants).unwrap_or_default();
@@ -147,7 +150,8 @@ impl FromRow for CheckedRole {
     }
 }
 
-/// Holds while each of the checked roles (the JSON in `$roles`, of the number in `$count`) gives what it gave.
+/// Holds while each of the checked roles (the JSON in `$roles`, of the number in `$count`) gives what it
+/// gave.
 macro_rules! roles_unchanged {
     ($roles:literal, $count:literal) => {
         concat!(
@@ -186,8 +190,9 @@ impl NewServiceAccount<'_> {
     #[must_use]
     pub fn create(&self) -> Statement {
         Statement::new(concat!(
-            "INSERT INTO users (org_id, user_id, kind, username, username_key, display_name, status, managed_by, \
-             created_at, updated_at) SELECT ?1, ?2, 'service_account', ?3, ?4, ?5, 'active', 'manual', ?6, ?6 WHERE ",
+            "INSERT INTO users (org_id, user_id, kind, username, username_key, display_name, status, \
+             managed_by, created_at, updated_at) SELECT ?1, ?2, 'service_account', ?3, ?4, ?5, 'active', \
+             'manual', ?6, ?6 WHERE ",
             roles_unchanged!("?7", "?8"),
             " ON CONFLICT DO NOTHING RETURNING user_id"
         ))
@@ -205,8 +210,8 @@ impl NewServiceAccount<'_> {
     #[must_use]
     pub fn assign_roles(&self) -> Statement {
         Statement::new(
-            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, wanted.value ->> 'role' FROM json_each(?3) AS \
-             wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, wanted.value ->> 'role' FROM \
+             json_each(?3) AS wanted WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2)",
         )
         .bind(self.organization)
         .bind(self.user_id)
@@ -216,8 +221,8 @@ impl NewServiceAccount<'_> {
     /// Whether somebody has the name: a row if so.
     pub fn find_name(organization: &OrganizationId, username: &str) -> Query<Row> {
         Query::new(
-            "SELECT user_id FROM users INDEXED BY users_by_username WHERE org_id = ?1 AND username_key = ?2 AND \
-             deleted_at IS NULL",
+            "SELECT user_id FROM users INDEXED BY users_by_username WHERE org_id = ?1 AND username_key = ?2 \
+             AND deleted_at IS NULL",
         )
         .bind(organization)
         .bind(username_key(username))
@@ -253,13 +258,14 @@ impl AccountChange<'_> {
         statement.bind(self.organization).bind(self.user_id).bind(self.now)
     }
 
-    /// Notes a change, and the new name for people where there is one, if the roles that are added still give what was
-    /// checked; returns the id if so.
+    /// Notes a change, and the new name for people where there is one, if the roles that are added still give
+    /// what was checked; returns the id if so.
     #[must_use]
     pub fn update(&self, display_name: Option<Option<&str>>, added: &[CheckedRole]) -> Statement {
         self.bind(Statement::new(concat!(
-            "UPDATE users SET display_name = CASE WHEN ?4 THEN ?5 ELSE display_name END, updated_at = ?3, version = \
-             version + 1 WHERE org_id = ?1 AND user_id = ?2 AND kind = 'service_account' AND deleted_at IS NULL AND ",
+            "UPDATE users SET display_name = CASE WHEN ?4 THEN ?5 ELSE display_name END, updated_at = ?3, \
+             version = version + 1 WHERE org_id = ?1 AND user_id = ?2 AND kind = 'service_account' AND \
+             deleted_at IS NULL AND ",
             roles_unchanged!("?6", "?7"),
             " RETURNING user_id"
         )))
@@ -273,9 +279,9 @@ impl AccountChange<'_> {
     #[must_use]
     pub fn remove_roles(&self, change: &RoleChange) -> Statement {
         Statement::new(concat!(
-            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 AND via_group = '' AND role NOT IN (SELECT value FROM \
-             json_each(?3)) AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = 'service_account' AND \
-             deleted_at IS NULL) AND ",
+            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 AND via_group = '' AND role NOT IN \
+             (SELECT value FROM json_each(?3)) AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id \
+             = ?2 AND kind = 'service_account' AND deleted_at IS NULL) AND ",
             roles_unchanged!("?4", "?5")
         ))
         .bind(self.organization)
@@ -289,9 +295,9 @@ impl AccountChange<'_> {
     #[must_use]
     pub fn add_roles(&self, change: &RoleChange) -> Statement {
         Statement::new(concat!(
-            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, added.value ->> 'role' FROM json_each(?3) AS \
-             added WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = 'service_account' AND \
-             deleted_at IS NULL) AND ",
+            "INSERT INTO user_roles (org_id, user_id, role) SELECT ?1, ?2, added.value ->> 'role' FROM \
+             json_each(?3) AS added WHERE EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND \
+             kind = 'service_account' AND deleted_at IS NULL) AND ",
             roles_unchanged!("?3", "?4"),
             " ON CONFLICT DO NOTHING"
         ))
@@ -305,8 +311,8 @@ impl AccountChange<'_> {
     #[must_use]
     pub fn set_status(&self, status: UserStatus) -> Statement {
         self.bind(Statement::new(
-            "UPDATE users SET status = ?4, updated_at = ?3, version = version + 1 WHERE org_id = ?1 AND user_id = ?2 AND \
-             kind = 'service_account' AND deleted_at IS NULL RETURNING user_id",
+            "UPDATE users SET status = ?4, updated_at = ?3, version = version + 1 WHERE org_id = ?1 AND \
+             user_id = ?2 AND kind = 'service_account' AND deleted_at IS NULL RETURNING user_id",
         ))
         .bind(status.as_str())
     }
@@ -315,8 +321,8 @@ impl AccountChange<'_> {
     #[must_use]
     pub fn delete(&self) -> Statement {
         self.bind(Statement::new(
-            "UPDATE users SET deleted_at = ?3, updated_at = ?3, version = version + 1 WHERE org_id = ?1 AND user_id = ?2 \
-             AND kind = 'service_account' AND deleted_at IS NULL RETURNING user_id",
+            "UPDATE users SET deleted_at = ?3, updated_at = ?3, version = version + 1 WHERE org_id = ?1 AND \
+             user_id = ?2 AND kind = 'service_account' AND deleted_at IS NULL RETURNING user_id",
         ))
     }
 
@@ -324,9 +330,10 @@ impl AccountChange<'_> {
     #[must_use]
     pub fn end_sessions(&self) -> Statement {
         self.bind(Statement::new(
-            "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?3, ended_because = 'account_inactive' WHERE \
-             org_id = ?1 AND user_id = ?2 AND ended_at IS NULL AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND \
-             user_id = ?2 AND kind = 'service_account' AND (status <> 'active' OR deleted_at IS NOT NULL))",
+            "UPDATE sessions INDEXED BY sessions_by_user SET ended_at = ?3, ended_because = \
+             'account_inactive' WHERE org_id = ?1 AND user_id = ?2 AND ended_at IS NULL AND EXISTS (SELECT 1 \
+             FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = 'service_account' AND (status <> \
+             'active' OR deleted_at IS NOT NULL))",
         ))
     }
 
@@ -334,9 +341,9 @@ impl AccountChange<'_> {
     #[must_use]
     pub fn revoke_clients(&self) -> Statement {
         self.bind(Statement::new(
-            "UPDATE clients INDEXED BY clients_by_user SET revoked_at = ?3 WHERE org_id = ?1 AND user_id = ?2 AND \
-             revoked_at IS NULL AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 AND kind = \
-             'service_account' AND deleted_at IS NOT NULL)",
+            "UPDATE clients INDEXED BY clients_by_user SET revoked_at = ?3 WHERE org_id = ?1 AND user_id = \
+             ?2 AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 \
+             AND kind = 'service_account' AND deleted_at IS NOT NULL)",
         ))
     }
 }

@@ -1,5 +1,5 @@
-//! A user as its administrators see it: with its kind, its keeper, its version, deleted or not. The same row as it
-//! signs in and acts is in [`account`](super::account).
+//! A user as its administrators see it: with its kind, its keeper, its version, deleted or not. The same row
+//! as it signs in and acts is in [`account`](super::account).
 
 use std::str::FromStr;
 

@@ -68,12 +68,16 @@ impl PersonalData {
 /// }
 /// assert_eq!(ALL[0], &OPEN);
 /// assert_eq!(OPEN.resource, "door");
+/// assert_eq!(DOCUMENTED[0], (&OPEN, " A door was opened."));
 /// ```
 #[macro_export]
 macro_rules! acts {
-    ($($(#[$documentation:meta])+ pub $constant:ident = $name:literal on $resource:literal, $severity:ident, $personal:ident;)+) => {
+    ($(
+        $(#[doc = $documentation:literal])+
+        pub $constant:ident = $name:literal on $resource:literal, $severity:ident, $personal:ident;
+    )+) => {
         $(
-            $(#[$documentation])+
+            $(#[doc = $documentation])+
             pub const $constant: $crate::record::Act = $crate::record::Act {
                 name: $name,
                 resource: $resource,
@@ -82,7 +86,12 @@ macro_rules! acts {
             };
         )+
 
-        /// All of them, for the reference.
+        /// All of them.
         pub const ALL: &[&$crate::record::Act] = &[$(&$constant),+];
+
+        /// All of them with what they mean, for the reference.
+        #[cfg(not(target_family = "wasm"))]
+        pub const DOCUMENTED: &[(&$crate::record::Act, &str)] =
+            &[$((&$constant, concat!($($documentation),+))),+];
     };
 }

@@ -28,11 +28,11 @@ pub const MAX_PASSWORD_BYTES: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PasswordCost {
-    /// Memory in KiB. An isolate has 128 MiB, and its memory never shrinks.
+    /// Memory in KiB: 8 for each lane to 65536. An isolate has 128 MiB, and its memory never shrinks.
     pub memory_kib: u32,
-    /// Passes over that memory.
+    /// Passes over that memory. 1 to 10.
     pub iterations: u32,
-    /// Lanes. More than one buys nothing on a single-threaded host.
+    /// Lanes. More than one buys nothing on a single-threaded host. 1 to 4.
     pub parallelism: u32,
 }
 

@@ -7,19 +7,18 @@ mod content;
 mod keeping;
 mod outbox;
 mod receipt;
-mod scheme;
 mod secrets;
 mod sign;
 pub mod standard;
 mod verify;
 
-pub use keeping::*;
-pub use outbox::*;
-pub use receipt::*;
-pub use scheme::{
+pub use crate::config::scheme::{
     Digest, Encoding, HmacOptions, IdPlace, KeyForm, Named, Part, Proof, Scheme, SchemeName, SignatureForm,
     TimestampPlace, named, template,
 };
+pub use keeping::*;
+pub use outbox::*;
+pub use receipt::*;
 pub use secrets::{MAX_SECRETS, WebhookSecrets};
 pub use sign::{Outgoing, Signed, sign};
 pub use verify::{Presented, Verified, present, verify};

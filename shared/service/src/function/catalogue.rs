@@ -1,5 +1,5 @@
-//! What functions declare, printed for `cargo xtask manifests`: their routes, what they need of a host, and
-//! the OpenAPI 3.1 document. Native only: none of it is in a module.
+//! What functions declare, printed for `cargo xtask manifests`: their routes, what they need of a host, the
+//! OpenAPI 3.1 document and what `docs/reference/` tells. Native only: none of it is in a module.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use iam_core::permission::Permission;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::Function;
 use super::route::Declaration;
+use super::{Function, reference};
 use crate::access::Rule;
 use crate::request::error::{ErrorStyle, OAuthProblem, Problem};
 
@@ -22,6 +22,12 @@ pub fn describe(functions: &[Function]) -> Value {
         "variables": variables,
         "functions": functions.iter().map(describe_function).collect::<Vec<_>>(),
         "openapi": openapi(functions),
+        "errors": reference::errors(),
+        "acts": reference::acts(),
+        "permissions": reference::permissions(functions),
+        "roles": reference::roles(),
+        "configuration": iam_core::config::reference::fields(),
+        "metrics": iam_telemetry::instruments::all(),
     })
 }
 

@@ -6,6 +6,8 @@
 pub mod catalogue;
 #[cfg(not(target_family = "wasm"))]
 mod documentation;
+#[cfg(not(target_family = "wasm"))]
+mod reference;
 mod route;
 mod route_documentation;
 

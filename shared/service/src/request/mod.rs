@@ -1,6 +1,8 @@
 //! The way of every request, and what it is read from and answered with.
 
 pub(crate) mod address;
+#[cfg(not(target_family = "wasm"))]
+pub mod codes;
 pub(crate) mod cors;
 pub(crate) mod error;
 pub mod field;

@@ -366,7 +366,8 @@ async fn a_vault_that_is_sealed_is_said_to_be() {
     assert_eq!((status, &problem["code"]), (503, &json!("vault_unavailable")));
 }
 
-/// The whole way: a key that is rotated by schedule arrives in the Vault, after a while in which that did not serve.
+/// The whole way: a key that is rotated by schedule arrives in the Vault, after a while in which that did not
+/// serve.
 #[tokio::test]
 #[ignore = "needs OpenBao"]
 async fn a_rotated_key_is_delivered() {
@@ -430,8 +431,8 @@ async fn the_master_key_is_rotated_by_call() {
         .put("rotation/secrets", &json!({"IAM_MASTER_KEY": sealed["data"]["ciphertext"], "OTHER": "stays"}))
         .await;
     let secrets = json!({"order": ["vault", "host"], "max_age": "1s", "vault": {"address": vault.address,
-        "auth": "token", "path": "rotation/secrets", "transit_mount": "transit-rotation", "transit_key": "edge-iam",
-        "timeout": "4s"}});
+        "auth": "token", "path": "rotation/secrets", "transit_mount": "transit-rotation",
+        "transit_key": "edge-iam", "timeout": "4s"}});
     let (deployment, host) = start(&secrets, &[TOKEN]);
     let signed_in = sign_in(&deployment).await.expect(200);
     let token = signed_in.text_at("/access_token");

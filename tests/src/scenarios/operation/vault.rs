@@ -49,7 +49,8 @@ pub async fn keeps() -> Kept {
     let (role_id, secret_id) = vault.app_role("edge", POLICY, "1h").await;
     let mut configuration = crate::scenarios::configuration();
     configuration["secrets"] = json!({"order": ["vault", "host"], "max_age": "1s", "vault": {
-        "address": vault.address, "role_id": role_id, "path": "edge-iam/secrets", "pki_role": "edge", "timeout": "4s"}});
+        "address": vault.address, "role_id": role_id, "path": "edge-iam/secrets", "pki_role": "edge",
+        "timeout": "4s"}});
     let mut setup = Setup::new(&configuration);
     setup.master_key.clear();
     setup.vault_secret_id.clone_from(&secret_id);

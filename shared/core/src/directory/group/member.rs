@@ -94,8 +94,9 @@ pub fn add(
     let group = batch.ask(bound(INSPECT_GROUP).into());
     let standings = bound(
         "SELECT added.value ->> 0 AS user_id, EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = \
-         added.value ->> 0 AND deleted_at IS NULL) AS known, EXISTS (SELECT 1 FROM group_members WHERE org_id = \
-         ?1 AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0) AS member FROM json_each(?2 -> 1) AS added",
+         added.value ->> 0 AND deleted_at IS NULL) AS known, EXISTS (SELECT 1 FROM group_members WHERE \
+         org_id = ?1 AND user_id = added.value ->> 0 AND group_id = ?2 ->> 0) AS member FROM json_each(?2 -> \
+         1) AS added",
     );
     let standings = batch.ask(standings.into());
     batch.then(event.record_if(EACH_ADDED, asked.as_str()));
@@ -103,8 +104,8 @@ pub fn add(
         "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, added.value ->> 0, ?2 ->> 0 FROM \
          json_each(?2 -> 1) AS added WHERE ",
         group_open!("?2"),
-        " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at IS \
-         NULL) ON CONFLICT DO NOTHING"
+        " AND EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = added.value ->> 0 AND deleted_at \
+         IS NULL) ON CONFLICT DO NOTHING"
     )));
     AdditionTickets { group, standings }
 }
@@ -146,8 +147,8 @@ pub fn remove(
         group_open!("?2")
     )));
     let user = bound(
-        "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND deleted_at IS NULL) AS \
-         known",
+        "SELECT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = ?2 ->> 1 AND deleted_at IS NULL) \
+         AS known",
     );
     RemovalTickets { group, user: batch.ask(user.into()) }
 }

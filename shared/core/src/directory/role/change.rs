@@ -100,7 +100,8 @@ impl RoleChange<'_> {
         Ok(())
     }
 
-    /// Makes the change and records it. Only the first statement decides; the others do nothing unless it held.
+    /// Makes the change and records it. Only the first statement decides; the others do nothing unless it
+    /// held.
     pub fn ask(&self, event: AuditEvent, batch: &mut Batch) -> RoleChangeTickets {
         let done = batch.then(match self.before {
             None => self.create(),
@@ -363,16 +364,16 @@ impl RoleDeletion<'_> {
         ));
         let deleted = batch.then(delete.bind(self.organization).bind(asked));
         batch.then(about(
-            "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
-             org_id = ?1 AND role = ?2)",
+            "DELETE FROM user_roles WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles \
+             WHERE org_id = ?1 AND role = ?2)",
         ));
         batch.then(about(
-            "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles WHERE \
-             org_id = ?1 AND role = ?2)",
+            "DELETE FROM role_parents WHERE org_id = ?1 AND role = ?2 AND NOT EXISTS (SELECT 1 FROM roles \
+             WHERE org_id = ?1 AND role = ?2)",
         ));
         let hindrance = about(
-            "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS (SELECT 1 \
-             FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent = ?2) AS \
+            "SELECT EXISTS (SELECT 1 FROM roles WHERE org_id = ?1 AND role = ?2) AS present, EXISTS (SELECT \
+             1 FROM role_parents INDEXED BY role_parents_by_parent WHERE org_id = ?1 AND parent = ?2) AS \
              inherited, (SELECT COUNT(*) FROM (SELECT DISTINCT user_id FROM user_roles INDEXED BY \
              user_roles_by_role WHERE org_id = ?1 AND role = ?2 LIMIT ?3)) AS holders",
         );

@@ -201,8 +201,8 @@ impl RoleMembership<'_> {
     pub fn remove(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<MembershipOutcome> {
         batch.then(event.record_if(const { crate::record_condition!(removable!("?2")) }, self.asked()));
         batch.then(self.bound(concat!(
-            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND via_group = \
-             '' AND ",
+            "DELETE FROM user_roles WHERE org_id = ?1 AND user_id = ?2 ->> 2 AND role = ?2 ->> 0 AND \
+             via_group = '' AND ",
             removable!("?2")
         )));
         batch.ask(self.outcome())
