@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use iam_core::id::{KeyDeliveryId, KeyId, LogId, OrganizationId, UserId};
 use iam_core::keys::{
-    CarriedRights, DueDelivery, DueKey, DueRotation, KeyMetadata, ListedDelivery, NewKey, NewSchedule,
-    OpenDelivery, Revocation, Rotation, Target, Turn, due_to_expire, expire,
+    CarriedRights, ClaimedDelivery, DueDelivery, DueKey, DueRotation, KeyMetadata, ListedDelivery, NewKey,
+    NewSchedule, OpenDelivery, Revocation, Rotation, ScheduledRotation, Target, expire,
 };
 use iam_core::permission::Reach;
 use iam_core::secret::credential::Credential;
-use iam_core::sql::Statement;
+use iam_core::sql::{FromRow, Query, Statement};
 use iam_core::time::{Duration, Timestamp};
 use iam_tests::model::Database;
 use proptest::prelude::*;
@@ -139,6 +139,10 @@ impl World {
         Credential::new("p_", &self.organization, &entropy)
     }
 
+    fn ask<T: FromRow>(&mut self, query: Query<T>) -> Vec<T> {
+        self.database.run(query.into_statement()).decode().unwrap()
+    }
+
     fn log_id(&mut self) -> LogId {
         LogId::new(self.now, self.entropy())
     }
@@ -153,37 +157,40 @@ impl World {
             transactions = transactions.checked_sub(1)?;
             Some(())
         };
-        let rows = self.database.run(OpenDelivery::find(self.now));
-        let open: Vec<_> = rows.iter().map(|row| OpenDelivery::read(row, self.log_id()).unwrap()).collect();
+        let organization = self.organization.clone();
+        let rows = self.ask(OpenDelivery::find(&organization, self.now));
+        let read = |world: &mut Self, row| OpenDelivery::read(&organization, row, world.log_id()).unwrap();
+        let open: Vec<_> = rows.iter().map(|row| read(self, row)).collect();
         self.interrupt(races, is_up);
         if !open.is_empty() {
             spend()?;
             self.database.batch(OpenDelivery::keep(&open, self.now));
         }
-        let rows = self.database.run(due_to_expire(self.now));
-        let due: Vec<_> = rows.iter().map(|row| DueKey::read(row, self.log_id()).unwrap()).collect();
+        let rows = self.ask(DueKey::find(&organization, self.now));
+        let read = |world: &mut Self, row| DueKey::read(&organization, row, world.log_id()).unwrap();
+        let due: Vec<_> = rows.iter().map(|row| read(self, row)).collect();
         self.interrupt(races, is_up);
         if !due.is_empty() {
             spend()?;
             self.database.batch(expire(&due, self.now));
         }
-        let due: Vec<DueRotation> = self.database.run(DueRotation::find(self.now)).decode().unwrap();
+        let due: Vec<DueRotation> = self.ask(DueRotation::find(&organization, self.now));
         self.interrupt(races, is_up);
         if !due.is_empty() {
             spend()?;
-            let turns: Vec<Turn> = due.into_iter().map(|due| self.successor(due)).collect();
-            self.database.batch(Turn::batch(&turns, self.now));
+            let rotations: Vec<ScheduledRotation> = due.into_iter().map(|due| self.successor(due)).collect();
+            self.database.batch(ScheduledRotation::batch(&rotations, self.now));
         }
-        let due: Vec<DueDelivery> = self.database.run(DueDelivery::find(self.now)).decode().unwrap();
+        let due: Vec<DueDelivery> = self.ask(DueDelivery::find(&organization, self.now));
         self.interrupt(races, is_up);
         if due.is_empty() {
             return Some(());
         }
         spend()?;
-        let claimed = self.database.batch(DueDelivery::claim(&due, self.now)).remove(0);
-        let ids: Vec<String> =
-            claimed.iter().map(|row| row.text("delivery_id").unwrap().to_owned()).collect();
-        for due in due.iter().filter(|due| ids.iter().any(|id| id == due.delivery_id.as_str())) {
+        let (claim, hold) = DueDelivery::claim(&due, self.now);
+        let claimed = self.database.batch([claim.into_statement(), hold]).remove(0);
+        let claimed: Vec<ClaimedDelivery> = claimed.decode().unwrap();
+        for due in due.iter().filter(|due| claimed.iter().any(|claimed| claimed.0 == due.delivery_id)) {
             if !due.works {
                 let open =
                     [OpenDelivery::new(self.organization.clone(), due.delivery_id.clone(), self.log_id())];
@@ -228,11 +235,11 @@ impl World {
         }
     }
 
-    fn successor(&mut self, due: DueRotation) -> Turn {
+    fn successor(&mut self, due: DueRotation) -> ScheduledRotation {
         let (key_id, delivery_id) =
             (KeyId::new(self.now, self.entropy()), KeyDeliveryId::new(self.now, self.entropy()));
         let (hash, sealed, log_id) = (self.secret().hash(), format!("sealed {key_id}"), self.log_id());
-        Turn::new(due, key_id, &hash, delivery_id, sealed, log_id)
+        ScheduledRotation::new(due, key_id, &hash, delivery_id, sealed, log_id)
     }
 
     fn working(&mut self) -> Vec<KeyId> {

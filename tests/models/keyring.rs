@@ -6,12 +6,12 @@ use iam_core::config::Configuration;
 use iam_core::id::{OrganizationId, SigningKeyId};
 use iam_core::jose::jwt::{Algorithm, key_pair};
 use iam_core::oauth::keyring::{
-    DueSuccessor, KEYS_LIFE, Phase, Place, StoredKey, Timing, delete_retired, destroy_private_halves,
+    DueSuccessor, KEYS_LIFE, Phase, Place, RETIRED_KEYS, StoredKey, Timing, destroy_private_halves,
     signing_key,
 };
 use iam_core::secret::register::{IsNeeded, SIGNING_KEY, SealedText};
 use iam_core::secret::seal::{MasterKey, MasterKeys};
-use iam_core::sql::Statement;
+use iam_core::sql::{Query, Row, Statement};
 use iam_core::time::{Duration, Timestamp};
 use iam_tests::model::Database;
 use proptest::prelude::*;
@@ -205,8 +205,8 @@ impl World {
     fn job(&mut self, mut transactions: usize, races: bool) {
         let (timing, algorithm) = (self.timing(), self.configuration.jwt.algorithm);
         loop {
-            let found = self.database.batch(DueSuccessor::find(algorithm, &timing, self.now));
-            let due: Vec<DueSuccessor> = found.iter().flat_map(|rows| rows.decode().unwrap()).collect();
+            let find = DueSuccessor::find(&self.organization, algorithm, &timing, self.now);
+            let due: Vec<DueSuccessor> = self.database.run(find.into_statement()).decode().unwrap();
             if due.is_empty() {
                 break;
             }
@@ -219,12 +219,16 @@ impl World {
                 due.iter().flat_map(|due| self.announcement(due.place(&timing, self.now))).collect();
             self.database.batch(batch);
         }
-        loop {
-            let Some(left) = transactions.checked_sub(1) else { return };
-            transactions = left;
-            let batch = [destroy_private_halves(&timing, self.now), delete_retired(self.now)];
-            if self.database.batch(batch).iter().all(iam_core::sql::Rows::is_empty) {
-                break;
+        let organization = self.organization.clone();
+        let destroy = |now| destroy_private_halves(&organization, &timing, now);
+        let delete = |now| RETIRED_KEYS.forget(&organization, now);
+        for step in [&destroy as &dyn Fn(Timestamp) -> Query<Row>, &delete] {
+            loop {
+                let Some(left) = transactions.checked_sub(1) else { return };
+                transactions = left;
+                if self.database.run(step(self.now).into_statement()).is_empty() {
+                    break;
+                }
             }
         }
         self.reseal(transactions, races);

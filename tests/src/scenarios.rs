@@ -37,6 +37,8 @@ pub fn traced_configuration(otlp_endpoint: &str) -> Value {
 /// Every scenario, one after the other, and the jobs that clear up.
 pub async fn run_all(deployment: &crate::Deployment) {
     crate::each_scenario! { crate::run_scenarios, deployment }
-    deployment.internal().post("/internal/scheduled/directory-purge", &json!({})).await.expect(204);
-    deployment.internal().post("/internal/scheduled/scim-roles", &json!({})).await.expect(204);
+    for job in ["key-rotation", "keyring-rotation", "reseal", "housekeeping", "directory-purge", "scim-roles"]
+    {
+        deployment.internal().post(&format!("/internal/scheduled/{job}"), &json!({})).await.expect(204);
+    }
 }

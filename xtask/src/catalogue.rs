@@ -33,6 +33,7 @@ pub(crate) struct Function {
     pub(crate) summary: String,
     pub(crate) routes: Vec<Route>,
     pub(crate) schedules: Vec<Schedule>,
+    pub(crate) jobs: Vec<Job>,
     pub(crate) uses: Uses,
 }
 
@@ -44,10 +45,29 @@ pub(crate) struct Route {
     pub(crate) public: bool,
 }
 
-/// One scheduled job.
+/// When a job runs, and which function has it.
 #[derive(Deserialize)]
 pub(crate) struct Schedule {
+    pub(crate) job: String,
     pub(crate) cron: String,
+    pub(crate) function: String,
+}
+
+/// What a function does by itself.
+#[derive(Deserialize)]
+pub(crate) struct Job {
+    pub(crate) name: String,
+    pub(crate) summary: String,
+    pub(crate) round_trips: u32,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One step of a job.
+#[derive(Deserialize)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) summary: String,
+    pub(crate) round_trips: u32,
 }
 
 /// Secrets without which a function that reads them does not do its work; the others may be absent.

@@ -1,5 +1,6 @@
 //! `cargo xtask manifests`: everything that follows from what the functions declare.
 
+mod jobs;
 pub(crate) mod reference;
 mod spin;
 pub(crate) mod wrangler;
@@ -85,6 +86,11 @@ fn manifests(workspace: &Workspace, catalogue: &Catalogue) -> Result<Vec<Generat
         },
     ];
     files.extend(reference::pages(&catalogue.reference));
+    files.push(reference::page(
+        "jobs.md",
+        "`functions/operation/clock` and the functions' jobs",
+        jobs::page(catalogue)?,
+    ));
     for function in &catalogue.functions {
         let path = wrangler::path(workspace.module(&function.name)?);
         files.push(Generated { path, text: wrangler::manifest(catalogue, function) });

@@ -5,6 +5,7 @@ pub fn functions() -> Vec<iam_service::Function> {
     vec![
         iam_break_glass::function(),
         iam_clients::function(),
+        iam_clock::function(),
         iam_directory_purge::function(),
         iam_flags::function(),
         iam_gateway::function(),

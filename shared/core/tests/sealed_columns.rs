@@ -53,8 +53,8 @@ fn every_sealed_column_is_listed() {
 #[test]
 fn a_column_is_found_however_it_is_added() {
     let statements = statements_of(
-        "CREATE TABLE a (org_id TEXT, -- sealed_comment\n sealed_one TEXT);\nALTER TABLE b ADD COLUMN sealed_two TEXT;\n\
-         CREATE INDEX c ON a (sealed_one);",
+        "CREATE TABLE a (org_id TEXT, -- sealed_comment\n sealed_one TEXT);\nALTER TABLE b ADD COLUMN \
+         sealed_two TEXT;\nCREATE INDEX c ON a (sealed_one);",
     );
     let found: BTreeMap<String, String> = sealed_columns(&statements).into_iter().collect();
     let expected = [("a", "sealed_one"), ("b", "sealed_two")];

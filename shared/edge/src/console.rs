@@ -10,6 +10,8 @@ pub fn log(line: &str) {
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 pub fn log(line: &str) {
     use std::io::Write as _;
+    #[cfg(not(target_family = "wasm"))]
+    crate::native::keep(line);
     // A log that can't be written to is no reason to fail a request.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Request, Response, header};
+use iam_edge::FetchLimits;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -15,8 +16,22 @@ impl Context {
     pub async fn call(
         &self,
         function: &str,
-        path: &'static str,
+        path: &str,
         body: &impl Serialize,
+    ) -> Result<Response<Bytes>, String> {
+        self.call_within(function, path, body, FetchLimits::default()).await
+    }
+
+    /// The same with an answer that may take longer, or be larger.
+    ///
+    /// # Errors
+    /// As [`Context::call`].
+    pub(crate) async fn call_within(
+        &self,
+        function: &str,
+        path: &str,
+        body: &impl Serialize,
+        limits: FetchLimits,
     ) -> Result<Response<Bytes>, String> {
         let token = self.instance.internal_token().ok_or("this installation has no internal token")?;
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
@@ -25,6 +40,6 @@ impl Context {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Bytes::from(body))
             .map_err(|_| "the request can't be made".to_owned())?;
-        self.host.call(function, request).await.map_err(|error| error.to_string())
+        self.host.call_within(function, request, limits).await.map_err(|error| error.to_string())
     }
 }

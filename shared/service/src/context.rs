@@ -57,6 +57,12 @@ impl Context {
         }
     }
 
+    /// The database of the deployment: its switches, and which organizations have something due.
+    #[must_use]
+    pub fn db_of_deployment(&self) -> Db {
+        Db { database: self.host.db_of_deployment(), instance: Arc::clone(&self.instance), now: self.now }
+    }
+
     /// Refuses where the product is under maintenance, as far as this instance knows.
     pub(crate) fn check_maintenance(&self, opening: Opening) -> Result<(), ApiError> {
         flags::check_maintenance(opening, &self.instance.flags.current(), &self.configuration().operational)
@@ -68,7 +74,7 @@ impl Context {
         let known = self.check_maintenance(opening);
         let operational = &self.configuration().operational;
         if known.is_err() && self.instance.flags.is_due(self.now, operational.flags_max_age) {
-            return match self.db(&self.configuration().organization).read_flags().await {
+            return match self.db_of_deployment().read_flags().await {
                 Ok(()) => self.check_maintenance(opening),
                 Err(error) => {
                     self.log_failure("the flags can't be read", &error.to_string());
@@ -155,6 +161,11 @@ impl Context {
     /// Logs something that failed after the answer, or beside it.
     pub fn log_failure(&self, message: &str, cause: &str) {
         self.instance.log(message, cause, Some(&self.request_id));
+    }
+
+    /// Logs something that an operator may want to look at.
+    pub(crate) fn log_warning(&self, message: &str) {
+        self.instance.log_warning(message, &self.request_id);
     }
 
     /// Runs one statement after the answer. A failure is logged; nobody waits for it.

@@ -29,7 +29,7 @@ pub use database::Db;
 pub use directory::managed;
 #[cfg(not(target_family = "wasm"))]
 pub use function::catalogue;
-pub use function::{Function, Route};
+pub use function::{Budget, Function, Job, Progress, Route, Schedule, Step};
 pub use iam_core::config::Area;
 pub use instance::{INTERNAL_TOKEN, Instance, MASTER_KEY, MASTER_KEY_PREVIOUS};
 pub use keys::fields as key_fields;

@@ -107,7 +107,8 @@ fn decisions_are_made_in_one_place() {
 #[test]
 fn there_is_one_clock() {
     let crons = places(&["functions"], |source, code| {
-        code.contains(".cron(") && !source.path.starts_with("functions/operation/clock/")
+        (code.contains("cron:") || code.contains(".schedules("))
+            && !source.path.starts_with("functions/operation/clock/")
     });
     assert_none("schedules beside the clock's", crons);
 }

@@ -1,5 +1,6 @@
 //! Running the product.
 
+mod clock;
 mod flags;
 mod metrics_push;
 mod reseal;

@@ -161,7 +161,7 @@ mod tests {
             .collect();
         let uses =
             Uses { database: false, key_value: false, secrets: vec![], outbound: vec![], calls: vec![] };
-        Function { name: name.into(), summary: String::new(), routes, schedules: vec![], uses }
+        Function { name: name.into(), summary: String::new(), routes, schedules: vec![], jobs: vec![], uses }
     }
 
     #[test]
@@ -185,6 +185,7 @@ mod tests {
             ],
             variables: vec![],
             openapi: serde_json::Value::Null,
+            reference: crate::manifests::reference::Reference::default(),
         };
         let triggers = triggers(&catalogue);
         let expected = [("/...", GATEWAY), ("/keys", GATEWAY), ("/keys/:id", GATEWAY), ("/l", "list")];

@@ -1,52 +1,85 @@
-//! The scheduled job `directory-purge`: users past their grace, sessions and refresh tokens past their use, failed
-//! sign-ins and repeated SCIM changes past their window.
+//! Two jobs that forget. `directory-purge`: users past their grace, sessions and refresh tokens past their
+//! use, failed sign-ins and repeated SCIM changes past their window. `housekeeping`: kept answers, what is
+//! left of limits, and key usage past their time; it is here because this function has the database and
+//! nothing else, no master key and nobody to call.
 
-use iam_core::directory::purge::{DueUser, ROWS_PER_STATEMENT, forget, purge};
-use iam_core::id::LogId;
-use iam_service::{ApiError, Area, Context, Function};
+use iam_core::directory::purge::{
+    DueUser, ENDED_SESSIONS, EXPIRED_SESSIONS, REFRESH_TOKENS, SCIM_CHANGES, SESSION_RETENTION,
+    SIGN_IN_ATTEMPTS, USERS_PER_BATCH, purge,
+};
+use iam_core::id::{LogId, OrganizationId};
+use iam_core::keys::{OLD_USAGE, last_forgotten_day};
+use iam_core::limit::{due_to_forget_windows, forget_windows};
+use iam_core::record::idempotency::{OLD_ANSWERS, RETENTION};
+use iam_service::{ApiError, Area, Context, Function, Job, Progress, Step};
 
-iam_service::deploy!(function, scheduled);
+iam_service::deploy!(function);
 
-/// How many batches of each kind one run does at most; the next run goes on.
-const MAX_BATCHES: usize = 20;
+/// How many round trips one run takes at most: every organization has something to forget every hour.
+const ROUND_TRIPS: u32 = 400;
 
 /// What this function is.
 #[must_use]
 pub fn function() -> Function {
-    Function::new("directory-purge", "Purges deleted users and ended sessions")
+    Function::new("directory-purge", "Purges deleted users, ended sessions, and all else that is forgotten")
         .area(Area::Admin)
         .uses_database()
-        .schedule("directory-purge", "/internal/scheduled/directory-purge", "17 * * * *", run)
+        .jobs([directory_purge(), housekeeping()])
 }
 
-/// Running it twice, or again after it died half-way, does no harm.
-async fn run(context: Context) -> Result<(), ApiError> {
-    purge_users(&context).await?;
-    let db = context.db(&context.configuration().organization);
-    for _ in 0..MAX_BATCHES {
-        let rows = db.batch_of(forget(context.now)).await?;
-        let is_full =
-            |deleted: usize| u32::try_from(deleted).is_ok_and(|deleted| deleted >= ROWS_PER_STATEMENT);
-        if !rows.iter().any(|rows| is_full(rows.len())) {
-            break;
-        }
-    }
-    Ok(())
+fn directory_purge() -> Job {
+    let users = |context: &Context, known: &[OrganizationId]| {
+        Ok(vec![DueUser::due(context.configuration().directory.deletion_grace, context.now, known)])
+    };
+    let steps = [
+        Step::new("users", 2, users, purge_users)
+            .summary("Purges users that were deleted longer ago than `directory.deletion_grace`"),
+        Step::sweep("expired-sessions", &EXPIRED_SESSIONS, |context| context.now.before(SESSION_RETENTION))
+            .summary("Deletes sessions that expired more than a day ago"),
+        Step::sweep("ended-sessions", &ENDED_SESSIONS, |context| context.now.before(SESSION_RETENTION))
+            .summary("Deletes sessions that were ended more than a day ago"),
+        Step::sweep("refresh-tokens", &REFRESH_TOKENS, |context| context.now.before(SESSION_RETENTION))
+            .summary("Deletes refresh tokens that expired more than a day ago"),
+        Step::sweep("sign-in-attempts", &SIGN_IN_ATTEMPTS, |context| context.now)
+            .summary("Deletes counts of tries at passwords whose window ended"),
+        Step::sweep("scim-changes", &SCIM_CHANGES, |context| context.now)
+            .summary("Deletes counts of repeated SCIM changes whose window ended"),
+    ];
+    Job::new("directory-purge", "Purges deleted users and ended sessions", steps).round_trips(ROUND_TRIPS)
 }
 
-async fn purge_users(context: &Context) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
+fn housekeeping() -> Job {
+    let windows =
+        |context: &Context, known: &[OrganizationId]| Ok(vec![due_to_forget_windows(context.now, known)]);
+    let steps = [
+        Step::sweep("kept-answers", &OLD_ANSWERS, |context| context.now.before(RETENTION))
+            .summary("Deletes answers kept for an `Idempotency-Key` for more than a day"),
+        Step::new("rate-windows", 1, windows, forget_rate_windows)
+            .summary("Deletes what was taken of the limits of keys that were revoked"),
+        Step::sweep("key-usage", &OLD_USAGE, |context| last_forgotten_day(context.now))
+            .summary("Deletes the usage of keys on days that are no longer shown"),
+    ];
+    Job::new("housekeeping", "Forgets kept answers, used-up limits and old key usage", steps)
+        .round_trips(ROUND_TRIPS)
+}
+
+async fn purge_users(context: Context, organization: OrganizationId) -> Result<Progress, ApiError> {
+    let db = context.db(&organization);
     let grace = context.configuration().directory.deletion_grace;
-    for _ in 0..MAX_BATCHES {
-        let rows = db.run(DueUser::find(grace, context.now)).await?;
-        let mut due = Vec::with_capacity(rows.len());
-        for row in &rows {
-            due.push(DueUser::read(row, context.new_id(LogId::new)?)?);
-        }
-        if due.is_empty() {
-            break;
-        }
-        db.batch_of(purge(&due, grace, context.now)).await?;
+    let mut due = Vec::new();
+    for row in db.all(DueUser::find(&organization, grace, context.now)).await? {
+        due.push(DueUser::read(&organization, &row, context.new_id(LogId::new)?)?);
     }
-    Ok(())
+    if due.is_empty() {
+        return Ok(Progress::Done);
+    }
+    db.batch(purge(&due, grace, context.now)).await?;
+    // Who has more than one statement deletes is still there: not to be asked for again and again in vain,
+    // the next run goes on with it.
+    Ok(Progress::if_full(due.len(), USERS_PER_BATCH))
+}
+
+async fn forget_rate_windows(context: Context, organization: OrganizationId) -> Result<Progress, ApiError> {
+    context.db(&organization).execute(forget_windows(&organization, context.now)).await?;
+    Ok(Progress::Done)
 }

@@ -1,74 +1,59 @@
-//! The job `keyring-rotation`, for all organizations: announces successors, destroys private halves that no
-//! longer sign, and deletes keys that are no longer published.
+//! The job `keyring-rotation`: announces successors, destroys private halves that no longer sign, and deletes
+//! keys that are no longer published.
 //!
 //! Each batch is one transaction of statements that do nothing where another run was quicker, so the job may
-//! run twice at once, die anywhere and catch up later. What one run leaves over, the next one takes.
+//! run twice at once, die anywhere and catch up later.
 
+use iam_core::id::{LogId, OrganizationId};
+use iam_core::oauth::acts;
 use iam_core::oauth::keyring::{
-    DueSuccessor, SIGNING_KEY_EXISTS, Timing, delete_retired, destroy_private_halves,
+    DESTROYING_BATCH, DueSuccessor, RETIRED_KEYS, SIGNING_KEY_EXISTS, Timing, destroy_private_halves,
+    due_to_destroy,
 };
-use iam_core::record::audit::{Actor, Outcome};
-use iam_core::sql::{Rows, Statement};
-use iam_service::{ApiError, Context, new_key};
+use iam_core::record::audit::AuditEvent;
+use iam_service::{ApiError, Context, Job, Progress, Step, new_key};
 
-/// How many batches of successors one run announces at most: two round trips each.
-const MAX_ANNOUNCEMENTS: usize = 14;
-
-/// How many batches of keys one run clears away at most.
-const MAX_CLEARINGS: usize = 10;
-
-pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
-    let timing = Timing::of(context.configuration());
-    announce(&context, &timing).await?;
-    clear(&context, &timing).await
+/// What it is, its steps in order.
+pub(crate) fn job() -> Job {
+    let successors = |context: &Context, known: &[OrganizationId]| {
+        let (timing, algorithm) =
+            (Timing::of(context.configuration()), context.configuration().jwt.algorithm);
+        Ok(DueSuccessor::due(algorithm, &timing, context.now, known).into())
+    };
+    let steps = [
+        Step::new("announce", 2, successors, announce)
+            .summary("Announces a successor of a key that has signed for nearly its period"),
+        Step::new("destroy", 1, |context, known| Ok(vec![due_to_destroy(context.now, known)]), destroy)
+            .summary("Destroys private halves that no longer sign"),
+        Step::sweep("delete", &RETIRED_KEYS, |context| context.now)
+            .summary("Deletes keys that are no longer published"),
+    ];
+    Job::new("keyring-rotation", "Rotates the keys that sign tokens", steps)
 }
 
-async fn announce(context: &Context, timing: &Timing) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
-    let algorithm = context.configuration().jwt.algorithm;
-    for _ in 0..MAX_ANNOUNCEMENTS {
-        let found = db.batch_of(DueSuccessor::find(algorithm, timing, context.now).into()).await?;
-        let mut batch = Vec::new();
-        for rows in &found {
-            for due in rows.decode::<DueSuccessor>()? {
-                batch.extend(announcement(context, timing, &due).await?);
-            }
-        }
-        if batch.is_empty() {
-            break;
-        }
-        db.batch_of(batch).await?;
-    }
-    Ok(())
-}
-
-async fn announcement(
-    context: &Context,
-    timing: &Timing,
-    due: &DueSuccessor,
-) -> Result<[Statement; 3], ApiError> {
-    let organization = &due.organization;
-    let key = new_key(context, organization, due.place(timing, context.now)).await?;
-    let mut event = context
-        .audit_text(organization, "signing_key.rotate", "signing_key", Outcome::Success)?
+async fn announce(context: Context, organization: OrganizationId) -> Result<Progress, ApiError> {
+    let (timing, now) = (Timing::of(context.configuration()), context.now);
+    let db = context.db(&organization);
+    let find = DueSuccessor::find(&organization, context.configuration().jwt.algorithm, &timing, now);
+    let Some(due) = db.one(find).await? else { return Ok(Progress::Done) };
+    let key = new_key(&context, &organization, due.place(&timing, now)).await?;
+    let log_id = context.new_id(LogId::new)?;
+    let event = AuditEvent::by_system(&organization, log_id, acts::SIGNING_KEY_ROTATE, now)
         .on(key.key_id.as_str())
         .detail("algorithm", key.public.algorithm.as_str())
         .detail("signs_from", key.signs_from.to_string());
-    event.actor = Actor::System;
-    Ok([
-        key.store(organization),
-        key.supersede(organization, timing),
+    db.batch([
+        key.store(&organization),
+        key.supersede(&organization, &timing),
         event.record_if(SIGNING_KEY_EXISTS, &key.key_id),
     ])
+    .await?;
+    Ok(Progress::Done)
 }
 
-async fn clear(context: &Context, timing: &Timing) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
-    for _ in 0..MAX_CLEARINGS {
-        let batch = vec![destroy_private_halves(timing, context.now), delete_retired(context.now)];
-        if db.batch_of(batch).await?.iter().all(Rows::is_empty) {
-            break;
-        }
-    }
-    Ok(())
+async fn destroy(context: Context, organization: OrganizationId) -> Result<Progress, ApiError> {
+    let timing = Timing::of(context.configuration());
+    let destroy = destroy_private_halves(&organization, &timing, context.now);
+    let destroyed = context.db(&organization).all(destroy).await?;
+    Ok(Progress::if_full(destroyed.len(), DESTROYING_BATCH))
 }

@@ -18,7 +18,7 @@ use iam_telemetry::instruments::SECURITY_EVENTS;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-iam_service::deploy!(function, scheduled);
+iam_service::deploy!(function);
 
 /// The longest reason, in characters.
 const MAX_REASON_CHARACTERS: usize = 256;
@@ -36,7 +36,7 @@ pub fn function() -> Function {
             Route::get("/api/v1/keyring", read, show)
                 .summary("Shows the signing keys and their phases")
                 .gives::<KeyringAnswer>(200, "The keys that the JWKS publishes, youngest first")
-                .round_trips(2),
+                .round_trips(3),
         )
         .route(
             Route::post("/api/v1/keyring/rotate", manage, rotate)
@@ -51,9 +51,7 @@ pub fn function() -> Function {
                 .gives::<RotateAnswer>(200, "The new key")
                 .round_trips(3),
         )
-        // `key-rotation` has the clock, and calls this.
-        .job("/internal/scheduled/keyring-rotation", job::run)
-        .schedule("reseal", "/internal/scheduled/reseal", "*/5 * * * *", reseal::run)
+        .jobs([job::job(), reseal::job()])
 }
 
 /// The signing keys of the caller's organization.
@@ -120,19 +118,18 @@ pub struct RotateAnswer {
     pub signs_from: Timestamp,
 }
 
-/// One round trip beside the caller's authentication.
+/// One round trip beside the caller's authentication; another while there is a previous master key.
 async fn show(context: Context, caller: Caller) -> Result<Json<KeyringAnswer>, ApiError> {
     let organization = &caller.organization;
     let master = context.instance.master_key()?;
-    let mut batch = Batch::new();
-    let keys = batch.ask(StoredKey::all(organization, context.now));
-    let needed = master.previous_id().map(|previous| batch.ask(IsNeeded::find(previous)));
-    let answers = context.db(organization).batch(batch).await?;
-    let keys = answers.all(keys)?;
-    let previous_master_key = match needed.map(|needed| answers.one(needed)).transpose()? {
+    let keys = context.db(organization).all(StoredKey::all(organization, context.now)).await?;
+    let previous_master_key = match master.previous_id() {
         None => PreviousMasterKey::Absent,
-        Some(Some(IsNeeded(false))) => PreviousMasterKey::Unneeded,
-        Some(_) => PreviousMasterKey::Needed,
+        // Of all organizations: the master key is the host's.
+        Some(previous) => match context.db_of_deployment().one(IsNeeded::find(previous)).await? {
+            Some(IsNeeded(false)) => PreviousMasterKey::Unneeded,
+            Some(IsNeeded(true)) | None => PreviousMasterKey::Needed,
+        },
     };
     let list = |key: &StoredKey| {
         Some(ListedSigningKey {

@@ -108,11 +108,11 @@ async fn try_once(
     mut batch: Batch,
 ) -> Result<FlagsOnRecord, ApiError> {
     let found = batch.ask(FlagsOnRecord::find(deployment));
-    let answers = context.db(deployment).batch(batch).await?;
+    let answers = context.db_of_deployment().batch(batch).await?;
     Ok(answers.one(found)?.unwrap_or_default())
 }
 
 /// What was set; nothing, where nobody ever set anything.
 async fn find(context: &Context, deployment: &OrganizationId) -> Result<FlagsOnRecord, ApiError> {
-    Ok(context.db(deployment).one(FlagsOnRecord::find(deployment)).await?.unwrap_or_default())
+    Ok(context.db_of_deployment().one(FlagsOnRecord::find(deployment)).await?.unwrap_or_default())
 }

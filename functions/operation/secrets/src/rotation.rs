@@ -257,8 +257,7 @@ async fn check_unneeded(
         Err(NoKey::Sealed(error)) => return Err(refusal(error)),
     };
     let keys = MasterKeys::new(key, None);
-    let db = context.db(&context.configuration().organization);
-    match db.one(IsNeeded::find(keys.current_id())).await? {
+    match context.db_of_deployment().one(IsNeeded::find(keys.current_id())).await? {
         Some(IsNeeded(false)) => Ok(()),
         Some(IsNeeded(true)) | None => {
             let detail = "something stored opens under that key alone: the job `reseal` seals it anew";

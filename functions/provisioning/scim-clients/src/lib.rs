@@ -1,5 +1,5 @@
-//! `/api/v1/scim/clients`: who provisions over SCIM, and with which tokens. And the scheduled job `scim-roles`, which holds
-//! the roles that groups give against the configuration.
+//! `/api/v1/scim/clients`: who provisions over SCIM, and with which tokens. And the scheduled job
+//! `scim-roles`, which holds the roles that groups give against the configuration.
 
 mod clients;
 mod roles;
@@ -9,7 +9,7 @@ use iam_core::permission::Scope;
 use iam_core::provisioning::client::ListedScimClient;
 use iam_service::{Access, Area, Function, Route};
 
-iam_service::deploy!(function, scheduled);
+iam_service::deploy!(function);
 
 const CLIENTS: &str = "/api/v1/scim/clients";
 const CLIENT: &str = "/api/v1/scim/clients/{client_id}";
@@ -29,7 +29,7 @@ fn manage() -> Access {
 pub fn function() -> Function {
     let function = Function::new("scim-clients", "Administers SCIM clients").area(Area::Admin);
     let function = with_clients(function.uses_database().uses_master_key());
-    with_tokens(function).schedule("scim-roles", "/internal/scheduled/scim-roles", "41 * * * *", roles::run)
+    with_tokens(function).jobs([roles::job()])
 }
 
 fn with_clients(function: Function) -> Function {
@@ -38,8 +38,9 @@ fn with_clients(function: Function) -> Function {
             Route::post(CLIENTS, manage(), clients::create)
                 .summary("Creates a SCIM client")
                 .description(
-                    "Its first token is in this answer and nowhere else. Whoever has it may see, create, change and delete \
-                     all users and groups of the organization, its administrators included. Takes an `Idempotency-Key`.",
+                    "Its first token is in this answer and nowhere else. Whoever has it may see, create, \
+                     change and delete all users and groups of the organization, its administrators \
+                     included. Takes an `Idempotency-Key`.",
                 )
                 .takes::<clients::CreateRequest>()
                 .gives::<clients::CreatedClient>(201, "Created")
@@ -81,8 +82,8 @@ fn with_tokens(function: Function) -> Function {
             Route::post(TOKENS, manage(), tokens::create)
                 .summary("Creates a second token for a SCIM client")
                 .description(
-                    "To rotate a token: create the second, use it, revoke the first. A client has two valid ones at most. The \
-                     token is in this answer and nowhere else. Takes an `Idempotency-Key`.",
+                    "To rotate a token: create the second, use it, revoke the first. A client has two valid \
+                     ones at most. The token is in this answer and nowhere else. Takes an `Idempotency-Key`.",
                 )
                 .takes::<tokens::CreateRequest>()
                 .gives::<tokens::CreatedToken>(201, "Created")

@@ -1,10 +1,10 @@
-//! The scheduled job `scim-roles`: the roles that groups give, held against `scim.role_mappings`. Groups that are made or
-//! renamed get theirs at once; this is for a change of the configuration, and for roles that came later than the group.
+//! The job `scim-roles`: the roles that groups give, held against `scim.role_mappings`. Groups that are made
+//! or renamed get theirs at once; this is for a change of the configuration, and for roles that came later
+//! than the group.
 
 use iam_core::directory::role_mapping::{MappedGroup, RoleMapping};
-use iam_core::id::LogId;
-use iam_core::sql::Statement;
-use iam_service::{ApiError, Context};
+use iam_core::id::{LogId, OrganizationId};
+use iam_service::{ApiError, Context, Job, Progress, Step};
 
 /// How many groups are read at once.
 const GROUPS: u32 = 1000;
@@ -12,50 +12,36 @@ const GROUPS: u32 = 1000;
 /// How many groups are changed at once.
 const CHANGES: usize = 200;
 
-/// How many round trips one run takes at most. Where there are more groups than they reach, the run fails and the log says so.
-const ROUND_TRIPS: u32 = 64;
+/// How many round trips a page of groups takes at most, all of them changed.
+const PAGE_ROUND_TRIPS: u32 = 6;
+
+/// How many round trips one run takes at most: every organization that has groups takes one.
+const ROUND_TRIPS: u32 = 400;
+
+/// What it is.
+pub(crate) fn job() -> Job {
+    let step = Step::walk("roles", PAGE_ROUND_TRIPS, |_, known| Ok(vec![MappedGroup::due(known)]), hold)
+        .summary("Gives and takes what groups give in another way than `scim.role_mappings` says");
+    Job::new("scim-roles", "Holds the roles that groups give against the configuration", [step])
+        .round_trips(ROUND_TRIPS)
+}
 
 /// Running it twice does no harm: what is as it shall be is not written.
-pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
+async fn hold(context: Context, organization: OrganizationId, after: String) -> Result<Progress, ApiError> {
     let mapping = RoleMapping::read(&context.configuration().scim.role_mappings)
         .map_err(|error| ApiError::internal(error.to_string()))?;
-    let db = context.db(&context.configuration().organization);
-    let mut after: Option<MappedGroup> = None;
-    let mut left = ROUND_TRIPS;
-    while left > 0 {
-        left -= 1;
-        let groups: Vec<MappedGroup> = db.run(MappedGroup::page(after.as_ref(), GROUPS)).await?.decode()?;
-        let is_last = u32::try_from(groups.len()).is_ok_and(|read| read < GROUPS);
-        for changes in changes(&context, &groups, &mapping)? {
-            if left == 0 {
-                return Err(unfinished());
-            }
-            left -= 1;
-            db.batch_of(changes).await?;
-        }
-        if is_last {
-            return Ok(());
-        }
-        after = groups.into_iter().last();
+    let db = context.db(&organization);
+    let groups: Vec<MappedGroup> = db.all(MappedGroup::page(&organization, &after, GROUPS)).await?;
+    let differing: Vec<&MappedGroup> = groups.iter().filter(|group| group.differs(&mapping)).collect();
+    for some in differing.chunks(CHANGES) {
+        let some = some.iter().map(|group| Ok((*group, context.new_id(LogId::new)?)));
+        let some = some.collect::<Result<Vec<_>, ApiError>>()?;
+        db.batch(MappedGroup::apply(&some, &mapping, context.now)).await?;
     }
-    Err(unfinished())
-}
-
-fn unfinished() -> ApiError {
-    ApiError::internal("there are more groups than one run reaches")
-}
-
-/// The batches that change what differs.
-fn changes(
-    context: &Context,
-    groups: &[MappedGroup],
-    mapping: &RoleMapping,
-) -> Result<Vec<Vec<Statement>>, ApiError> {
-    let differing: Vec<&MappedGroup> = groups.iter().filter(|group| group.differs(mapping)).collect();
-    let batch = |groups: &[&MappedGroup]| {
-        let groups = groups.iter().map(|group| Ok(((*group).clone(), context.new_id(LogId::new)?)));
-        let groups = groups.collect::<Result<Vec<_>, ApiError>>()?;
-        Ok(Vec::from(MappedGroup::apply(&groups, mapping, context.now)))
-    };
-    differing.chunks(CHANGES).map(batch).collect()
+    Ok(match groups.last() {
+        Some(last) if Progress::if_full(groups.len(), GROUPS) == Progress::More => {
+            Progress::Behind(last.group_id.to_string())
+        }
+        _ => Progress::Done,
+    })
 }

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use http::{Request, header};
 use iam_core::config::WebhookServiceConfiguration;
-use iam_core::record::audit::{Actor, AuditEvent, Outcome};
+use iam_core::id::LogId;
+use iam_core::record::Act;
+use iam_core::record::audit::{AuditEvent, Outcome};
 use iam_core::sql::Statement;
 use iam_core::time::Timestamp;
 use iam_core::webhooks::{
-    DueWebhook, KeptMessage, WEBHOOK_DIED_NOW, WEBHOOK_OPEN, WebhookSecrets, message_purpose, standard,
+    DueWebhook, KeptMessage, WEBHOOK_DIED_NOW, WEBHOOK_OPEN, WebhookSecrets, acts, message_purpose, standard,
     wait_after,
 };
 use iam_edge::FetchLimits;
@@ -20,14 +22,15 @@ use crate::secrets;
 /// Well within a claim.
 const LIMITS: FetchLimits = FetchLimits { timeout_ms: 10_000, max_response_bytes: 1 << 20 };
 
-/// Tries a delivery that was claimed with its intake, after the answer. Where that comes to nothing, the job goes on.
+/// Tries a delivery that was claimed with its intake, after the answer. Where that comes to nothing, the job
+/// goes on.
 pub(crate) fn after_answer(context: &Context, due: DueWebhook) {
     let context = context.clone();
     let host = context.host.clone();
     host.defer(async move {
         let done = async {
             let batch = attempt(&context, &due).await?;
-            context.db(&due.organization).batch_of(batch).await?;
+            context.db(&due.organization).batch(batch).await?;
             Ok::<_, ApiError>(())
         };
         if let Err(error) = done.await {
@@ -47,7 +50,7 @@ pub(crate) async fn attempt(context: &Context, due: &DueWebhook) -> Result<Vec<S
     let now = iam_edge::now();
     match sent {
         Ok(()) => {
-            let delivered = event(context, due, "webhook.delivered", Outcome::Success, now)?;
+            let delivered = event(context, due, acts::DELIVERED, now)?;
             Ok(vec![delivered.record_if(WEBHOOK_OPEN, &due.delivery_id), due.confirm(now)])
         }
         Err(error) => {
@@ -56,28 +59,18 @@ pub(crate) async fn attempt(context: &Context, due: &DueWebhook) -> Result<Vec<S
             let attempts = due.attempts.saturating_add(1);
             let wait = wait_after(attempts, rules.first_retry, rules.longest_retry, jitter);
             let next = (attempts < rules.max_attempts).then(|| now.after(wait));
-            let dead =
-                event(context, due, "webhook.dead", Outcome::Failure, now)?.detail("reason", error.as_str());
+            let mut dead = event(context, due, acts::DEAD, now)?.detail("reason", error.as_str());
+            dead.outcome = Outcome::Failure;
             Ok(vec![due.fail(&error, next, now), dead.record_if(WEBHOOK_DIED_NOW, &due.delivery_id)])
         }
     }
 }
 
-fn event(
-    context: &Context,
-    due: &DueWebhook,
-    action: &'static str,
-    outcome: Outcome,
-    now: Timestamp,
-) -> Result<AuditEvent, ApiError> {
-    let mut event = context
-        .audit_text(&due.organization, action, "webhook", outcome)?
+fn event(context: &Context, due: &DueWebhook, act: Act, now: Timestamp) -> Result<AuditEvent, ApiError> {
+    Ok(AuditEvent::by_system(&due.organization, context.new_id(LogId::new)?, act, now)
         .on(due.delivery_id.as_str())
         .detail("service", due.service.as_str())
-        .detail("attempts", due.attempts.saturating_add(1));
-    (event.actor, event.timestamp) = (Actor::System, now);
-    (event.ip_address, event.user_agent) = (None, None);
-    Ok(event)
+        .detail("attempts", due.attempts.saturating_add(1)))
 }
 
 /// Sends it, and returns once its target has confirmed it.

@@ -191,7 +191,8 @@ fn check_address(context: &Context, service: Option<&WebhookServiceConfiguration
     if passes { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }
 
-/// The scheme and the secrets, if the service can take anything at all: what could never be forwarded is not taken.
+/// The scheme and the secrets, if the service can take anything at all: what could never be forwarded is not
+/// taken.
 async fn prepare(
     context: &Context,
     name: &str,
@@ -270,9 +271,9 @@ async fn store(
         // Only maintenance leaves a message without a receipt.
         None => Ok(Decision::Refused(Refusal::Maintenance)),
         Some(receipt) if receipt.delivery_id == delivery_id => {
-            if let Some(claimed_until) = claimed_until {
+            if claimed_until.is_some() {
                 let (organization, id) = (organization.clone(), delivery_id.clone());
-                let first = DueWebhook::first(organization, id, name.to_owned(), sealed, claimed_until);
+                let first = DueWebhook::first(organization, id, name.to_owned(), sealed);
                 forward::after_answer(context, first);
             }
             Ok(Decision::Accepted(delivery_id))
@@ -284,7 +285,8 @@ async fn store(
     }
 }
 
-/// Whether maintenance closes the intake: `None` where it never does, otherwise whether it is on where nobody set it.
+/// Whether maintenance closes the intake: `None` where it never does, otherwise whether it is on where nobody
+/// set it.
 fn closed(configuration: &Configuration) -> Option<bool> {
     let operational = &configuration.operational;
     let is_served = operational.maintenance_serves.contains(&Area::Webhooks);

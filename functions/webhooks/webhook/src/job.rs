@@ -1,23 +1,20 @@
-//! The job `webhook-outbox`, for all organizations: forwards what is due, gives up what nobody fetched,
-//! records how many refusals have no record, and forgets what is old.
+//! The job `webhook-outbox`: gives up what nobody fetched, records how many refusals have no record, forgets
+//! what is old, and forwards what is due.
 //!
-//! It may run twice at once, die anywhere and catch up later. What fails keeps the steps after it from
-//! nothing.
+//! It may run twice at once, die anywhere and catch up later.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
-use iam_core::id::{OrganizationId, WebhookDeliveryId};
-use iam_core::record::audit::{Actor, Outcome};
-use iam_core::sql::Rows;
+use iam_core::id::{LogId, OrganizationId};
+use iam_core::sql::Batch;
 use iam_core::time::{Duration, Timestamp};
 use iam_core::webhooks::{
-    DueWebhook, NOBODY_FETCHED_IT, Receipt, SWEEP_BATCH, UNRECORDED, Unrecorded, WEBHOOK_DIED_NOW,
-    find_unfetched, give_up_unfetched, sweep_finished,
+    DueService, DueWebhook, FINISHED_WEBHOOKS, OLD_RECEIPTS, UNFETCHED_BATCH, UNRECORDED_BATCH, Unfetched,
+    Unrecorded,
 };
-use iam_service::{ApiError, Context};
+use iam_service::{ApiError, Budget, Context, Job, Progress, Step};
 
 use crate::forward::attempt;
 
@@ -25,42 +22,49 @@ use crate::forward::attempt;
 /// Workers opens.
 const LANES: usize = 5;
 
-/// For how long a run takes up new tries: with one that hangs it ends before whoever called it gives up.
-const BUDGET: Duration = Duration::from_seconds(15);
-
 /// A service whose tries take longer than this is left to the next run: its target may be dead.
 const SLOW: Duration = Duration::from_seconds(3);
 
-/// How many tries one run makes at most: with their round trips within what Workers allows a run.
-const MAX_TRIES: u32 = 400;
+/// How many round trips some tries of a service take: they are claimed, and what came of them is noted.
+const TRY_ROUND_TRIPS: u32 = 2;
 
-/// How many batches of the other kinds one run takes at most, with two round trips each.
-const MAX_UNFETCHED: usize = 4;
-const MAX_SWEEPS: usize = 20;
+/// How many round trips one run takes at most: with the tries between them within what Workers allows a run.
+const ROUND_TRIPS: u32 = 400;
 
-pub(crate) async fn run(context: Context) -> Result<(), ApiError> {
-    let results = [
-        deliver(&context).await,
-        give_up(&context).await,
-        record_refusals(&context).await,
-        sweep(&context).await,
+/// What it is. What takes long is last: it has what the steps before it left.
+pub(crate) fn job() -> Job {
+    let unfetched =
+        |context: &Context, known: &[OrganizationId]| Ok(vec![Unfetched::due(kept_until(context), known)]);
+    let steps = [
+        Step::new("give-up", 2, unfetched, give_up)
+            .summary("Gives up what nobody fetched within `webhooks.retention`"),
+        Step::new("refusals", 2, |_, known| Ok(vec![Unrecorded::due(known)]), record_refusals)
+            .summary("Records how many refusals have no record of their own"),
+        Step::sweep("receipts", &OLD_RECEIPTS, |context| context.now)
+            .summary("Deletes receipts past `webhooks.replay_window`"),
+        Step::sweep("finished", &FINISHED_WEBHOOKS, kept_until)
+            .summary("Deletes deliveries that were finished longer ago than `webhooks.retention`"),
+        Step::within(
+            "deliver",
+            1 + TRY_ROUND_TRIPS * 5,
+            |_, known| Ok(vec![DueWebhook::due(iam_edge::now(), known)]),
+            deliver,
+        )
+        .summary("Forwards messages that are due, several services at once"),
     ];
-    let mut first = Ok(());
-    for result in results {
-        if let Err(error) = &result {
-            let cause = error.log_cause().unwrap_or_else(|| error.code());
-            context.log_failure("a step of webhook-outbox failed", cause);
-        }
-        first = first.and(result);
-    }
-    first
+    Job::new("webhook-outbox", "Forwards webhooks, and forgets old ones", steps).round_trips(ROUND_TRIPS)
 }
 
-/// What is left to be done in a run.
+fn kept_until(context: &Context) -> Timestamp {
+    context.now.before(context.configuration().webhooks.retention)
+}
+
+/// What is left to be done for an organization in a run.
 struct Queue {
     services: Mutex<VecDeque<String>>,
-    tries: AtomicU32,
-    until: Timestamp,
+    /// For the tries of all lanes.
+    round_trips: u32,
+    budget: Budget,
 }
 
 impl Queue {
@@ -68,129 +72,96 @@ impl Queue {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A service whose turn it is, while there is time and a try left.
-    fn next(&self) -> Option<String> {
-        let is_open = iam_edge::now() < self.until && self.tries.load(Ordering::Relaxed) < MAX_TRIES;
-        if is_open { self.lock().pop_front() } else { None }
+    /// A service whose turn it is, while there is time and room for what all lanes do at once.
+    fn next(&self, context: &Context) -> Option<String> {
+        if self.budget.has_left(context, self.round_trips) { self.lock().pop_front() } else { None }
     }
 }
 
 /// Services take turns, several at once: a target that hangs holds up nobody else's messages.
-async fn deliver(context: &Context) -> Result<(), ApiError> {
-    let now = iam_edge::now();
-    let rows = context.db(&context.configuration().organization).run(DueWebhook::services(now)).await?;
-    let services: VecDeque<String> =
-        rows.iter().map(|row| row.text("service").map(str::to_owned)).collect::<Result<_, _>>()?;
+async fn deliver(
+    context: Context,
+    organization: OrganizationId,
+    budget: Budget,
+) -> Result<Progress, ApiError> {
+    let due = context.db(&organization).all(DueService::find(&organization, iam_edge::now())).await?;
+    let services: VecDeque<String> = due.into_iter().map(|service| service.0).collect();
     let lanes = services.len().min(LANES);
     let share = u32::try_from(LANES / lanes.max(1)).unwrap_or(1);
-    let queue = Queue { services: Mutex::new(services), tries: AtomicU32::new(0), until: now.after(BUDGET) };
-    let done = join_all((0..lanes).map(|_| lane(context, &queue, share))).await;
-    done.into_iter().fold(Ok(()), Result::and)
+    let round_trips = TRY_ROUND_TRIPS.saturating_mul(u32::try_from(lanes).unwrap_or(1));
+    let queue = Queue { services: Mutex::new(services), round_trips, budget };
+    let done = join_all((0..lanes).map(|_| lane(&context, &organization, &queue, share))).await;
+    done.into_iter().fold(Ok(Progress::Done), |all, lane| all.and_then(|done| lane.map(|()| done)))
 }
 
-async fn lane(context: &Context, queue: &Queue, share: u32) -> Result<(), ApiError> {
+async fn lane(
+    context: &Context,
+    organization: &OrganizationId,
+    queue: &Queue,
+    share: u32,
+) -> Result<(), ApiError> {
     let mut first = Ok(());
-    while let Some(service) = queue.next() {
+    while let Some(service) = queue.next(context) {
         let began = iam_edge::now();
-        let tried = deliver_some(context, &service, share).await;
+        let tried = deliver_some(context, organization, &service, share).await;
         let is_slow = iam_edge::now() >= began.after(SLOW);
         match tried {
-            Ok(tried) => {
-                queue.tries.fetch_add(tried, Ordering::Relaxed);
-                if tried >= share && !is_slow {
-                    queue.lock().push_back(service);
-                }
-            }
+            Ok(Progress::More) if !is_slow => queue.lock().push_back(service),
+            Ok(_) => {}
             Err(error) => first = first.and(Err(error)),
         }
     }
     first
 }
 
-/// Tries some messages of a service, at once; how many were due. What can't be tried keeps nothing of what
-/// was sent from being noted.
-async fn deliver_some(context: &Context, service: &str, share: u32) -> Result<u32, ApiError> {
-    let db = context.db(&context.configuration().organization);
+/// Tries some messages of a service, at once. What can't be tried keeps nothing of what was sent from being
+/// noted.
+async fn deliver_some(
+    context: &Context,
+    organization: &OrganizationId,
+    service: &str,
+    share: u32,
+) -> Result<Progress, ApiError> {
+    let db = context.db(organization);
     // A run takes a while: claims are made by the clock, not by when it began.
-    let now = iam_edge::now();
-    let due: Vec<DueWebhook> = db.run(DueWebhook::find(service, share, now)).await?.decode()?;
-    if due.is_empty() {
-        return Ok(0);
-    }
-    let claimed = db.run(DueWebhook::claim(&due, now)).await?;
-    let ids: Vec<WebhookDeliveryId> = claimed
-        .iter()
-        .map(|row| WebhookDeliveryId::from_column(row, "delivery_id"))
-        .collect::<Result<_, _>>()?;
-    let ours = due.iter().filter(|due| ids.contains(&due.delivery_id));
-    let (mut batch, mut first) = (Vec::new(), Ok(()));
-    for tried in join_all(ours.map(|due| attempt(context, due))).await {
+    let ours = db.all(DueWebhook::claim(organization, service, share, iam_edge::now())).await?;
+    let (mut batch, mut first) = (Batch::new(), Ok(Progress::if_full(ours.len(), share)));
+    for tried in join_all(ours.iter().map(|due| attempt(context, due))).await {
         match tried {
             Ok(statements) => batch.extend(statements),
             Err(error) => first = first.and(Err(error)),
         }
     }
     if !batch.is_empty() {
-        db.batch_of(batch).await?;
+        db.batch(batch).await?;
     }
-    first.map(|()| u32::try_from(due.len()).unwrap_or(share))
+    first
 }
 
-async fn give_up(context: &Context) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
-    for _ in 0..MAX_UNFETCHED {
-        let before = context.now.before(context.configuration().webhooks.retention);
-        let rows = db.run(find_unfetched(before)).await?;
-        let mut batch = Vec::new();
-        for row in &rows {
-            let organization = OrganizationId::from_column(row, "org_id")?;
-            let delivery_id = WebhookDeliveryId::from_column(row, "delivery_id")?;
-            let mut event = context
-                .audit_text(&organization, "webhook.dead", "webhook", Outcome::Failure)?
-                .on(delivery_id.as_str())
-                .detail("service", row.text("service")?)
-                .detail("reason", NOBODY_FETCHED_IT);
-            event.actor = Actor::System;
-            batch.push(give_up_unfetched(&organization, &delivery_id, before, context.now));
-            batch.push(event.record_if(WEBHOOK_DIED_NOW, &delivery_id));
-        }
-        if batch.is_empty() {
-            break;
-        }
-        db.batch_of(batch).await?;
-    }
-    Ok(())
-}
-
-async fn record_refusals(context: &Context) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
-    let unrecorded: Vec<Unrecorded> = db.run(Unrecorded::find()).await?.decode()?;
-    let mut batch = Vec::new();
-    for refusals in &unrecorded {
-        let mut event = context
-            .audit_text(&refusals.organization, "webhook.refused", "webhook", Outcome::Failure)?
-            .detail("service", refusals.service.as_str())
-            .detail("reason", refusals.reason.as_str())
-            .detail("count", refusals.count);
-        event.actor = Actor::System;
-        batch.push(event.record_if(UNRECORDED, refusals.count));
-        batch.push(refusals.recorded());
+async fn give_up(context: Context, organization: OrganizationId) -> Result<Progress, ApiError> {
+    let db = context.db(&organization);
+    let before = kept_until(&context);
+    let unfetched = db.all(Unfetched::find(&organization, before)).await?;
+    let mut batch = Batch::new();
+    for delivery in &unfetched {
+        let log_id = context.new_id(LogId::new)?;
+        batch.extend(delivery.give_up(&organization, log_id, before, context.now));
     }
     if !batch.is_empty() {
-        db.batch_of(batch).await?;
+        db.batch(batch).await?;
     }
-    Ok(())
+    Ok(Progress::if_full(unfetched.len(), UNFETCHED_BATCH))
 }
 
-async fn sweep(context: &Context) -> Result<(), ApiError> {
-    let db = context.db(&context.configuration().organization);
-    let before = context.now.before(context.configuration().webhooks.retention);
-    for _ in 0..MAX_SWEEPS {
-        let swept = db.batch_of(vec![Receipt::sweep(context.now), sweep_finished(before)]).await?;
-        let is_full = |rows: &Rows| u32::try_from(rows.len()).is_ok_and(|count| count >= SWEEP_BATCH);
-        if !swept.iter().any(is_full) {
-            break;
-        }
+async fn record_refusals(context: Context, organization: OrganizationId) -> Result<Progress, ApiError> {
+    let db = context.db(&organization);
+    let unrecorded = db.all(Unrecorded::find(&organization)).await?;
+    let mut batch = Batch::new();
+    for refusals in &unrecorded {
+        batch.extend(refusals.record(&organization, context.new_id(LogId::new)?, context.now));
     }
-    Ok(())
+    if !batch.is_empty() {
+        db.batch(batch).await?;
+    }
+    Ok(Progress::if_full(unrecorded.len(), UNRECORDED_BATCH))
 }

@@ -21,6 +21,8 @@ crate::acts! {
     pub USER_UNLOCK = "user.unlock" on "user", Notable, None;
     /// A user was deleted; it can be restored for a while.
     pub USER_DELETE = "user.delete" on "user", Notable, None;
+    /// A user was purged: nothing of it is left but its records.
+    pub USER_PURGE = "user.purge" on "user", Notable, None;
     /// A deleted user is there again.
     pub USER_RESTORE = "user.restore" on "user", Notable, None;
     /// A group was created.
@@ -29,6 +31,8 @@ crate::acts! {
     pub GROUP_UPDATE = "group.update" on "group", Notable, None;
     /// A group was deleted.
     pub GROUP_DELETE = "group.delete" on "group", Notable, None;
+    /// A group gives other roles, as the configuration says.
+    pub GROUP_ROLES = "group.roles" on "group", Notable, None;
     /// A user was put into a group.
     pub GROUP_MEMBER_ADD = "group.member.add" on "group", Notable, None;
     /// A user was taken out of a group.

@@ -9,11 +9,15 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::acts;
 use crate::directory::group::display_name_key;
 use crate::directory::role::RoleName;
+use crate::due::Due;
 use crate::id::{GroupId, LogId, OrganizationId};
-use crate::sql::{FromRow, Row, RowError, Statement};
+use crate::record::audit::{AuditEvent, RecordCondition};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
+use crate::{record_rows, who_is_due};
 
 /// How many rules there are at most.
 pub const MAX_RULES: usize = 256;
@@ -218,11 +222,16 @@ macro_rules! name_mapped {
 }
 pub(crate) use name_mapped;
 
-/// The groups of `?1` as they are, where their names are still what their roles were told by.
+/// The groups of the list `$list` as they are, where their names are still what their roles were told by.
 macro_rules! wanted_groups {
-    () => {
-        "json_each(?1) AS wanted CROSS JOIN groups ON groups.org_id = wanted.value ->> 'organization' AND \
-         groups.group_id = wanted.value ->> 'group_id' AND groups.display_name_key = wanted.value ->> 'key'"
+    ($list:literal) => {
+        concat!(
+            "json_each(",
+            $list,
+            ") AS wanted CROSS JOIN groups ON groups.org_id = wanted.value ->> 'organization' AND \
+             groups.group_id = wanted.value ->> 'group_id' AND groups.display_name_key = wanted.value ->> \
+             'key'"
+        )
     };
 }
 
@@ -237,7 +246,7 @@ macro_rules! superfluous {
 const TAKE: &str = concat!(
     "DELETE FROM group_roles WHERE (org_id, group_id, role) IN (SELECT group_roles.org_id, \
      group_roles.group_id, group_roles.role FROM ",
-    wanted_groups!(),
+    wanted_groups!("?1"),
     " CROSS JOIN group_roles ON group_roles.org_id = groups.org_id AND group_roles.group_id = \
      groups.group_id WHERE ",
     superfluous!(),
@@ -247,23 +256,26 @@ const TAKE: &str = concat!(
 const GIVE: &str = concat!(
     "INSERT INTO group_roles (org_id, group_id, role) SELECT groups.org_id, groups.group_id, roles.role \
      FROM ",
-    wanted_groups!(),
+    wanted_groups!("?1"),
     " CROSS JOIN json_each(wanted.value, '$.roles') AS given CROSS JOIN roles ON roles.org_id = \
      groups.org_id AND roles.role = given.value WHERE groups.managed_by = 'scim' ON CONFLICT DO NOTHING"
 );
 
-/// One record for each group whose roles are about to be others.
-const RECORD: &str = concat!(
-    "INSERT INTO audit_events (org_id, log_id, timestamp, actor, action, resource, resource_id, result, details) SELECT \
-     groups.org_id, wanted.value ->> 'log_id', ?2, 'system', 'group.roles', 'group', groups.group_id, 'success', json_object(\
-     'display_name', groups.display_name, 'roles', json(wanted.value -> 'roles')) FROM ",
-    wanted_groups!(),
-    " WHERE EXISTS (SELECT 1 FROM group_roles WHERE group_roles.org_id = groups.org_id AND group_roles.group_id = \
-     groups.group_id AND ",
+/// One record for each of the groups `?2` whose roles are about to be others.
+const RECORD: RecordCondition = record_rows!(
+    org_id: "groups.org_id",
+    log_id: "wanted.value ->> 'log_id'",
+    resource_id: "groups.group_id",
+    details: "json_object('display_name', groups.display_name, 'roles', json(wanted.value -> 'roles'))",
+    from: " FROM ",
+    wanted_groups!("?2"),
+    " WHERE EXISTS (SELECT 1 FROM group_roles WHERE group_roles.org_id = groups.org_id AND \
+     group_roles.group_id = groups.group_id AND ",
     superfluous!(),
-    ") OR (groups.managed_by = 'scim' AND EXISTS (SELECT 1 FROM json_each(wanted.value, '$.roles') AS given CROSS JOIN roles \
-     ON roles.org_id = groups.org_id AND roles.role = given.value WHERE NOT EXISTS (SELECT 1 FROM group_roles WHERE \
-     group_roles.org_id = groups.org_id AND group_roles.group_id = groups.group_id AND group_roles.role = roles.role)))"
+    ") OR (groups.managed_by = 'scim' AND EXISTS (SELECT 1 FROM json_each(wanted.value, '$.roles') AS given \
+     CROSS JOIN roles ON roles.org_id = groups.org_id AND roles.role = given.value WHERE NOT EXISTS (SELECT \
+     1 FROM group_roles WHERE group_roles.org_id = groups.org_id AND group_roles.group_id = groups.group_id \
+     AND group_roles.role = roles.role)))",
 );
 
 /// Gives everybody in a group the roles of the mapping, and takes those that are no longer of it: for the
@@ -301,17 +313,25 @@ pub struct MappedGroup {
 }
 
 impl MappedGroup {
-    /// A page of the groups of all organizations, after that one.
-    #[must_use]
-    pub fn page(after: Option<&Self>, limit: u32) -> Statement {
-        Statement::new(
+    /// Who has groups.
+    pub fn due(known: &[OrganizationId]) -> Query<Due> {
+        const WHO: &str = who_is_due!(
+            of: "org_id", from: "organizations",
+            where: "EXISTS (SELECT 1 FROM groups WHERE groups.org_id = organizations.org_id)", by: "org_id"
+        );
+        Due::find(WHO, known)
+    }
+
+    /// A page of an organization's groups, after that one; empty for the first.
+    pub fn page(organization: &OrganizationId, after: &str, limit: u32) -> Query<Self> {
+        Query::new(
             "SELECT org_id, group_id, display_name, managed_by = 'scim' AS managed, (SELECT \
              json_group_array(role) FROM group_roles WHERE group_roles.org_id = groups.org_id AND \
-             group_roles.group_id = groups.group_id) AS roles FROM groups WHERE (org_id, group_id) > (?1, \
-             ?2) ORDER BY org_id, group_id LIMIT ?3",
+             group_roles.group_id = groups.group_id) AS roles FROM groups WHERE org_id = ?1 AND group_id > \
+             ?2 ORDER BY group_id LIMIT ?3",
         )
-        .bind(after.map_or("", |group| group.organization.as_str()))
-        .bind(after.map_or("", |group| group.group_id.as_str()))
+        .bind(organization)
+        .bind(after)
         .bind(limit)
     }
 
@@ -329,7 +349,9 @@ impl MappedGroup {
     /// Lets these groups give what the mapping says, each recorded where that is something else: one
     /// transaction. The statements bind all of them at once.
     #[must_use]
-    pub fn apply(groups: &[(Self, LogId)], mapping: &RoleMapping, now: Timestamp) -> [Statement; 3] {
+    pub fn apply(groups: &[(&Self, LogId)], mapping: &RoleMapping, now: Timestamp) -> Vec<Statement> {
+        let Some((first, log_id)) = groups.first() else { return Vec::new() };
+        let record = AuditEvent::by_system(&first.organization, log_id.clone(), acts::GROUP_ROLES, now);
         let wanted: Json = groups
             .iter()
             .map(|(group, log_id)| {
@@ -343,8 +365,8 @@ impl MappedGroup {
             })
             .collect();
         let wanted = wanted.to_string();
-        [
-            Statement::new(RECORD).bind(wanted.as_str()).bind(now),
+        vec![
+            record.record_if(RECORD, wanted.as_str()),
             Statement::new(TAKE).bind(wanted.as_str()),
             Statement::new(GIVE).bind(wanted),
         ]

@@ -21,24 +21,29 @@ mod delivery;
 mod expiry;
 mod leak;
 mod listed;
+mod open_delivery;
 mod presented;
 mod revocation;
 mod rotation;
 mod schedule;
+mod scheduled_rotation;
+mod successor;
 mod usage;
 
 pub use attributes::*;
 pub use carried::CarriedRights;
 pub use change::*;
 pub use delivery::*;
-pub use expiry::{DueKey, EXPIRY_BATCH, due_to_expire, expire, forget_windows};
+pub use expiry::{DueKey, EXPIRY_BATCH, expire};
 pub use leak::{Leak, LeakedKey};
 pub use listed::{CANDIDATES, KeyFilter, KeyPage, ListedKey};
+pub use open_delivery::{HOLDING_BATCH, OpenDelivery};
 pub use presented::{KeyRefusal, PresentedKey};
 pub use revocation::{MAX_REASON_CHARACTERS, Revocation, RevokedKey};
 pub use rotation::{Rotation, RotationOutcome};
 pub use schedule::*;
-pub use usage::{KeyUsage, USAGE_DAYS};
+pub use scheduled_rotation::{DueRotation, ROTATION_BATCH, ScheduledRotation};
+pub use usage::{KeyUsage, OLD_USAGE, USAGE_DAYS, last_forgotten_day};
 
 /// The longest name of a key, in characters.
 pub const MAX_NAME_CHARACTERS: usize = 128;

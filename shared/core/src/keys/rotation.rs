@@ -1,5 +1,6 @@
 //! Replacing a key, by call.
 
+use super::successor::{due_at, make_successor};
 use super::{CarriedRights, KeyStatus};
 use crate::id::{KeyId, OrganizationId};
 use crate::permission::Reach;
@@ -72,13 +73,12 @@ impl Rotation<'_> {
     /// Creates the new key, if [`Rotation::replace_old`] did replace.
     #[must_use]
     pub fn create_new(&self) -> Statement {
-        Statement::new(
-            "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, \
-             status, life_ms, created_at, expires_at, allowed_addresses, metadata) SELECT org_id, ?3, ?4, \
-             name, owner_id, permissions, rate_limit, 'active', life_ms, ?5, ?5 + life_ms, \
-             allowed_addresses, metadata FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND replaced_by = \
-             ?3",
-        )
+        Statement::new(make_successor!(
+            "?3",
+            "?4",
+            "?5",
+            "api_keys AS old WHERE old.org_id = ?1 AND old.key_id = ?2 AND old.replaced_by = ?3"
+        ))
         .bind(self.organization)
         .bind(self.old_key_id)
         .bind(self.new_key_id)
@@ -90,14 +90,15 @@ impl Rotation<'_> {
     /// new, the second ends it for the old. After [`Rotation::create_new`].
     #[must_use]
     pub fn hand_schedule_on(&self) -> [Statement; 2] {
-        let give = Statement::new(
+        let give = Statement::new(concat!(
             "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, \
              sealed_signing_secret) SELECT old.org_id, api_keys.key_id, old.period_ms, old.overlap_ms, CASE \
-             WHEN old.due_at IS NULL THEN NULL ELSE MIN(api_keys.created_at + old.period_ms, \
-             api_keys.expires_at - MIN(86400000, api_keys.life_ms / 2)) END, old.delivery, \
-             old.sealed_signing_secret FROM api_keys JOIN api_key_rotations AS old ON old.org_id = \
-             api_keys.org_id AND old.key_id = ?2 WHERE api_keys.org_id = ?1 AND api_keys.key_id = ?3",
-        );
+             WHEN old.due_at IS NULL THEN NULL ELSE ",
+            due_at!("api_keys", "old.period_ms"),
+            " END, old.delivery, old.sealed_signing_secret FROM api_keys JOIN api_key_rotations AS old ON \
+             old.org_id = api_keys.org_id AND old.key_id = ?2 WHERE api_keys.org_id = ?1 AND api_keys.key_id \
+             = ?3",
+        ));
         let end = Statement::new(
             "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id = ?2 AND EXISTS \
              (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?3)",

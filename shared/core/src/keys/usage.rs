@@ -3,17 +3,16 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::due::Sweep;
 use crate::id::{KeyId, OrganizationId};
 use crate::sql::{FromRow, Query, Row, RowError, Statement};
+use crate::sweep;
 use crate::time::Timestamp;
 
 /// How many days are kept, and shown at most.
 pub const USAGE_DAYS: u32 = 90;
 
 const DAY_SECONDS: i64 = 86_400;
-
-/// How many days of keys one run of the scheduled job forgets at most.
-const FORGET_BATCH: u32 = 1000;
 
 /// One day of a key.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -64,17 +63,16 @@ impl KeyUsage {
         .bind(day_of(now).saturating_sub(days.into()))
         .bind(days)
     }
+}
 
-    /// Forgets days that are no longer shown.
-    #[must_use]
-    pub fn forget_old(now: Timestamp) -> Statement {
-        Statement::new(
-            "DELETE FROM api_key_usage WHERE (org_id, key_id, day) IN (SELECT org_id, key_id, day FROM \
-             api_key_usage INDEXED BY api_key_usage_by_day WHERE day <= ?1 ORDER BY day LIMIT ?2)",
-        )
-        .bind(day_of(now).saturating_sub(USAGE_DAYS.into()))
-        .bind(FORGET_BATCH)
-    }
+/// Days of keys that are no longer shown; up to [`last_forgotten_day`].
+pub const OLD_USAGE: Sweep =
+    sweep!(of: "api_key_usage", key: "org_id, key_id, day", past: "day", by: "api_key_usage_by_day");
+
+/// The last day that is no longer shown.
+#[must_use]
+pub fn last_forgotten_day(now: Timestamp) -> i64 {
+    day_of(now).saturating_sub(USAGE_DAYS.into())
 }
 
 impl FromRow for KeyUsage {

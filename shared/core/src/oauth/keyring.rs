@@ -16,6 +16,10 @@ use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 use crate::{record::audit::RecordCondition, record_condition};
 
+mod upkeep;
+
+pub use upkeep::{DESTROYING_BATCH, DueSuccessor, RETIRED_KEYS, destroy_private_halves, due_to_destroy};
+
 /// How long an instance uses keys that it read before it reads them again.
 pub const KEYS_LIFE: Duration = Duration::from_seconds(60);
 
@@ -24,9 +28,6 @@ const MAX_KEYS: u32 = 16;
 
 /// With how many published keys no rotation is asked for by hand. The schedule never gets near.
 const MAX_KEYS_BY_HAND: usize = 12;
-
-/// How many rows one statement of the job takes.
-const JOB_BATCH: u32 = 20;
 
 /// Where a key is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -299,74 +300,6 @@ impl FromRow for StoredKey {
 /// The audit condition "the signing key `?2` exists".
 pub const SIGNING_KEY_EXISTS: RecordCondition =
     record_condition!("EXISTS (SELECT 1 FROM signing_keys WHERE org_id = ?1 AND key_id = ?2)");
-
-/// An organization whose youngest key needs a successor.
-#[derive(Debug)]
-pub struct DueSuccessor {
-    /// Which organization.
-    pub organization: OrganizationId,
-    generation: i64,
-}
-
-impl DueSuccessor {
-    /// The organizations, of all, whose youngest key has signed for nearly its period or is of another algorithm than
-    /// new keys are; one statement an algorithm, some organizations at a time.
-    #[must_use]
-    pub fn find(algorithm: Algorithm, timing: &Timing, now: Timestamp) -> [Statement; 3] {
-        [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256].map(|stored| {
-            let began = if stored == algorithm { now.before(timing.period).after(timing.wait) } else { now };
-            Statement::new(
-                "SELECT org_id, generation FROM signing_keys INDEXED BY signing_keys_youngest WHERE signs_until IS NULL \
-                 AND algorithm = ?1 AND signs_from <= ?2 AND EXISTS (SELECT 1 FROM organizations WHERE org_id = \
-                 signing_keys.org_id) ORDER BY signs_from LIMIT ?3",
-            )
-            .bind(stored.as_str())
-            .bind(began)
-            .bind(JOB_BATCH)
-        })
-    }
-
-    /// The place of the successor.
-    #[must_use]
-    pub fn place(&self, timing: &Timing, now: Timestamp) -> Place {
-        Place::after(self.generation, timing, now)
-    }
-}
-
-impl FromRow for DueSuccessor {
-    fn from_row(row: &Row) -> Result<Self, RowError> {
-        Ok(Self {
-            organization: OrganizationId::from_column(row, "org_id")?,
-            generation: row.integer("generation")?,
-        })
-    }
-}
-
-/// Destroys private halves that no longer sign, of all organizations, some at a time; returns the keys' ids. They stay
-/// published as long as tokens live by today's configuration, should that have changed since.
-#[must_use]
-pub fn destroy_private_halves(timing: &Timing, now: Timestamp) -> Statement {
-    Statement::new(
-        "UPDATE signing_keys SET sealed_private_key = NULL, retires_at = MAX(retires_at, signs_until + ?2) WHERE (org_id, \
-         key_id) IN (SELECT org_id, key_id FROM signing_keys INDEXED BY signing_keys_to_destroy WHERE \
-         sealed_private_key IS NOT NULL AND signs_until <= ?1 ORDER BY signs_until LIMIT ?3) RETURNING key_id",
-    )
-    // A host whose clock is somewhat behind still signs with them.
-    .bind(now.before(LEEWAY))
-    .bind(timing.retire_after.as_millis())
-    .bind(JOB_BATCH)
-}
-
-/// Deletes keys that are no longer published, of all organizations, some at a time; returns their ids.
-#[must_use]
-pub fn delete_retired(now: Timestamp) -> Statement {
-    Statement::new(
-        "DELETE FROM signing_keys WHERE (org_id, key_id) IN (SELECT org_id, key_id FROM signing_keys INDEXED BY \
-         signing_keys_by_retirement WHERE retires_at <= ?1 ORDER BY retires_at LIMIT ?2) RETURNING key_id",
-    )
-    .bind(now)
-    .bind(JOB_BATCH)
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,12 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::due::Sweep;
 use crate::encoding::base64url;
 use crate::id::OrganizationId;
 use crate::secret::register::KEPT_ANSWER;
 use crate::sql::{FromRow, Query, Row, RowError, Statement, Value};
+use crate::sweep;
 use crate::time::{Duration, Timestamp};
 
 /// How long an answer is kept.
@@ -14,9 +16,6 @@ pub const RETENTION: Duration = Duration::from_hours(24);
 
 /// The longest `Idempotency-Key`, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
-
-/// How many kept answers one run of the scheduled job forgets at most.
-const FORGET_BATCH: u32 = 500;
 
 /// A request that may be a retry.
 #[derive(Debug)]
@@ -129,14 +128,8 @@ impl FromRow for KeptAnswer {
     }
 }
 
-/// Forgets answers past their time, some at a time.
-#[must_use]
-pub fn forget_old(now: Timestamp) -> Statement {
-    Statement::new(
-        "DELETE FROM idempotent_answers WHERE (org_id, subject_id, idempotency_key) IN (SELECT org_id, \
-         subject_id, idempotency_key FROM idempotent_answers WHERE created_at < ?1 ORDER BY created_at LIMIT \
-         ?2)",
-    )
-    .bind(now.before(RETENTION))
-    .bind(FORGET_BATCH)
-}
+/// Answers that are kept: for [`RETENTION`].
+pub const OLD_ANSWERS: Sweep = sweep!(
+    of: "idempotent_answers", key: "org_id, subject_id, idempotency_key", past: "created_at",
+    by: "idempotent_answers_by_age",
+);

@@ -112,8 +112,8 @@ impl SealedColumn {
     /// Who, of all organizations, has texts under this master key.
     pub fn due(&self, master_key_id: &str, known: &[OrganizationId]) -> Query<Due> {
         let text = format!(
-            "SELECT org_id FROM {} INDEXED BY {} WHERE {} AND org_id NOT IN (SELECT value FROM json_each(?1)) ORDER BY \
-             org_id LIMIT ?2",
+            "SELECT org_id FROM {} INDEXED BY {} WHERE {} AND org_id NOT IN (SELECT value FROM \
+             json_each(?1)) ORDER BY org_id LIMIT ?2",
             self.table,
             self.index,
             self.is_sealed_under("?3")
@@ -134,8 +134,8 @@ impl SealedColumn {
         let Parting::Reseal { by, at_once } = self.parting else { return None };
         let bound_to: String = self.bound_to.iter().map(|name| format!(", {name}")).collect();
         let text = format!(
-            "SELECT {by} AS row_key, {} AS sealed{bound_to} FROM {} INDEXED BY {} WHERE org_id = ?1 AND {} AND {by} > ?3 \
-             ORDER BY {by} LIMIT ?4",
+            "SELECT {by} AS row_key, {} AS sealed{bound_to} FROM {} INDEXED BY {} WHERE org_id = ?1 AND {} \
+             AND {by} > ?3 ORDER BY {by} LIMIT ?4",
             self.column,
             self.table,
             self.index,

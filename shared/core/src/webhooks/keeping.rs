@@ -1,58 +1,87 @@
 //! What becomes of webhooks that stay: given up where nobody fetches them, forgotten when they are old.
 
-use crate::id::{OrganizationId, WebhookDeliveryId};
-use crate::sql::Statement;
+use super::{WEBHOOK_DIED_NOW, acts};
+use crate::due::{Due, Sweep};
+use crate::id::{LogId, OrganizationId, WebhookDeliveryId};
+use crate::record::audit::{AuditEvent, Outcome};
+use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
+use crate::{sweep, who_is_due};
 
 /// How many rows are given up at once.
-const UNFETCHED_BATCH: u32 = 50;
-
-/// How many rows are swept at once.
-pub const SWEEP_BATCH: u32 = 500;
-
-/// Finds those that could be fetched before this moment and were not, of all organizations: `org_id`,
-/// `delivery_id` and `service`.
-#[must_use]
-pub fn find_unfetched(before: Timestamp) -> Statement {
-    Statement::new(
-        "SELECT org_id, delivery_id, service FROM webhook_deliveries INDEXED BY webhook_deliveries_queued_by_age WHERE state \
-         = 'queued' AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?2",
-    )
-    .bind(before)
-    .bind(UNFETCHED_BATCH)
-}
+pub const UNFETCHED_BATCH: u32 = 50;
 
 /// Why one is given up that nobody fetched.
-pub const NOBODY_FETCHED_IT: &str = "nobody fetched it in time";
+const NOBODY_FETCHED_IT: &str = "nobody fetched it in time";
 
-/// Gives one up that nobody fetched. The record, under [`WEBHOOK_DIED_NOW`], goes after this.
-#[must_use]
-pub fn give_up_unfetched(
-    organization: &OrganizationId,
-    delivery_id: &WebhookDeliveryId,
-    before: Timestamp,
-    now: Timestamp,
-) -> Statement {
-    Statement::new(
-        "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = ?5, finished_at = ?3 WHERE org_id \
-         = ?1 AND delivery_id = ?2 AND state = 'queued' AND next_attempt_at <= ?4",
-    )
-    .bind(organization)
-    .bind(delivery_id)
-    .bind(now)
-    .bind(before)
-    .bind(NOBODY_FETCHED_IT)
+/// A delivery that could be fetched for as long as it is kept, and was not.
+#[derive(Debug)]
+pub struct Unfetched {
+    delivery_id: WebhookDeliveryId,
+    service: String,
 }
 
-/// Forgets those that were delivered or given up before this moment, [`SWEEP_BATCH`] at a time; a row for
-/// each.
-#[must_use]
-pub fn sweep_finished(before: Timestamp) -> Statement {
-    Statement::new(
-        "DELETE FROM webhook_deliveries WHERE (org_id, delivery_id) IN (SELECT org_id, delivery_id FROM webhook_deliveries \
-         INDEXED BY webhook_deliveries_finished WHERE finished_at <= ?1 ORDER BY finished_at LIMIT ?2) RETURNING 1 \
-         AS swept",
-    )
-    .bind(before)
-    .bind(SWEEP_BATCH)
+impl Unfetched {
+    /// Who has some that could be fetched before this moment.
+    pub fn due(before: Timestamp, known: &[OrganizationId]) -> Query<Due> {
+        const WHO: &str = who_is_due!(
+            of: "org_id", from: "webhook_deliveries INDEXED BY webhook_deliveries_queued_by_age",
+            where: "state = 'queued' AND next_attempt_at <= ?3", by: "next_attempt_at"
+        );
+        Due::find(WHO, known).bind(before)
+    }
+
+    /// Finds an organization's that could be fetched before this moment.
+    pub fn find(organization: &OrganizationId, before: Timestamp) -> Query<Self> {
+        Query::new(
+            "SELECT delivery_id, service FROM webhook_deliveries INDEXED BY webhook_deliveries_queued_by_age \
+             WHERE org_id = ?1 AND state = 'queued' AND next_attempt_at <= ?2 ORDER BY next_attempt_at LIMIT \
+             ?3",
+        )
+        .bind(organization)
+        .bind(before)
+        .bind(UNFETCHED_BATCH)
+    }
+
+    /// Gives it up, and records that.
+    #[must_use]
+    pub fn give_up(
+        &self,
+        organization: &OrganizationId,
+        log_id: LogId,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> [Statement; 2] {
+        let give_up = Statement::new(
+            "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = ?5, \
+             finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND \
+             next_attempt_at <= ?4",
+        )
+        .bind(organization)
+        .bind(&self.delivery_id)
+        .bind(now)
+        .bind(before)
+        .bind(NOBODY_FETCHED_IT);
+        let mut dead = AuditEvent::by_system(organization, log_id, acts::DEAD, now)
+            .on(self.delivery_id.as_str())
+            .detail("service", self.service.as_str())
+            .detail("reason", NOBODY_FETCHED_IT);
+        dead.outcome = Outcome::Failure;
+        [give_up, dead.record_if(WEBHOOK_DIED_NOW, &self.delivery_id)]
+    }
 }
+
+impl FromRow for Unfetched {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        Ok(Self {
+            delivery_id: WebhookDeliveryId::from_column(row, "delivery_id")?,
+            service: row.text("service")?.to_owned(),
+        })
+    }
+}
+
+/// Deliveries that were finished: for as long as they are kept.
+pub const FINISHED_WEBHOOKS: Sweep = sweep!(
+    of: "webhook_deliveries", key: "org_id, delivery_id", past: "finished_at",
+    by: "webhook_deliveries_finished",
+);

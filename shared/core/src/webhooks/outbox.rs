@@ -1,22 +1,19 @@
 //! Webhooks on their way to their target.
 //!
-//! A message is in the outbox from the transaction that took it until its target has confirmed it. A try is claimed by one
-//! conditional statement; the first one is claimed with the intake itself. A run that dies after sending and before noting
-//! it sends again, with the same id: the target tells doubles by that.
+//! A message is in the outbox from the transaction that took it until its target has confirmed it. A try is
+//! claimed by one conditional statement; the first one is claimed with the intake itself. A run that dies
+//! after sending and before noting it sends again, with the same id: the target tells doubles by that.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
+use crate::due::Due;
 use crate::id::{OrganizationId, WebhookDeliveryId};
 use crate::record::audit::RecordCondition;
 use crate::record_condition;
 use crate::secret::register::WEBHOOK_MESSAGE;
 use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
-
-/// How many deliveries are claimed at once.
-pub const CLAIM_BATCH: u32 = 5;
 
 /// How long a claim holds: longer than its batch can take.
 pub const CLAIM: Duration = Duration::from_seconds(120);
@@ -64,8 +61,9 @@ impl KeptMessage {
     }
 }
 
-/// How long to wait after the try number `attempts` failed: `first`, doubled with each, `longest` at most; of that between
-/// half and all, as `jitter` says, so that deliveries that failed together don't come together again.
+/// How long to wait after the try number `attempts` failed: `first`, doubled with each, `longest` at most; of
+/// that between half and all, as `jitter` says, so that deliveries that failed together don't come together
+/// again.
 #[must_use]
 pub fn wait_after(attempts: u32, first: Duration, longest: Duration, jitter: u8) -> Duration {
     let doubled = first.as_millis().saturating_mul(1 << attempts.saturating_sub(1).min(20));
@@ -86,7 +84,46 @@ pub struct DueWebhook {
     pub sealed_message: String,
     /// Tries before this one.
     pub attempts: u32,
-    next_attempt_at: Timestamp,
+}
+
+/// The services of all organizations that something is pending of: from each service's end in the index to
+/// the next one's beginning, however much there is between; `$most` of them at most.
+macro_rules! known_services {
+    ($most:literal) => {
+        concat!(
+            "WITH RECURSIVE known (service) AS (SELECT MIN(service) FROM webhook_deliveries INDEXED BY \
+             webhook_deliveries_due WHERE state = 'pending' UNION ALL SELECT (SELECT MIN(service) FROM \
+             webhook_deliveries INDEXED BY webhook_deliveries_due WHERE state = 'pending' AND service > \
+             known.service) FROM known WHERE known.service IS NOT NULL LIMIT ",
+            $most,
+            ") "
+        )
+    };
+}
+
+/// A service of which an organization has something due.
+#[derive(Debug)]
+pub struct DueService(pub String);
+
+impl DueService {
+    /// Finds them.
+    pub fn find(organization: &OrganizationId, now: Timestamp) -> Query<Self> {
+        Query::new(concat!(
+            known_services!("?3"),
+            "SELECT known.service FROM known WHERE EXISTS (SELECT 1 FROM webhook_deliveries INDEXED BY \
+             webhook_deliveries_due WHERE state = 'pending' AND service = known.service AND next_attempt_at \
+             <= ?2 AND org_id = ?1)"
+        ))
+        .bind(organization)
+        .bind(now)
+        .bind(MAX_SERVICES)
+    }
+}
+
+impl FromRow for DueService {
+    fn from_row(row: &Row) -> Result<Self, RowError> {
+        row.text("service").map(str::to_owned).map(Self)
+    }
 }
 
 impl DueWebhook {
@@ -97,88 +134,60 @@ impl DueWebhook {
         delivery_id: WebhookDeliveryId,
         service: String,
         sealed_message: String,
-        claimed_until: Timestamp,
     ) -> Self {
-        Self {
-            organization,
-            delivery_id,
-            service,
-            sealed_message,
-            attempts: 0,
-            next_attempt_at: claimed_until,
-        }
+        Self { organization, delivery_id, service, sealed_message, attempts: 0 }
     }
 
-    /// Finds the services that something is due of, of all organizations: `service`. From each service's end in the index
-    /// to the next one's beginning, however much there is between.
-    #[must_use]
-    pub fn services(now: Timestamp) -> Statement {
-        Statement::new(
-            "WITH RECURSIVE known (service) AS (SELECT MIN(service) FROM webhook_deliveries INDEXED BY webhook_deliveries_due \
-             WHERE state = 'pending' UNION ALL SELECT (SELECT MIN(service) FROM webhook_deliveries INDEXED BY \
-             webhook_deliveries_due WHERE state = 'pending' AND service > known.service) FROM known WHERE known.service IS \
-             NOT NULL LIMIT ?2) SELECT known.service FROM known WHERE EXISTS (SELECT 1 FROM webhook_deliveries INDEXED BY \
-             webhook_deliveries_due WHERE state = 'pending' AND service = known.service AND next_attempt_at <= ?1)",
-        )
-        .bind(now)
-        .bind(MAX_SERVICES)
+    /// Who has something due, of whichever service.
+    pub fn due(now: Timestamp, known: &[OrganizationId]) -> Query<Due> {
+        const WHO: &str = concat!(
+            known_services!("?4"),
+            "SELECT org_id FROM known CROSS JOIN webhook_deliveries INDEXED BY webhook_deliveries_due WHERE \
+             state = 'pending' AND webhook_deliveries.service = known.service AND next_attempt_at <= ?3 AND \
+             org_id NOT IN (SELECT value FROM json_each(?1)) LIMIT ?2"
+        );
+        Due::find(WHO, known).bind(now).bind(MAX_SERVICES)
     }
 
-    /// Finds those of a service that are due, of all organizations, those that wait longest first.
-    #[must_use]
-    pub fn find(service: &str, limit: u32, now: Timestamp) -> Statement {
-        Statement::new(
-            "SELECT org_id, delivery_id, service, sealed_message, attempts, next_attempt_at FROM webhook_deliveries INDEXED \
-             BY webhook_deliveries_due WHERE state = 'pending' AND service = ?1 AND next_attempt_at <= ?2 ORDER BY \
-             next_attempt_at LIMIT ?3",
+    /// Claims a try of an organization's that are due of a service, those that wait longest first; nobody
+    /// else gets them before the claim is over. Returns them.
+    pub fn claim(organization: &OrganizationId, service: &str, limit: u32, now: Timestamp) -> Query<Self> {
+        Query::new(
+            "UPDATE webhook_deliveries SET next_attempt_at = ?4, attempts = attempts + 1 WHERE (org_id, \
+             delivery_id) IN (SELECT org_id, delivery_id FROM webhook_deliveries INDEXED BY \
+             webhook_deliveries_due WHERE org_id = ?1 AND state = 'pending' AND service = ?2 AND \
+             next_attempt_at <= ?3 ORDER BY next_attempt_at LIMIT ?5) RETURNING org_id, delivery_id, \
+             service, sealed_message, attempts - 1 AS attempts",
         )
+        .bind(organization)
         .bind(service)
         .bind(now)
-        .bind(limit)
-    }
-
-    /// Claims a try of each, where nobody else did meanwhile; returns the `delivery_id` of those it got.
-    #[must_use]
-    pub fn claim(due: &[Self], now: Timestamp) -> Statement {
-        let list: Vec<_> = due
-            .iter()
-            .map(|due| {
-                json!({
-                    "organization": due.organization, "delivery_id": due.delivery_id,
-                    "next_attempt_at": due.next_attempt_at.as_millis(), "attempts": due.attempts,
-                })
-            })
-            .collect();
-        Statement::new(
-            "UPDATE webhook_deliveries SET next_attempt_at = ?2, attempts = webhook_deliveries.attempts + 1 FROM \
-             json_each(?1) AS due WHERE org_id = due.value ->> 'organization' AND delivery_id = due.value ->> \
-             'delivery_id' AND state = 'pending' AND next_attempt_at = due.value ->> 'next_attempt_at' AND attempts = \
-             due.value ->> 'attempts' RETURNING delivery_id",
-        )
-        .bind(json!(list).to_string())
         .bind(now.after(CLAIM))
+        .bind(limit)
     }
 
     /// The target has it, and the message is gone. The record, under [`WEBHOOK_OPEN`], goes before this.
     #[must_use]
     pub fn confirm(&self, now: Timestamp) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET state = 'delivered', sealed_message = NULL, next_attempt_at = NULL, last_error = \
-             NULL, finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead')",
+            "UPDATE webhook_deliveries SET state = 'delivered', sealed_message = NULL, next_attempt_at = \
+             NULL, last_error = NULL, finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state IN \
+             ('pending', 'dead')",
         )
         .bind(&self.organization)
         .bind(&self.delivery_id)
         .bind(now)
     }
 
-    /// The claimed try failed: another one at `next`, or none. The record, under [`WEBHOOK_DIED_NOW`], goes after this.
+    /// The claimed try failed: another one at `next`, or none. The record, under [`WEBHOOK_DIED_NOW`], goes
+    /// after this.
     #[must_use]
     pub fn fail(&self, error: &str, next: Option<Timestamp>, now: Timestamp) -> Statement {
         let error: String =
             error.chars().filter(|character| !character.is_control()).take(MAX_ERROR_CHARACTERS).collect();
         Statement::new(
-            "UPDATE webhook_deliveries SET state = ?4, next_attempt_at = ?5, last_error = ?6, finished_at = ?7 WHERE org_id = \
-             ?1 AND delivery_id = ?2 AND state = 'pending' AND attempts = ?3",
+            "UPDATE webhook_deliveries SET state = ?4, next_attempt_at = ?5, last_error = ?6, finished_at = \
+             ?7 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'pending' AND attempts = ?3",
         )
         .bind(&self.organization)
         .bind(&self.delivery_id)
@@ -218,7 +227,6 @@ impl FromRow for DueWebhook {
             service: row.text("service")?.to_owned(),
             sealed_message: row.text("sealed_message")?.to_owned(),
             attempts: attempts(row)?,
-            next_attempt_at: Timestamp::from_millis(row.integer("next_attempt_at")?),
         })
     }
 }
@@ -289,8 +297,8 @@ pub struct ListedWebhook {
 macro_rules! page {
     ($index:literal, $filters:literal) => {
         concat!(
-            "SELECT delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, last_error, created_at, \
-             finished_at FROM webhook_deliveries ",
+            "SELECT delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, \
+             last_error, created_at, finished_at FROM webhook_deliveries ",
             $index,
             " WHERE org_id = ?1 AND delivery_id > ?2",
             $filters,
@@ -300,8 +308,8 @@ macro_rules! page {
 }
 
 impl ListedWebhook {
-    /// A page of an organization's deliveries, oldest first, after `after`. One row more than `limit` tells that there is
-    /// another page.
+    /// A page of an organization's deliveries, oldest first, after `after`. One row more than `limit` tells
+    /// that there is another page.
     pub fn page(
         organization: &OrganizationId,
         service: Option<&str>,
@@ -336,15 +344,15 @@ impl ListedWebhook {
     /// Finds one, with its message.
     pub fn find(organization: &OrganizationId, delivery_id: &WebhookDeliveryId) -> Query<Self> {
         Query::new(
-            "SELECT delivery_id, service, sealed_message, state, attempts, next_attempt_at, last_error, created_at, \
-             finished_at FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2",
+            "SELECT delivery_id, service, sealed_message, state, attempts, next_attempt_at, last_error, \
+             created_at, finished_at FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2",
         )
         .bind(organization)
         .bind(delivery_id)
     }
 
-    /// Hands out those of a service that wait to be fetched, oldest first: nobody else gets them before `hidden_until`.
-    /// Returns them, in no order.
+    /// Hands out those of a service that wait to be fetched, oldest first: nobody else gets them before
+    /// `hidden_until`. Returns them, in no order.
     pub fn fetch(
         organization: &OrganizationId,
         service: &str,
@@ -353,11 +361,11 @@ impl ListedWebhook {
         now: Timestamp,
     ) -> Query<Self> {
         Query::new(
-            "UPDATE webhook_deliveries SET next_attempt_at = ?4, attempts = attempts + 1 WHERE (org_id, delivery_id) IN \
-             (SELECT org_id, delivery_id FROM webhook_deliveries INDEXED BY webhook_deliveries_queued WHERE org_id = ?1 AND \
-             service = ?2 AND state = 'queued' AND next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?5) \
-             RETURNING delivery_id, service, sealed_message, state, attempts, next_attempt_at, last_error, created_at, \
-             finished_at",
+            "UPDATE webhook_deliveries SET next_attempt_at = ?4, attempts = attempts + 1 WHERE (org_id, \
+             delivery_id) IN (SELECT org_id, delivery_id FROM webhook_deliveries INDEXED BY \
+             webhook_deliveries_queued WHERE org_id = ?1 AND service = ?2 AND state = 'queued' AND \
+             next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?5) RETURNING delivery_id, \
+             service, sealed_message, state, attempts, next_attempt_at, last_error, created_at, finished_at",
         )
         .bind(organization)
         .bind(service)
@@ -370,8 +378,8 @@ impl ListedWebhook {
     #[must_use]
     pub fn hand_back(&self, organization: &OrganizationId, now: Timestamp) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET next_attempt_at = ?3, attempts = attempts - 1 WHERE org_id = ?1 AND delivery_id = \
-             ?2 AND state = 'queued' AND attempts = ?4 AND next_attempt_at = ?5",
+            "UPDATE webhook_deliveries SET next_attempt_at = ?3, attempts = attempts - 1 WHERE org_id = ?1 \
+             AND delivery_id = ?2 AND state = 'queued' AND attempts = ?4 AND next_attempt_at = ?5",
         )
         .bind(organization)
         .bind(&self.delivery_id)
@@ -380,12 +388,13 @@ impl ListedWebhook {
         .bind(self.next_attempt_at)
     }
 
-    /// Gives one up that was fetched and can't be handed out. The record, under [`WEBHOOK_DIED_NOW`], goes after this.
+    /// Gives one up that was fetched and can't be handed out. The record, under [`WEBHOOK_DIED_NOW`], goes
+    /// after this.
     #[must_use]
     pub fn give_up(&self, organization: &OrganizationId, reason: &str, now: Timestamp) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = ?3, finished_at = ?4 WHERE \
-             org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND attempts = ?5",
+            "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = ?3, \
+             finished_at = ?4 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND attempts = ?5",
         )
         .bind(organization)
         .bind(&self.delivery_id)
@@ -402,16 +411,17 @@ impl ListedWebhook {
         now: Timestamp,
     ) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET state = 'delivered', sealed_message = NULL, next_attempt_at = NULL, last_error = \
-             NULL, finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued'",
+            "UPDATE webhook_deliveries SET state = 'delivered', sealed_message = NULL, next_attempt_at = \
+             NULL, last_error = NULL, finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = \
+             'queued'",
         )
         .bind(organization)
         .bind(delivery_id)
         .bind(now)
     }
 
-    /// Asks for one again that was given up: to be forwarded where its service is among `forwarded` (a JSON list), otherwise
-    /// to be fetched. The record, under [`WEBHOOK_DEAD`], goes before this.
+    /// Asks for one again that was given up: to be forwarded where its service is among `forwarded` (a JSON
+    /// list), otherwise to be fetched. The record, under [`WEBHOOK_DEAD`], goes before this.
     pub fn retry(
         organization: &OrganizationId,
         delivery_id: &WebhookDeliveryId,
@@ -419,10 +429,10 @@ impl ListedWebhook {
         now: Timestamp,
     ) -> Query<Self> {
         Query::new(
-            "UPDATE webhook_deliveries SET state = CASE WHEN service IN (SELECT value FROM json_each(?3)) THEN 'pending' ELSE \
-             'queued' END, attempts = 0, next_attempt_at = ?4, finished_at = NULL WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' \
-             RETURNING delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, last_error, \
-             created_at, finished_at",
+            "UPDATE webhook_deliveries SET state = CASE WHEN service IN (SELECT value FROM json_each(?3)) \
+             THEN 'pending' ELSE 'queued' END, attempts = 0, next_attempt_at = ?4, finished_at = NULL WHERE \
+             org_id = ?1 AND delivery_id = ?2 AND state = 'dead' RETURNING delivery_id, service, NULL AS \
+             sealed_message, state, attempts, next_attempt_at, last_error, created_at, finished_at",
         )
         .bind(organization)
         .bind(delivery_id)

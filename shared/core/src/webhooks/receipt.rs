@@ -1,18 +1,20 @@
-//! What was taken, so that nothing is taken twice, and what was refused, so that strangers can't fill the audit.
+//! What was taken, so that nothing is taken twice, and what was refused, so that strangers can't fill the
+//! audit.
 
-use super::{Refusal, SWEEP_BATCH, Verified};
+use super::{Refusal, Verified, acts};
+use crate::due::{Due, Sweep};
 use crate::id::{LogId, OrganizationId, WebhookDeliveryId};
-use crate::record::audit::RecordCondition;
-use crate::record_condition;
+use crate::record::audit::{AuditEvent, Outcome, RecordCondition};
 use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
+use crate::{record_condition, sweep, who_is_due};
 
-/// How many refusals for one reason, of one service, are recorded one by one in a minute. The others are counted, and the
-/// count is recorded.
+/// How many refusals for one reason, of one service, are recorded one by one in a minute. The others are
+/// counted, and the count is recorded.
 pub const RECORDED_A_MINUTE: u32 = 10;
 
 /// How many counts of refusals are recorded at once.
-const UNRECORDED_BATCH: u32 = 50;
+pub const UNRECORDED_BATCH: u32 = 50;
 
 /// A message that is about to be taken.
 #[derive(Debug)]
@@ -30,16 +32,17 @@ pub struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Takes it, if nobody did. Where maintenance closes the intake, `closed` says whether it is closed while nobody set
-    /// the switch; the switch itself is read here, so that an answer of 503 means that nothing was taken.
+    /// Takes it, if nobody did. Where maintenance closes the intake, `closed` says whether it is closed while
+    /// nobody set the switch; the switch itself is read here, so that an answer of 503 means that nothing was
+    /// taken.
     #[must_use]
     pub fn take(&self, expires_at: Timestamp, closed: Option<bool>) -> Statement {
         Statement::new(
-            "INSERT INTO webhook_receipts (org_id, service, message_hash, content_hash, delivery_id, expires_at) SELECT ?1, \
-             ?2, ?3, ?4, ?5, ?6 WHERE ?8 IS NULL OR NOT COALESCE((SELECT document ->> 'maintenance_mode' FROM flags WHERE \
-             org_id = ?1), ?8) ON CONFLICT (org_id, service, message_hash) DO UPDATE SET content_hash = \
-             excluded.content_hash, delivery_id = excluded.delivery_id, expires_at = excluded.expires_at WHERE \
-             webhook_receipts.expires_at <= ?7",
+            "INSERT INTO webhook_receipts (org_id, service, message_hash, content_hash, delivery_id, \
+             expires_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?8 IS NULL OR NOT COALESCE((SELECT document ->> \
+             'maintenance_mode' FROM flags WHERE org_id = ?1), ?8) ON CONFLICT (org_id, service, \
+             message_hash) DO UPDATE SET content_hash = excluded.content_hash, delivery_id = \
+             excluded.delivery_id, expires_at = excluded.expires_at WHERE webhook_receipts.expires_at <= ?7",
         )
         .bind(self.organization)
         .bind(self.service)
@@ -51,8 +54,8 @@ impl Intake<'_> {
         .bind(closed)
     }
 
-    /// Puts it into the outbox, if it was taken: to be forwarded by whoever claimed it until `claimed_until`, or without
-    /// that to be fetched.
+    /// Puts it into the outbox, if it was taken: to be forwarded by whoever claimed it until `claimed_until`,
+    /// or without that to be fetched.
     #[must_use]
     pub fn keep(&self, sealed_message: &str, claimed_until: Option<Timestamp>) -> Statement {
         Statement::new(
@@ -100,19 +103,13 @@ impl Receipt {
     pub fn refusal(&self, verified: &Verified) -> Refusal {
         if self.content_hash == verified.content_hash { Refusal::Replayed } else { Refusal::Duplicate }
     }
-
-    /// Forgets those that are past their time, [`SWEEP_BATCH`] at a time; a row for each.
-    #[must_use]
-    pub fn sweep(now: Timestamp) -> Statement {
-        Statement::new(
-            "DELETE FROM webhook_receipts WHERE (org_id, service, message_hash) IN (SELECT org_id, service, message_hash \
-             FROM webhook_receipts INDEXED BY webhook_receipts_by_expiry WHERE expires_at <= ?1 ORDER BY expires_at LIMIT \
-             ?2) RETURNING 1 AS swept",
-        )
-        .bind(now)
-        .bind(SWEEP_BATCH)
-    }
 }
+
+/// What was taken, once it could be taken again.
+pub const OLD_RECEIPTS: Sweep = sweep!(
+    of: "webhook_receipts", key: "org_id, service, message_hash", past: "expires_at",
+    by: "webhook_receipts_by_expiry",
+);
 
 impl FromRow for Receipt {
     fn from_row(row: &Row) -> Result<Self, RowError> {
@@ -123,8 +120,9 @@ impl FromRow for Receipt {
     }
 }
 
-/// Counts a refusal, and `more` that were not told before. Its record, under [`WORTH_A_RECORD`] and with the details
-/// `service` and `reason`, goes after this. A minute that is over does not come again, whatever a clock says.
+/// Counts a refusal, and `more` that were not told before. Its record, under [`WORTH_A_RECORD`] and with the
+/// details `service` and `reason`, goes after this. A minute that is over does not come again, whatever a
+/// clock says.
 #[must_use]
 pub fn count_refusal(
     organization: &OrganizationId,
@@ -135,11 +133,12 @@ pub fn count_refusal(
     now: Timestamp,
 ) -> Statement {
     Statement::new(
-        "INSERT INTO webhook_refusals (org_id, service, reason, minute, count, log_id, suppressed) VALUES (?1, ?2, ?3, ?4, \
-         1, ?5, ?6) ON CONFLICT (org_id, service, reason) DO UPDATE SET suppressed = suppressed + excluded.suppressed + \
-         CASE WHEN excluded.minute <= minute AND count >= ?7 THEN 1 ELSE 0 END, log_id = CASE WHEN excluded.minute <= \
-         minute AND count >= ?7 THEN log_id ELSE excluded.log_id END, count = CASE WHEN excluded.minute <= minute THEN \
-         count + 1 ELSE 1 END, minute = MAX(minute, excluded.minute)",
+        "INSERT INTO webhook_refusals (org_id, service, reason, minute, count, log_id, suppressed) VALUES \
+         (?1, ?2, ?3, ?4, 1, ?5, ?6) ON CONFLICT (org_id, service, reason) DO UPDATE SET suppressed = \
+         suppressed + excluded.suppressed + CASE WHEN excluded.minute <= minute AND count >= ?7 THEN 1 ELSE \
+         0 END, log_id = CASE WHEN excluded.minute <= minute AND count >= ?7 THEN log_id ELSE \
+         excluded.log_id END, count = CASE WHEN excluded.minute <= minute THEN count + 1 ELSE 1 END, minute \
+         = MAX(minute, excluded.minute)",
     )
     .bind(organization)
     .bind(service)
@@ -158,51 +157,60 @@ pub const WORTH_A_RECORD: RecordCondition = record_condition!(
 /// Refusals that have no record of their own.
 #[derive(Debug)]
 pub struct Unrecorded {
-    /// In which organization.
-    pub organization: OrganizationId,
-    /// Of which service; empty for one that is none.
-    pub service: String,
-    /// Why.
-    pub reason: String,
-    /// How many.
-    pub count: i64,
+    service: String,
+    reason: String,
+    count: i64,
 }
 
 impl Unrecorded {
-    /// Finds them.
-    #[must_use]
-    pub fn find() -> Statement {
-        Statement::new(
-            "SELECT org_id, service, reason, suppressed FROM webhook_refusals INDEXED BY webhook_refusals_suppressed WHERE \
-             suppressed > 0 LIMIT ?1",
+    /// Who has some.
+    pub fn due(known: &[OrganizationId]) -> Query<Due> {
+        const WHO: &str = who_is_due!(
+            of: "org_id", from: "webhook_refusals INDEXED BY webhook_refusals_suppressed",
+            where: "suppressed > 0", by: "suppressed"
+        );
+        Due::find(WHO, known)
+    }
+
+    /// Finds an organization's.
+    pub fn find(organization: &OrganizationId) -> Query<Self> {
+        Query::new(
+            "SELECT service, reason, suppressed FROM webhook_refusals INDEXED BY webhook_refusals_suppressed \
+             WHERE org_id = ?1 AND suppressed > 0 LIMIT ?2",
         )
+        .bind(organization)
         .bind(UNRECORDED_BATCH)
     }
 
-    /// They are recorded: goes after the record, which is written under [`UNRECORDED`].
+    /// Records how many there were.
     #[must_use]
-    pub fn recorded(&self) -> Statement {
-        Statement::new(
-            "UPDATE webhook_refusals SET suppressed = suppressed - ?4 WHERE org_id = ?1 AND service = ?2 AND reason = ?3 AND \
-             suppressed >= ?4",
+    pub fn record(&self, organization: &OrganizationId, log_id: LogId, now: Timestamp) -> [Statement; 2] {
+        let mut refused = AuditEvent::by_system(organization, log_id, acts::REFUSED, now)
+            .detail("service", self.service.as_str())
+            .detail("reason", self.reason.as_str())
+            .detail("count", self.count);
+        refused.outcome = Outcome::Failure;
+        let recorded = Statement::new(
+            "UPDATE webhook_refusals SET suppressed = suppressed - ?4 WHERE org_id = ?1 AND service = ?2 AND \
+             reason = ?3 AND suppressed >= ?4",
         )
-        .bind(&self.organization)
+        .bind(organization)
         .bind(self.service.as_str())
         .bind(self.reason.as_str())
-        .bind(self.count)
+        .bind(self.count);
+        [refused.record_if(UNRECORDED, self.count), recorded]
     }
 }
 
 /// The audit condition "at least `?2` refusals of the record's `service` and `reason` are not recorded".
-pub const UNRECORDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?13 ->> 'service' AND reason = ?13 ->> 'reason' \
-     AND suppressed >= ?2)"
+const UNRECORDED: RecordCondition = record_condition!(
+    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?13 ->> 'service' AND reason = \
+     ?13 ->> 'reason' AND suppressed >= ?2)"
 );
 
 impl FromRow for Unrecorded {
     fn from_row(row: &Row) -> Result<Self, RowError> {
         Ok(Self {
-            organization: OrganizationId::from_column(row, "org_id")?,
             service: row.text("service")?.to_owned(),
             reason: row.text("reason")?.to_owned(),
             count: row.integer("suppressed")?,

@@ -43,6 +43,13 @@ impl Host {
     pub fn db(&self, organization: &str) -> Db {
         // Every organization lives in one database today; callers already say which one they mean.
         let _ = organization;
+        self.db_of_deployment()
+    }
+
+    /// The database of the deployment as a whole: its switches, and which organizations have something due. It is the one
+    /// of the deployment's own organization.
+    #[must_use]
+    pub fn db_of_deployment(&self) -> Db {
         Db { binding: self.binding("DB"), round_trips: Arc::clone(&self.0.round_trips) }
     }
 
@@ -69,10 +76,20 @@ impl Host {
     /// # Errors
     /// When no such function is bound, or no whole answer came within [`FetchLimits::default`].
     pub async fn call(&self, function: &str, request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
-        SendFuture::new(async move {
-            fetch::call(&self.service(function)?, request, FetchLimits::default()).await
-        })
-        .await
+        self.call_within(function, request, FetchLimits::default()).await
+    }
+
+    /// The same within other limits.
+    ///
+    /// # Errors
+    /// When no such function is bound, or no whole answer came within the limits.
+    pub async fn call_within(
+        &self,
+        function: &str,
+        request: Request<Bytes>,
+        limits: FetchLimits,
+    ) -> Result<Response<Bytes>, FetchError> {
+        SendFuture::new(async move { fetch::call(&self.service(function)?, request, limits).await }).await
     }
 
     /// Passes a request on to another function and its answer back, the client's address included.

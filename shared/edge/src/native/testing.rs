@@ -1,6 +1,6 @@
 //! A host for tests: makes [`Host`]s over one SQLite database and shows what functions left behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -14,6 +14,27 @@ use rusqlite::Connection;
 use super::host::{Host, Shared};
 pub use super::schema::SCHEMA;
 use super::{database, lock};
+
+/// How many lines of the process's log are kept.
+const MAX_LINES: usize = 10_000;
+
+/// The last lines that were written without a request, by all hosts of this process.
+static LINES: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+
+pub(crate) fn keep(line: &str) {
+    let mut lines = lock(&LINES);
+    if lines.len() >= MAX_LINES {
+        lines.pop_front();
+    }
+    lines.push_back(line.to_owned());
+}
+
+/// The lines of the log that have this part, of all hosts of this process: tests look for what is theirs
+/// alone.
+#[must_use]
+pub fn logged(part: &str) -> Vec<String> {
+    lock(&LINES).iter().filter(|line| line.contains(part)).cloned().collect()
+}
 
 /// Everything that the requests of one test share.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use iam_core::permission::Permission;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::job::{Job, Scheduled, Step};
 use super::route::Declaration;
 use super::{Function, reference};
 use crate::access::Rule;
@@ -42,12 +43,19 @@ pub fn print(functions: Vec<Function>) -> std::io::Result<()> {
 
 fn describe_function(function: &Function) -> Value {
     let route = |declaration: &Declaration| json!({"method": declaration.method.as_str(), "path": declaration.path, "public": declaration.public});
+    let schedule = |schedule: &Scheduled| json!({"job": schedule.job, "cron": schedule.cron, "function": schedule.function});
+    let step =
+        |step: &Step| json!({"name": step.name, "summary": step.summary, "round_trips": step.round_trips});
+    let job = |job: &Job| {
+        let steps = job.steps.iter().map(step).collect::<Vec<_>>();
+        json!({"name": job.name, "summary": job.summary, "round_trips": job.round_trips, "steps": steps})
+    };
     json!({
         "name": function.name,
         "summary": function.summary,
         "routes": function.routes.iter().map(|declaration| route(declaration)).collect::<Vec<_>>(),
-        "schedules": function.schedules.iter().map(|schedule| json!({"job": schedule.job, "cron": schedule.cron}))
-            .collect::<Vec<_>>(),
+        "schedules": function.schedules.iter().map(schedule).collect::<Vec<_>>(),
+        "jobs": function.jobs.iter().map(job).collect::<Vec<_>>(),
         "uses": {
             "database": function.uses.database,
             "key_value": function.uses.key_value,

@@ -6,22 +6,23 @@
 pub mod catalogue;
 #[cfg(not(target_family = "wasm"))]
 mod documentation;
+mod job;
 #[cfg(not(target_family = "wasm"))]
 mod reference;
 mod route;
 mod route_documentation;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::Method;
+use http::StatusCode;
 use iam_core::config::Area;
 
+pub use job::{Budget, Job, Progress, Schedule, Step};
+use job::{Scheduled, no_such_job};
 pub(crate) use route::Declaration;
 pub use route::Route;
 
@@ -31,18 +32,17 @@ use crate::instance::flags::Opening;
 use crate::instance::{INTERNAL_TOKEN, MASTER_KEY, MASTER_KEY_PREVIOUS};
 use crate::operation::notification::NOTIFICATION_TOKEN;
 use crate::request::error::ApiError;
+use crate::request::query::Id;
 
-/// How many round trips one run of a job takes at most. Nobody waits for a job, but it must end.
-const MAX_JOB_ROUND_TRIPS: u32 = 64;
-
-/// One deployable module: a family of routes and scheduled jobs.
+/// One deployable module: a family of routes, and jobs.
 pub struct Function {
     /// Its name: the folder under `functions/`, the Worker, the Spin component.
     pub name: &'static str,
     /// One line for people.
     pub summary: &'static str,
     pub(crate) routes: Vec<Arc<Declaration>>,
-    pub(crate) schedules: Vec<Schedule>,
+    pub(crate) jobs: Arc<[Job]>,
+    pub(crate) schedules: Vec<Scheduled>,
     pub(crate) uses: Uses,
     pub(crate) router: Router,
     opening: Opening,
@@ -60,15 +60,6 @@ pub(crate) struct Uses {
     pub(crate) calls: Vec<&'static str>,
 }
 
-/// A job that the host's clock starts.
-pub(crate) struct Schedule {
-    pub(crate) job: &'static str,
-    pub(crate) cron: &'static str,
-    pub(crate) run: Job,
-}
-
-type Job = Arc<dyn Fn(Context) -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>> + Send + Sync>;
-
 impl Function {
     /// A function without routes yet. Every function hands its telemetry to `metrics-push`.
     #[must_use]
@@ -78,6 +69,7 @@ impl Function {
             name,
             summary,
             routes: Vec::new(),
+            jobs: Arc::default(),
             schedules: Vec::new(),
             uses,
             router: Router::new(),
@@ -114,8 +106,8 @@ impl Function {
         self
     }
 
-    /// It seals or opens what is sealed: it needs the master key, and while that is turned over
-    /// the previous one.
+    /// It seals or opens what is sealed: it needs the master key, and while that is rotated the
+    /// previous one.
     #[must_use]
     pub fn uses_master_key(mut self) -> Self {
         self.uses.master_key = true;
@@ -186,42 +178,48 @@ impl Function {
         self
     }
 
-    /// Adds a job that `cron` starts (Workers), or whoever calls `POST /internal/scheduled/<job>` with the
-    /// internal token (any host). `path` is that path. A job must bear being run twice.
+    /// Its jobs. The clock has them run over the host's internal call.
     #[must_use]
-    pub fn schedule<F, Fut>(
-        mut self,
-        job: &'static str,
-        path: &'static str,
-        cron: &'static str,
-        run: F,
-    ) -> Self
-    where
-        F: Fn(Context) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), ApiError>> + Send + 'static,
-    {
-        let by_call = run.clone();
-        self.schedules.push(Schedule { job, cron, run: Arc::new(move |context| Box::pin(run(context))) });
-        self.job(path, by_call)
+    pub fn jobs(mut self, jobs: impl IntoIterator<Item = Job>) -> Self {
+        self.jobs = jobs.into_iter().collect();
+        let jobs = Arc::clone(&self.jobs);
+        let most = jobs.iter().map(|job| job.round_trips).max().unwrap_or_default();
+        let run = move |context: Context, Id(name): Id<String>| {
+            let jobs = Arc::clone(&jobs);
+            async move {
+                let job = jobs.iter().find(|job| job.name == name).ok_or_else(no_such_job)?;
+                job.run(&context).await.map(|()| StatusCode::NO_CONTENT)
+            }
+        };
+        self.route(
+            Route::post("/internal/jobs/{job}", Access::internal(), run)
+                .summary("Runs a job of this function")
+                .answers(204, "The job ran")
+                .round_trips(most)
+                .internal_only(),
+        )
     }
 
-    /// Adds a job that another function's schedule starts, or whoever calls `path` with the internal token. A
-    /// job must bear being run twice.
+    /// The jobs of all functions, and when each runs: by cron on Workers, on any host whenever somebody with the
+    /// internal token calls `POST /internal/scheduled/{job}`.
     #[must_use]
-    pub fn job<F, Fut>(self, path: &'static str, run: F) -> Self
-    where
-        F: Fn(Context) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), ApiError>> + Send + 'static,
-    {
-        let route = Route::new(Method::POST, path, Access::internal(), move |context: Context| {
-            let work = run(context);
-            async move { work.await.map(|()| http::StatusCode::NO_CONTENT) }
-        })
-        .summary("Runs a scheduled job now")
-        .description("For hosts without cron, and for schedulers of your own. Running it twice does no harm.")
-        .answers(204, "The job ran")
-        .round_trips(MAX_JOB_ROUND_TRIPS);
-        self.route(route)
+    pub fn schedules(mut self, schedules: &'static [Schedule]) -> Self {
+        for schedule in schedules {
+            self = self.calls(schedule.function);
+            self.schedules.push(Scheduled::new(schedule));
+        }
+        let run = move |context: Context, Id(name): Id<String>| async move {
+            let schedule = schedules.iter().find(|schedule| schedule.job == name).ok_or_else(no_such_job)?;
+            schedule.start(context).await.map(|()| StatusCode::NO_CONTENT)
+        };
+        self.route(
+            Route::post("/internal/scheduled/{job}", Access::internal(), run)
+                .summary("Runs a scheduled job now")
+                .description(
+                    "For hosts without cron, and for schedulers of your own. Running it twice does no harm.",
+                )
+                .answers(204, "The job ran"),
+        )
     }
 }
 

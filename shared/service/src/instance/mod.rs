@@ -149,9 +149,18 @@ impl Instance {
     pub(crate) fn log(&self, message: &str, cause: &str, request_id: Option<&str>) {
         let mut attributes = vec![Attribute::new("error.cause", cause.to_owned())];
         attributes.extend(request_id.map(|id| Attribute::new("request.id", id.to_owned())));
+        self.log_as(Severity::Error, message, attributes);
+    }
+
+    /// Logs what is no error, of a request.
+    pub(crate) fn log_warning(&self, message: &str, request_id: &str) {
+        self.log_as(Severity::Warn, message, vec![Attribute::new("request.id", request_id.to_owned())]);
+    }
+
+    fn log_as(&self, severity: Severity, message: &str, attributes: Vec<Attribute>) {
         self.telemetry.log(LogRecord {
             time: nanoseconds(),
-            severity: Severity::Error,
+            severity,
             message: message.to_owned(),
             attributes,
             context: None,

@@ -1,4 +1,4 @@
-use iam_core::directory::purge::forget;
+use iam_core::directory::purge::SCIM_CHANGES;
 use iam_core::id::{OrganizationId, ScimClientId};
 use iam_core::provisioning::acts;
 use iam_core::provisioning::repeated_change::{Repeated, Repeats};
@@ -65,7 +65,7 @@ async fn what_comes_again_and_again_is_reported_once_a_window() {
     let rows = "SELECT COUNT(*) AS count FROM scim_changes WHERE org_id = ?1";
     for (seconds, left) in [(1199, 1), (1201, 0)] {
         let now = start.after(Duration::from_seconds(seconds));
-        installation.host.request().db("").batch(forget(now)).await.unwrap();
+        installation.run(SCIM_CHANGES.forget(&installation.organization, now).into_statement()).await;
         assert_eq!(installation.count(rows, &[]).await, left);
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::support::{Answer, Installation};
 
-const JOB: &str = "/internal/scheduled/scim-roles";
+const JOB: &str = "/internal/jobs/scim-roles";
 
 fn rules() -> Json {
     json!([{"group": "Engineering", "role": "developer"}, {"pattern": "iam-*", "role": "*"}])

@@ -46,7 +46,7 @@ fn probe() -> Function {
 fn services() -> Vec<(&'static str, Service)> {
     [
         ("/api/v1/scim/", iam_scim_clients::function()),
-        ("/internal/scheduled/scim-roles", iam_scim_clients::function()),
+        ("/internal/jobs/scim-roles", iam_scim_clients::function()),
         (PROBE, probe()),
         ("/api/v1/auth/login", iam_login::function()),
         ("/api/v1/auth/password/change", iam_password::function()),

@@ -177,7 +177,7 @@ pub async fn expire_by_cron(deployment: &Deployment) {
     let client = deployment.client();
     let event = client
         .request(Method::GET, "/cdn-cgi/local/scheduled?cron=*/5+*+*+*+*")
-        .header("mf-route-override", "iam-key-rotation");
+        .header("mf-route-override", "iam-clock");
     client.send(event).await.expect(200);
     let listed = admin.get(KEYS).await.expect(200);
     let old = listed.json["keys"].as_array().unwrap().iter().find(|key| key["key_id"] == key_id).unwrap();
