@@ -1,6 +1,6 @@
-//! API keys that are rotated by themselves: `/api/v1/auth/keys/{key_id}/rotation` says when a key is replaced and where its
-//! successor goes, `/api/v1/auth/keys/deliveries` shows successors that did not arrive yet, and the job `key-rotation`
-//! replaces, delivers, expires and forgets.
+//! API keys that are rotated by themselves: `/api/v1/auth/keys/{key_id}/rotation` says when a key is replaced
+//! and where its successor goes, `/api/v1/auth/keys/deliveries` shows successors that did not arrive yet, and
+//! the job `key-rotation` replaces, delivers, expires and forgets.
 
 mod deliveries;
 mod job;
@@ -32,10 +32,11 @@ pub fn function() -> Function {
             Route::put(ROTATION, write(), schedules::set)
                 .summary("Sets when an API key is replaced, and where the new key goes")
                 .description(
-                    "The key is replaced when it is `period_days` old, or a day before its own end. The old key works until \
-                     the new one was delivered, and `overlap_hours` from then. Whoever holds `api_keys.write.organization` \
-                     may set it for anybody's key. Either must hold all that the key may do, since new keys go where the \
-                     schedule says. Setting another target applies to a key on its way, too.",
+                    "The key is replaced when it is `period_days` old, or a day before its own end. The old \
+                     key works until the new one was delivered, and `overlap_hours` from then. Whoever holds \
+                     `api_keys.write.organization` may set it for anybody's key. Either must hold all that \
+                     the key may do, since new keys go where the schedule says. Setting another target \
+                     applies to a key on its way, too.",
                 )
                 .takes::<ScheduleRequest>()
                 .gives::<ScheduleAnswer>(200, "Set")
@@ -58,8 +59,8 @@ pub fn function() -> Function {
             Route::get("/api/v1/auth/keys/deliveries", read(), deliveries::list)
                 .summary("Lists new keys that did not arrive yet, oldest first")
                 .description(
-                    "The caller's own, or with `api_keys.read.organization` everybody's. Those that are `dead` are not tried \
-                     again by themselves.",
+                    "The caller's own, or with `api_keys.read.organization` everybody's. Those that are \
+                     `dead` are not tried again by themselves.",
                 )
                 .takes_query::<ListDeliveriesQuery>()
                 .gives::<ListDeliveriesResponse>(200, "A page of deliveries")

@@ -1,5 +1,5 @@
-//! `/api/v1/scim/clients`: who provisions over SCIM, and with which tokens. And the scheduled job `scim-roles`, which holds
-//! the roles that groups give against the configuration.
+//! `/api/v1/scim/clients`: who provisions over SCIM, and with which tokens. And the scheduled job
+//! `scim-roles`, which holds the roles that groups give against the configuration.
 
 mod clients;
 mod roles;
@@ -38,8 +38,9 @@ fn with_clients(function: Function) -> Function {
             Route::post(CLIENTS, manage(), clients::create)
                 .summary("Creates a SCIM client")
                 .description(
-                    "Its first token is in this answer and nowhere else. Whoever has it may see, create, change and delete \
-                     all users and groups of the organization, its administrators included. Takes an `Idempotency-Key`.",
+                    "Its first token is in this answer and nowhere else. Whoever has it may see, create, \
+                     change and delete all users and groups of the organization, its administrators \
+                     included. Takes an `Idempotency-Key`.",
                 )
                 .takes::<clients::CreateRequest>()
                 .gives::<clients::CreatedClient>(201, "Created")
@@ -81,8 +82,8 @@ fn with_tokens(function: Function) -> Function {
             Route::post(TOKENS, manage(), tokens::create)
                 .summary("Creates a second token for a SCIM client")
                 .description(
-                    "To rotate a token: create the second, use it, revoke the first. A client has two valid ones at most. The \
-                     token is in this answer and nowhere else. Takes an `Idempotency-Key`.",
+                    "To rotate a token: create the second, use it, revoke the first. A client has two valid \
+                     ones at most. The token is in this answer and nowhere else. Takes an `Idempotency-Key`.",
                 )
                 .takes::<tokens::CreateRequest>()
                 .gives::<tokens::CreatedToken>(201, "Created")
@@ -92,7 +93,8 @@ fn with_tokens(function: Function) -> Function {
             Route::delete(TOKEN, manage(), tokens::revoke)
                 .summary("Revokes a token of a SCIM client")
                 .description(
-                    "At once. The last valid token is not revoked: create another first, or revoke the client.",
+                    "At once. The last valid token is not revoked: create another first, or revoke the \
+                     client.",
                 )
                 .answers(204, "Revoked")
                 .round_trips(2),

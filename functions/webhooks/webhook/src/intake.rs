@@ -191,7 +191,8 @@ fn check_address(context: &Context, service: Option<&WebhookServiceConfiguration
     if passes { Ok(()) } else { Err(Refusal::AddressNotAllowed) }
 }
 
-/// The scheme and the secrets, if the service can take anything at all: what could never be forwarded is not taken.
+/// The scheme and the secrets, if the service can take anything at all: what could never be forwarded is not
+/// taken.
 async fn prepare(
     context: &Context,
     name: &str,
@@ -284,7 +285,8 @@ async fn store(
     }
 }
 
-/// Whether maintenance closes the intake: `None` where it never does, otherwise whether it is on where nobody set it.
+/// Whether maintenance closes the intake: `None` where it never does, otherwise whether it is on where nobody
+/// set it.
 fn closed(configuration: &Configuration) -> Option<bool> {
     let operational = &configuration.operational;
     let is_served = operational.maintenance_serves.contains(&Area::Webhooks);

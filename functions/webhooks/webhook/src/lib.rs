@@ -1,5 +1,6 @@
-//! Webhooks: `/webhook/{service}` takes them in, the job `webhook-outbox` forwards what could not be forwarded at once, and
-//! `/api/v1/webhooks` shows them, hands out those that wait to be fetched, and asks for dead ones again.
+//! Webhooks: `/webhook/{service}` takes them in, the job `webhook-outbox` forwards what could not be
+//! forwarded at once, and `/api/v1/webhooks` shows them, hands out those that wait to be fetched, and asks
+//! for dead ones again.
 
 mod address;
 mod deliveries;
@@ -58,17 +59,18 @@ fn receiving(function: Function) -> Function {
                 .webhook_errors()
                 .round_trips(1),
         )
-        // Not by what an instance knows alone: the statement that takes a message reads the switch, and who was told 503
-        // may rely on it.
+        // Not by what an instance knows alone: the statement that takes a message reads the switch, and who
+        // was told 503 may rely on it.
         .always_open()
         .route(
             Route::post(INTAKE, Access::public(), take)
                 .summary("Takes a webhook in")
                 .description(
-                    "The address, the service, the size, the signature, its moment and that it is new are checked in this \
-                     order (`webhooks.services`). A message that is taken is in the outbox before the answer. The very same \
-                     message again is refused with 409; a retry that was signed anew under the same id gets the first \
-                     delivery's id and `duplicate`. Slack's `url_verification` is answered with its challenge.",
+                    "The address, the service, the size, the signature, its moment and that it is new are \
+                     checked in this order (`webhooks.services`). A message that is taken is in the outbox \
+                     before the answer. The very same message again is refused with 409; a retry that was \
+                     signed anew under the same id gets the first delivery's id and `duplicate`. Slack's \
+                     `url_verification` is answered with its challenge.",
                 )
                 .gives::<IntakeAnswer>(202, "Taken")
                 .gives::<IntakeAnswer>(200, "A retry of what was taken before")
@@ -99,7 +101,10 @@ fn administration(function: Function) -> Function {
         .route(
             Route::post("/api/v1/webhooks/deliveries/{delivery_id}/retry", write(), deliveries::retry)
                 .summary("Asks for a dead delivery again")
-                .description("It is forwarded with the next run of the job, or waits to be fetched, with all its tries again.")
+                .description(
+                    "It is forwarded with the next run of the job, or waits to be fetched, with all \
+                              its tries again.",
+                )
                 .gives::<ListedWebhook>(200, "It is tried again")
                 .round_trips(2),
         )
@@ -107,9 +112,10 @@ fn administration(function: Function) -> Function {
             Route::post("/api/v1/webhooks/services/{service}/fetch", write(), queue::fetch)
                 .summary("Fetches messages of a service without a target, oldest first")
                 .description(
-                    "What is handed out is hidden from others for `hidden_seconds`. Who has done with a message \
-                     acknowledges it; what is not acknowledged until then is handed out again, up to the service's \
-                     `max_attempts`. What can't be opened is given up. Large messages come a few at a time.",
+                    "What is handed out is hidden from others for `hidden_seconds`. Who has done with a \
+                     message acknowledges it; what is not acknowledged until then is handed out again, up to \
+                     the service's `max_attempts`. What can't be opened is given up. Large messages come a \
+                     few at a time.",
                 )
                 .takes::<FetchRequest>()
                 .gives::<FetchResponse>(200, "Some messages, or none")

@@ -1,8 +1,9 @@
 //! New keys on their way to their owners.
 //!
-//! A delivery is open until its receiver has confirmed it. As long as it is open its sealed key stays, and the old key is
-//! held: its end is pushed ahead. A try is claimed by one conditional statement, so two runs never send at once. A run that
-//! dies after sending and before noting it sends again, with the same id: the receiver tells doubles by that.
+//! A delivery is open until its receiver has confirmed it. As long as it is open its sealed key stays, and
+//! the old key is held: its end is pushed ahead. A try is claimed by one conditional statement, so two runs
+//! never send at once. A run that dies after sending and before noting it sends again, with the same id: the
+//! receiver tells doubles by that.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -349,8 +350,8 @@ pub struct ListedDelivery {
 }
 
 impl ListedDelivery {
-    /// A page of an organization's open deliveries, oldest first, after `after`. One row more than `limit` tells that
-    /// there is another page.
+    /// A page of an organization's open deliveries, oldest first, after `after`. One row more than `limit`
+    /// tells that there is another page.
     pub fn page(
         organization: &OrganizationId,
         reach: Reach<'_>,
@@ -361,17 +362,19 @@ impl ListedDelivery {
         let limit = limit.saturating_add(1);
         match reach.owner() {
             None => Query::new(
-                "SELECT delivery_id, key_id, old_key_id, owner_id, state, attempts, next_attempt_at, last_error, \
-                 created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open WHERE org_id = ?1 AND \
-                 delivery_id > ?2 AND state IN ('pending', 'dead') ORDER BY delivery_id LIMIT ?3",
+                "SELECT delivery_id, key_id, old_key_id, owner_id, state, attempts, next_attempt_at, \
+                 last_error, created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open WHERE \
+                 org_id = ?1 AND delivery_id > ?2 AND state IN ('pending', 'dead') ORDER BY delivery_id \
+                 LIMIT ?3",
             )
             .bind(organization)
             .bind(after)
             .bind(limit),
             Some(owner_id) => Query::new(
-                "SELECT delivery_id, key_id, old_key_id, owner_id, state, attempts, next_attempt_at, last_error, \
-                 created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open_by_owner WHERE org_id = ?1 \
-                 AND delivery_id > ?2 AND owner_id = ?4 AND state IN ('pending', 'dead') ORDER BY delivery_id LIMIT ?3",
+                "SELECT delivery_id, key_id, old_key_id, owner_id, state, attempts, next_attempt_at, \
+                 last_error, created_at FROM api_key_deliveries INDEXED BY api_key_deliveries_open_by_owner \
+                 WHERE org_id = ?1 AND delivery_id > ?2 AND owner_id = ?4 AND state IN ('pending', 'dead') \
+                 ORDER BY delivery_id LIMIT ?3",
             )
             .bind(organization)
             .bind(after)
@@ -388,10 +391,11 @@ impl ListedDelivery {
         now: Timestamp,
     ) -> Query<Self> {
         Query::new(
-            "UPDATE api_key_deliveries SET attempts = 0, finished_at = NULL, next_attempt_at = CASE state WHEN 'dead' \
-             THEN ?4 ELSE MIN(next_attempt_at, ?5) END, state = 'pending' WHERE org_id = ?1 AND delivery_id = ?2 AND \
-             state IN ('pending', 'dead') AND (?3 IS NULL OR owner_id = ?3) RETURNING delivery_id, key_id, old_key_id, \
-             owner_id, state, attempts, next_attempt_at, last_error, created_at",
+            "UPDATE api_key_deliveries SET attempts = 0, finished_at = NULL, next_attempt_at = CASE state \
+             WHEN 'dead' THEN ?4 ELSE MIN(next_attempt_at, ?5) END, state = 'pending' WHERE org_id = ?1 AND \
+             delivery_id = ?2 AND state IN ('pending', 'dead') AND (?3 IS NULL OR owner_id = ?3) RETURNING \
+             delivery_id, key_id, old_key_id, owner_id, state, attempts, next_attempt_at, last_error, \
+             created_at",
         )
         .bind(organization)
         .bind(delivery_id)

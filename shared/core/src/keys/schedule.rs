@@ -1,8 +1,8 @@
 //! Keys that are rotated by themselves: their schedules, and the rotation.
 //!
-//! A schedule belongs to one key and is handed on to its successor. A key is replaced by one conditional statement, which
-//! asks for the due date that was read and that nobody replaced it yet; all that follows asks whether that happened. So
-//! runs that overlap, die or come late make one successor.
+//! A schedule belongs to one key and is handed on to its successor. A key is replaced by one conditional
+//! statement, which asks for the due date that was read and that nobody replaced it yet; all that follows
+//! asks whether that happened. So runs that overlap, die or come late make one successor.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,8 +50,8 @@ impl Target {
         serde_json::json!(self).to_string()
     }
 
-    /// What a signing secret is sealed for: this organization and this target. It stays the same when the schedule is
-    /// handed on, and a secret copied to another target does not open.
+    /// What a signing secret is sealed for: this organization and this target. It stays the same when the
+    /// schedule is handed on, and a secret copied to another target does not open.
     #[must_use]
     pub fn signing_purpose(&self, organization: &OrganizationId) -> String {
         format!("api_key_rotations/{organization}/{}", self.to_text())
@@ -82,18 +82,19 @@ pub struct NewSchedule<'a> {
 }
 
 impl NewSchedule<'_> {
-    /// Sets it, if the key works, was not replaced and may do what was read of it. The signing secret stays where the
-    /// target does. Returns the row.
+    /// Sets it, if the key works, was not replaced and may do what was read of it. The signing secret stays
+    /// where the target does. Returns the row.
     pub fn set(&self) -> Query<Schedule> {
         Query::new(
             "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, \
-             sealed_signing_secret) SELECT org_id, key_id, ?3, ?4, MIN(created_at + ?3, expires_at - MIN(86400000, \
-             life_ms / 2)), ?5, ?6 FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND status = 'active' AND \
-             expires_at > ?7 AND replaced_by IS NULL AND (?8 IS NULL OR owner_id = ?8) AND permissions = ?9 ON \
-             CONFLICT (org_id, key_id) DO UPDATE SET period_ms = excluded.period_ms, overlap_ms = \
-             excluded.overlap_ms, due_at = excluded.due_at, sealed_signing_secret = CASE WHEN delivery = \
-             excluded.delivery THEN sealed_signing_secret ELSE excluded.sealed_signing_secret END, delivery = \
-             excluded.delivery RETURNING key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret",
+             sealed_signing_secret) SELECT org_id, key_id, ?3, ?4, MIN(created_at + ?3, expires_at - \
+             MIN(86400000, life_ms / 2)), ?5, ?6 FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND status \
+             = 'active' AND expires_at > ?7 AND replaced_by IS NULL AND (?8 IS NULL OR owner_id = ?8) AND \
+             permissions = ?9 ON CONFLICT (org_id, key_id) DO UPDATE SET period_ms = excluded.period_ms, \
+             overlap_ms = excluded.overlap_ms, due_at = excluded.due_at, sealed_signing_secret = CASE WHEN \
+             delivery = excluded.delivery THEN sealed_signing_secret ELSE excluded.sealed_signing_secret \
+             END, delivery = excluded.delivery RETURNING key_id, period_ms, overlap_ms, due_at, delivery, \
+             sealed_signing_secret",
         )
         .bind(self.organization)
         .bind(self.key_id)
@@ -109,14 +110,14 @@ impl NewSchedule<'_> {
 
 /// The audit condition "the record's key can have a schedule now, may do `?2`, and is the actor's own".
 pub const OWN_KEY_CAN_ROTATE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > ?3 AND \
-     replaced_by IS NULL AND permissions = ?2 AND owner_id = ?5)"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > \
+     ?3 AND replaced_by IS NULL AND permissions = ?2 AND owner_id = ?5)"
 );
 
 /// The audit condition "the record's key can have a schedule now, and may do `?2`".
 pub const KEY_CAN_ROTATE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > ?3 AND \
-     replaced_by IS NULL AND permissions = ?2)"
+    "EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status = 'active' AND expires_at > \
+     ?3 AND replaced_by IS NULL AND permissions = ?2)"
 );
 
 /// A schedule.
@@ -140,26 +141,28 @@ impl Schedule {
     /// Reads one.
     pub fn find(organization: &OrganizationId, key_id: &KeyId, reach: Reach<'_>) -> Query<Self> {
         Query::new(
-            "SELECT key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret FROM api_key_rotations AS \
-             schedule WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM api_keys WHERE \
-             org_id = ?1 AND key_id = ?2 AND owner_id = ?3))",
+            "SELECT key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret FROM \
+             api_key_rotations AS schedule WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR EXISTS \
+             (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?3))",
         )
         .bind(organization)
         .bind(key_id)
         .bind(reach.owner())
     }
 
-    /// Ends one; whether there was one. As long as the key is on its way, the row stays without a date: it says where
-    /// the key goes.
+    /// Ends one; whether there was one. As long as the key is on its way, the row stays without a date: it
+    /// says where the key goes.
     pub fn end(organization: &OrganizationId, key_id: &KeyId, reach: Reach<'_>, batch: &mut Batch) -> Ticket {
         let stop = Statement::new(
-            "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR EXISTS \
-             (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?3)) RETURNING key_id",
+            "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR \
+             EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?3)) RETURNING \
+             key_id",
         );
         let delete = Statement::new(
-            "DELETE FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR EXISTS (SELECT 1 \
-             FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?3)) AND NOT EXISTS (SELECT 1 FROM \
-             api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', 'dead'))",
+            "DELETE FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?2 AND (?3 IS NULL OR EXISTS \
+             (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?3)) AND NOT EXISTS \
+             (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND key_id = ?2 AND state IN ('pending', \
+             'dead'))",
         );
         let bind = |statement: Statement| statement.bind(organization).bind(key_id).bind(reach.owner());
         let stopped = batch.then(bind(stop));
@@ -167,9 +170,10 @@ impl Schedule {
         stopped
     }
 
-    /// Stops one whose key was just given these permissions (a JSON array), which are more than whoever set it was known
-    /// to hold: the key's successors would go to somebody who may not have them. The row stays, without a date. Where
-    /// the key is being replaced, that of its successor stops: it would come back if that is never delivered.
+    /// Stops one whose key was just given these permissions (a JSON array), which are more than whoever set
+    /// it was known to hold: the key's successors would go to somebody who may not have them. The row stays,
+    /// without a date. Where the key is being replaced, that of its successor stops: it would come back if
+    /// that is never delivered.
     #[must_use]
     pub fn stop_widened(
         organization: &OrganizationId,
@@ -178,10 +182,10 @@ impl Schedule {
         permissions: &str,
     ) -> Statement {
         Statement::new(
-            "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id IN (SELECT ?2 UNION ALL SELECT \
-             replaced_by FROM api_keys WHERE org_id = ?1 AND key_id = ?2) AND EXISTS (SELECT 1 FROM api_keys WHERE \
-             org_id = ?1 AND key_id = ?2 AND status <> 'revoked' AND permissions = ?4 AND (?3 IS NULL OR owner_id = \
-             ?3))",
+            "UPDATE api_key_rotations SET due_at = NULL WHERE org_id = ?1 AND key_id IN (SELECT ?2 UNION ALL \
+             SELECT replaced_by FROM api_keys WHERE org_id = ?1 AND key_id = ?2) AND EXISTS (SELECT 1 FROM \
+             api_keys WHERE org_id = ?1 AND key_id = ?2 AND status <> 'revoked' AND permissions = ?4 AND (?3 \
+             IS NULL OR owner_id = ?3))",
         )
         .bind(organization)
         .bind(key_id)
@@ -190,31 +194,33 @@ impl Schedule {
     }
 }
 
-/// That a schedule with a date is the record's key's, or its successor's, and that the key may do `?2` and is not revoked.
+/// That a schedule with a date is the record's key's, or its successor's, and that the key may do `?2` and is
+/// not revoked.
 macro_rules! schedule_stops {
     ($of_whom:literal) => {
         record_condition!(
-            "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id IN (SELECT ?8 UNION ALL SELECT \
-             replaced_by FROM api_keys WHERE org_id = ?1 AND key_id = ?8) AND due_at IS NOT NULL) AND EXISTS (SELECT 1 \
-             FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND permissions = ?2",
+            "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id IN (SELECT ?8 UNION ALL \
+             SELECT replaced_by FROM api_keys WHERE org_id = ?1 AND key_id = ?8) AND due_at IS NOT NULL) AND \
+             EXISTS (SELECT 1 FROM api_keys WHERE org_id = ?1 AND key_id = ?8 AND status <> 'revoked' AND \
+             permissions = ?2",
             $of_whom,
             ")"
         )
     };
 }
 
-/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?2` now and is the
-/// actor's own". Before it stops.
+/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?2` now and
+/// is the actor's own". Before it stops.
 pub const OWN_SCHEDULE_STOPS: RecordCondition = schedule_stops!(" AND owner_id = ?5");
 
-/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?2` now". Before it
-/// stops.
+/// The audit condition "[`Schedule::stop_widened`] stops one, of the record's key, which may do `?2` now".
+/// Before it stops.
 pub const SCHEDULE_STOPS: RecordCondition = schedule_stops!("");
 
 /// The audit condition "the key `?2` has a schedule, and is the actor's own".
 pub const OWN_SCHEDULE_EXISTS: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?2) AND EXISTS (SELECT 1 FROM api_keys \
-     WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?5)"
+    "EXISTS (SELECT 1 FROM api_key_rotations WHERE org_id = ?1 AND key_id = ?2) AND EXISTS (SELECT 1 FROM \
+     api_keys WHERE org_id = ?1 AND key_id = ?2 AND owner_id = ?5)"
 );
 
 /// The audit condition "the key `?2` has a schedule".

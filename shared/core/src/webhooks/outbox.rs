@@ -1,8 +1,8 @@
 //! Webhooks on their way to their target.
 //!
-//! A message is in the outbox from the transaction that took it until its target has confirmed it. A try is claimed by one
-//! conditional statement; the first one is claimed with the intake itself. A run that dies after sending and before noting
-//! it sends again, with the same id: the target tells doubles by that.
+//! A message is in the outbox from the transaction that took it until its target has confirmed it. A try is
+//! claimed by one conditional statement; the first one is claimed with the intake itself. A run that dies
+//! after sending and before noting it sends again, with the same id: the target tells doubles by that.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -288,8 +288,8 @@ pub struct ListedWebhook {
 macro_rules! page {
     ($index:literal, $filters:literal) => {
         concat!(
-            "SELECT delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, last_error, created_at, \
-             finished_at FROM webhook_deliveries ",
+            "SELECT delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, \
+             last_error, created_at, finished_at FROM webhook_deliveries ",
             $index,
             " WHERE org_id = ?1 AND delivery_id > ?2",
             $filters,
@@ -299,8 +299,8 @@ macro_rules! page {
 }
 
 impl ListedWebhook {
-    /// A page of an organization's deliveries, oldest first, after `after`. One row more than `limit` tells that there is
-    /// another page.
+    /// A page of an organization's deliveries, oldest first, after `after`. One row more than `limit` tells
+    /// that there is another page.
     pub fn page(
         organization: &OrganizationId,
         service: Option<&str>,
@@ -335,15 +335,15 @@ impl ListedWebhook {
     /// Finds one, with its message.
     pub fn find(organization: &OrganizationId, delivery_id: &WebhookDeliveryId) -> Query<Self> {
         Query::new(
-            "SELECT delivery_id, service, sealed_message, state, attempts, next_attempt_at, last_error, created_at, \
-             finished_at FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2",
+            "SELECT delivery_id, service, sealed_message, state, attempts, next_attempt_at, last_error, \
+             created_at, finished_at FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2",
         )
         .bind(organization)
         .bind(delivery_id)
     }
 
-    /// Hands out those of a service that wait to be fetched, oldest first: nobody else gets them before `hidden_until`.
-    /// Returns them, in no order.
+    /// Hands out those of a service that wait to be fetched, oldest first: nobody else gets them before
+    /// `hidden_until`. Returns them, in no order.
     pub fn fetch(
         organization: &OrganizationId,
         service: &str,
@@ -352,11 +352,11 @@ impl ListedWebhook {
         now: Timestamp,
     ) -> Query<Self> {
         Query::new(
-            "UPDATE webhook_deliveries SET next_attempt_at = ?4, attempts = attempts + 1 WHERE (org_id, delivery_id) IN \
-             (SELECT org_id, delivery_id FROM webhook_deliveries INDEXED BY webhook_deliveries_queued WHERE org_id = ?1 AND \
-             service = ?2 AND state = 'queued' AND next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?5) \
-             RETURNING delivery_id, service, sealed_message, state, attempts, next_attempt_at, last_error, created_at, \
-             finished_at",
+            "UPDATE webhook_deliveries SET next_attempt_at = ?4, attempts = attempts + 1 WHERE (org_id, \
+             delivery_id) IN (SELECT org_id, delivery_id FROM webhook_deliveries INDEXED BY \
+             webhook_deliveries_queued WHERE org_id = ?1 AND service = ?2 AND state = 'queued' AND \
+             next_attempt_at <= ?3 ORDER BY next_attempt_at, delivery_id LIMIT ?5) RETURNING delivery_id, \
+             service, sealed_message, state, attempts, next_attempt_at, last_error, created_at, finished_at",
         )
         .bind(organization)
         .bind(service)
@@ -369,8 +369,8 @@ impl ListedWebhook {
     #[must_use]
     pub fn hand_back(&self, organization: &OrganizationId, now: Timestamp) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET next_attempt_at = ?3, attempts = attempts - 1 WHERE org_id = ?1 AND delivery_id = \
-             ?2 AND state = 'queued' AND attempts = ?4 AND next_attempt_at = ?5",
+            "UPDATE webhook_deliveries SET next_attempt_at = ?3, attempts = attempts - 1 WHERE org_id = ?1 \
+             AND delivery_id = ?2 AND state = 'queued' AND attempts = ?4 AND next_attempt_at = ?5",
         )
         .bind(organization)
         .bind(&self.delivery_id)
@@ -379,12 +379,13 @@ impl ListedWebhook {
         .bind(self.next_attempt_at)
     }
 
-    /// Gives one up that was fetched and can't be handed out. The record, under [`WEBHOOK_DIED_NOW`], goes after this.
+    /// Gives one up that was fetched and can't be handed out. The record, under [`WEBHOOK_DIED_NOW`], goes
+    /// after this.
     #[must_use]
     pub fn give_up(&self, organization: &OrganizationId, reason: &str, now: Timestamp) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = ?3, finished_at = ?4 WHERE \
-             org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND attempts = ?5",
+            "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = ?3, \
+             finished_at = ?4 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued' AND attempts = ?5",
         )
         .bind(organization)
         .bind(&self.delivery_id)
@@ -401,16 +402,17 @@ impl ListedWebhook {
         now: Timestamp,
     ) -> Statement {
         Statement::new(
-            "UPDATE webhook_deliveries SET state = 'delivered', sealed_message = NULL, next_attempt_at = NULL, last_error = \
-             NULL, finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'queued'",
+            "UPDATE webhook_deliveries SET state = 'delivered', sealed_message = NULL, next_attempt_at = \
+             NULL, last_error = NULL, finished_at = ?3 WHERE org_id = ?1 AND delivery_id = ?2 AND state = \
+             'queued'",
         )
         .bind(organization)
         .bind(delivery_id)
         .bind(now)
     }
 
-    /// Asks for one again that was given up: to be forwarded where its service is among `forwarded` (a JSON list), otherwise
-    /// to be fetched. The record, under [`WEBHOOK_DEAD`], goes before this.
+    /// Asks for one again that was given up: to be forwarded where its service is among `forwarded` (a JSON
+    /// list), otherwise to be fetched. The record, under [`WEBHOOK_DEAD`], goes before this.
     pub fn retry(
         organization: &OrganizationId,
         delivery_id: &WebhookDeliveryId,
@@ -418,10 +420,10 @@ impl ListedWebhook {
         now: Timestamp,
     ) -> Query<Self> {
         Query::new(
-            "UPDATE webhook_deliveries SET state = CASE WHEN service IN (SELECT value FROM json_each(?3)) THEN 'pending' ELSE \
-             'queued' END, attempts = 0, next_attempt_at = ?4, finished_at = NULL WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' \
-             RETURNING delivery_id, service, NULL AS sealed_message, state, attempts, next_attempt_at, last_error, \
-             created_at, finished_at",
+            "UPDATE webhook_deliveries SET state = CASE WHEN service IN (SELECT value FROM json_each(?3)) \
+             THEN 'pending' ELSE 'queued' END, attempts = 0, next_attempt_at = ?4, finished_at = NULL WHERE \
+             org_id = ?1 AND delivery_id = ?2 AND state = 'dead' RETURNING delivery_id, service, NULL AS \
+             sealed_message, state, attempts, next_attempt_at, last_error, created_at, finished_at",
         )
         .bind(organization)
         .bind(delivery_id)

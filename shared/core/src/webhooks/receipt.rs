@@ -1,4 +1,5 @@
-//! What was taken, so that nothing is taken twice, and what was refused, so that strangers can't fill the audit.
+//! What was taken, so that nothing is taken twice, and what was refused, so that strangers can't fill the
+//! audit.
 
 use super::{Refusal, SWEEP_BATCH, Verified};
 use crate::id::{LogId, OrganizationId, WebhookDeliveryId};
@@ -7,8 +8,8 @@ use crate::record_condition;
 use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
 
-/// How many refusals for one reason, of one service, are recorded one by one in a minute. The others are counted, and the
-/// count is recorded.
+/// How many refusals for one reason, of one service, are recorded one by one in a minute. The others are
+/// counted, and the count is recorded.
 pub const RECORDED_A_MINUTE: u32 = 10;
 
 /// How many counts of refusals are recorded at once.
@@ -30,16 +31,17 @@ pub struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Takes it, if nobody did. Where maintenance closes the intake, `closed` says whether it is closed while nobody set
-    /// the switch; the switch itself is read here, so that an answer of 503 means that nothing was taken.
+    /// Takes it, if nobody did. Where maintenance closes the intake, `closed` says whether it is closed while
+    /// nobody set the switch; the switch itself is read here, so that an answer of 503 means that nothing was
+    /// taken.
     #[must_use]
     pub fn take(&self, expires_at: Timestamp, closed: Option<bool>) -> Statement {
         Statement::new(
-            "INSERT INTO webhook_receipts (org_id, service, message_hash, content_hash, delivery_id, expires_at) SELECT ?1, \
-             ?2, ?3, ?4, ?5, ?6 WHERE ?8 IS NULL OR NOT COALESCE((SELECT document ->> 'maintenance_mode' FROM flags WHERE \
-             org_id = ?1), ?8) ON CONFLICT (org_id, service, message_hash) DO UPDATE SET content_hash = \
-             excluded.content_hash, delivery_id = excluded.delivery_id, expires_at = excluded.expires_at WHERE \
-             webhook_receipts.expires_at <= ?7",
+            "INSERT INTO webhook_receipts (org_id, service, message_hash, content_hash, delivery_id, \
+             expires_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE ?8 IS NULL OR NOT COALESCE((SELECT document ->> \
+             'maintenance_mode' FROM flags WHERE org_id = ?1), ?8) ON CONFLICT (org_id, service, \
+             message_hash) DO UPDATE SET content_hash = excluded.content_hash, delivery_id = \
+             excluded.delivery_id, expires_at = excluded.expires_at WHERE webhook_receipts.expires_at <= ?7",
         )
         .bind(self.organization)
         .bind(self.service)
@@ -51,8 +53,8 @@ impl Intake<'_> {
         .bind(closed)
     }
 
-    /// Puts it into the outbox, if it was taken: to be forwarded by whoever claimed it until `claimed_until`, or without
-    /// that to be fetched.
+    /// Puts it into the outbox, if it was taken: to be forwarded by whoever claimed it until `claimed_until`,
+    /// or without that to be fetched.
     #[must_use]
     pub fn keep(&self, sealed_message: &str, claimed_until: Option<Timestamp>) -> Statement {
         Statement::new(
@@ -105,9 +107,9 @@ impl Receipt {
     #[must_use]
     pub fn sweep(now: Timestamp) -> Statement {
         Statement::new(
-            "DELETE FROM webhook_receipts WHERE (org_id, service, message_hash) IN (SELECT org_id, service, message_hash \
-             FROM webhook_receipts INDEXED BY webhook_receipts_by_expiry WHERE expires_at <= ?1 ORDER BY expires_at LIMIT \
-             ?2) RETURNING 1 AS swept",
+            "DELETE FROM webhook_receipts WHERE (org_id, service, message_hash) IN (SELECT org_id, service, \
+             message_hash FROM webhook_receipts INDEXED BY webhook_receipts_by_expiry WHERE expires_at <= ?1 \
+             ORDER BY expires_at LIMIT ?2) RETURNING 1 AS swept",
         )
         .bind(now)
         .bind(SWEEP_BATCH)
@@ -123,8 +125,9 @@ impl FromRow for Receipt {
     }
 }
 
-/// Counts a refusal, and `more` that were not told before. Its record, under [`WORTH_A_RECORD`] and with the details
-/// `service` and `reason`, goes after this. A minute that is over does not come again, whatever a clock says.
+/// Counts a refusal, and `more` that were not told before. Its record, under [`WORTH_A_RECORD`] and with the
+/// details `service` and `reason`, goes after this. A minute that is over does not come again, whatever a
+/// clock says.
 #[must_use]
 pub fn count_refusal(
     organization: &OrganizationId,
@@ -135,11 +138,12 @@ pub fn count_refusal(
     now: Timestamp,
 ) -> Statement {
     Statement::new(
-        "INSERT INTO webhook_refusals (org_id, service, reason, minute, count, log_id, suppressed) VALUES (?1, ?2, ?3, ?4, \
-         1, ?5, ?6) ON CONFLICT (org_id, service, reason) DO UPDATE SET suppressed = suppressed + excluded.suppressed + \
-         CASE WHEN excluded.minute <= minute AND count >= ?7 THEN 1 ELSE 0 END, log_id = CASE WHEN excluded.minute <= \
-         minute AND count >= ?7 THEN log_id ELSE excluded.log_id END, count = CASE WHEN excluded.minute <= minute THEN \
-         count + 1 ELSE 1 END, minute = MAX(minute, excluded.minute)",
+        "INSERT INTO webhook_refusals (org_id, service, reason, minute, count, log_id, suppressed) VALUES \
+         (?1, ?2, ?3, ?4, 1, ?5, ?6) ON CONFLICT (org_id, service, reason) DO UPDATE SET suppressed = \
+         suppressed + excluded.suppressed + CASE WHEN excluded.minute <= minute AND count >= ?7 THEN 1 ELSE \
+         0 END, log_id = CASE WHEN excluded.minute <= minute AND count >= ?7 THEN log_id ELSE \
+         excluded.log_id END, count = CASE WHEN excluded.minute <= minute THEN count + 1 ELSE 1 END, minute \
+         = MAX(minute, excluded.minute)",
     )
     .bind(organization)
     .bind(service)

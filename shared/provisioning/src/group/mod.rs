@@ -1,7 +1,7 @@
 //! A group as SCIM has it.
 //!
-//! `displayName` and `externalId` are columns, extensions are the JSON column `attributes`, and members are rows of a table of
-//! their own: nothing here holds a list of them but an answer that shows it.
+//! `displayName` and `externalId` are columns, extensions are the JSON column `attributes`, and members are
+//! rows of a table of their own: nothing here holds a list of them but an answer that shows it.
 
 mod store;
 

@@ -1,7 +1,8 @@
 //! A user as SCIM has it.
 //!
-//! `userName`, `displayName`, `externalId` and `active` are columns; the rest is the JSON column `attributes`. The
-//! column `email` follows the primary one of `emails`, and a user that has none but that column shows it there.
+//! `userName`, `displayName`, `externalId` and `active` are columns; the rest is the JSON column
+//! `attributes`. The column `email` follows the primary one of `emails`, and a user that has none but that
+//! column shows it there.
 
 mod store;
 
@@ -45,8 +46,8 @@ impl Attributes {
         Self::check(members)
     }
 
-    /// These attributes replaced by the body of a PUT (RFC 7644 section 3.5.1): what is not in it goes. `active` stays
-    /// where it says nothing, so that nobody is let in again by an omission.
+    /// These attributes replaced by the body of a PUT (RFC 7644 section 3.5.1): what is not in it goes.
+    /// `active` stays where it says nothing, so that nobody is let in again by an omission.
     ///
     /// # Errors
     /// When it is not a user, an attribute does not fit, or an immutable one would change.
@@ -208,7 +209,10 @@ impl ScimUser {
         let schemas = json!(schemas);
         link_manager(&mut resource, base);
         if !self.groups.is_empty() {
-            let group = |(id, name): &(String, String)| json!({"value": id, "$ref": format!("{base}/Groups/{id}"), "display": name, "type": "direct"});
+            let group = |(id, name): &(String, String)| {
+                let address = format!("{base}/Groups/{id}");
+                json!({"value": id, "$ref": address, "display": name, "type": "direct"})
+            };
             resource.insert("groups".to_owned(), self.groups.iter().map(group).collect());
         }
         let meta = json!({
@@ -245,8 +249,8 @@ impl FromRow for ScimUser {
         let mut members: Object = row.json("attributes")?;
         let status: UserStatus = row.text("status")?.parse()?;
         members.insert("userName".to_owned(), row.text("username")?.into());
-        // A user that locked itself out is not one that its administrator stopped: were it shown as inactive, a
-        // client that compares would unlock it.
+        // A user that locked itself out is not one that its administrator stopped: were it shown as inactive,
+        // a client that compares would unlock it.
         let is_unsaid = members.remove("active").is_some() && status == UserStatus::Suspended;
         if !is_unsaid {
             members.insert("active".to_owned(), (status != UserStatus::Suspended).into());
