@@ -167,7 +167,8 @@ impl VaultConfiguration {
     }
 
     fn check(&self) -> Result<(), ConfigurationError> {
-        const ADDRESS: &str = "https://host or https://host:port, without a path; http:// with an address of this machine alone";
+        const ADDRESS: &str = "https://host or https://host:port, without a path; http:// with an address of \
+                               this machine alone";
         const NAMES: &str = "names of letters, digits, `_`, `-` and `.` between slashes";
         let is_path = |text: &Option<String>| text.as_deref().is_none_or(is_path);
         let is_text = |text: &Option<String>| {

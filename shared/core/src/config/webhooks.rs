@@ -257,7 +257,8 @@ impl WebhookServiceConfiguration {
             |text: &String| url(text) && !text.contains('#') && (ends_anyhow || !text.contains('?'));
         let is_plain = self.url.iter().all(is_whole);
         require(&field("url"), is_known && is_plain, || {
-            "the address that the sender calls, for Twilio without its query; needed where that is signed and there is no `public_url`"
+            "the address that the sender calls, for Twilio without its query; needed where that is signed and \
+             there is no `public_url`"
                 .to_owned()
         })?;
         let headers = &self.forward_headers;

@@ -36,7 +36,7 @@ codes! {
         "credential_missing" 401:
             "No credential came: send an access token, an API key or the session cookie.";
         "cross_site_request" 403:
-            "A browser sent the session cookie from another site: allow it (`cors.allowed_origins`), or send a token.";
+            "The session cookie came from another site: allow it (`cors.allowed_origins`), or send a token.";
         "database_busy" 503: "The database is busy: send it again after `Retry-After`.";
         "headers_too_large" 431: "The headers are too large together: send fewer.";
         "idempotency_key_reused" 422:
