@@ -1,4 +1,5 @@
-//! Tokens of ours read by other software, and assertions that other software made: npm's `jose` and PyPI's PyJWT.
+//! Tokens of ours read by other software, and assertions that other software made: npm's `jose` and PyPI's
+//! PyJWT.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -29,7 +29,8 @@ pub mod vault;
 pub use client::{Answer, Client};
 pub use deployment::Deployment;
 
-/// Every scenario, listed once: by room, by file. Hands the list to another macro, behind what that one wants besides.
+/// Every scenario, listed once: by room, by file. Hands the list to another macro, behind what that one wants
+/// besides.
 #[macro_export]
 macro_rules! each_scenario {
     ($callback:path, $with:ident) => {
@@ -143,7 +144,8 @@ macro_rules! run_scenarios {
     };
 }
 
-/// The tests of the built functions that need a deployment of their own, for a host that [`hosts`] starts: the same on each.
+/// The tests of the built functions that need a deployment of their own, for a host that [`hosts`] starts:
+/// the same on each.
 #[macro_export]
 macro_rules! host_scenarios {
     ($host:path) => {
@@ -175,7 +177,8 @@ macro_rules! host_scenarios {
             intake::maintenance_is_told(&deployment).await;
         }
 
-        /// The job, with a receiver: rotated by the built module, sent by the host, decrypted as its owner would.
+        /// The job, with a receiver: rotated by the built module, sent by the host, decrypted as its owner
+        /// would.
         #[tokio::test]
         async fn an_aged_key_is_rotated() {
             use $crate::scenarios::keys::key_rotation;

@@ -1,10 +1,10 @@
 //! Limits that hold over all instances: never more than so many requests in any minute.
 //!
 //! An instance leases a slice of what is left by one conditional statement and spends it by itself, within
-//! [`LEASE_LIFE`]. The database counts leases, not requests, second by second. Whatever is spent within a minute was
-//! leased within that minute or a lease's life before it; the statement looks back over [`LOOK_BACK`] seconds: that
-//! minute, a lease's life, the second that is not whole at either end, and a second of difference between two
-//! clocks. So the bound is exact, and a steady stream gets 60/63 of it.
+//! [`LEASE_LIFE`]. The database counts leases, not requests, second by second. Whatever is spent within a
+//! minute was leased within that minute or a lease's life before it; the statement looks back over
+//! [`LOOK_BACK`] seconds: that minute, a lease's life, the second that is not whole at either end, and a
+//! second of difference between two clocks. So the bound is exact, and a steady stream gets 60/63 of it.
 
 use crate::id::{OrganizationId, SessionId};
 use crate::secret::credential::CredentialHash;
@@ -26,7 +26,8 @@ pub const ORGANIZATION: &str = "organization";
 /// A lease is at most this part of the limit, so that little is lost where nobody spends it.
 const LARGEST_SHARE: i64 = 50;
 
-/// A credential with a limit of its own, as it was presented: what it counts towards is known once the database found it.
+/// A credential with a limit of its own, as it was presented: what it counts towards is known once the
+/// database found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bearer<'a> {
     /// An API key, which says its limit itself.
@@ -56,8 +57,8 @@ macro_rules! key_works {
         concat!(
             "api_keys.status = 'active' AND api_keys.expires_at > ",
             $now,
-            " AND EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND users.user_id = api_keys.owner_id AND \
-             users.status = 'active' AND users.deleted_at IS NULL)"
+            " AND EXISTS (SELECT 1 FROM users WHERE users.org_id = ?1 AND users.user_id = api_keys.owner_id \
+             AND users.status = 'active' AND users.deleted_at IS NULL)"
         )
     };
 }
@@ -74,18 +75,19 @@ macro_rules! working_key {
     };
 }
 
-/// The SCIM token `$hash` where it and its client work at `$now`: its `subject` and `rate_limit`, or `$default`.
+/// The SCIM token `$hash` where it and its client work at `$now`: its `subject` and `rate_limit`, or
+/// `$default`.
 macro_rules! working_token {
     ($hash:literal, $now:literal, $default:literal) => {
         concat!(
             "SELECT 'scim:' || scim_tokens.token_id AS subject, COALESCE(scim_clients.rate_limit, ",
             $default,
-            ") AS rate_limit FROM scim_tokens INDEXED BY scim_tokens_by_hash CROSS JOIN scim_clients ON scim_clients.org_id = \
-             scim_tokens.org_id AND scim_clients.client_id = scim_tokens.client_id WHERE scim_tokens.org_id = ?1 AND \
-             scim_tokens.token_hash = ",
+            ") AS rate_limit FROM scim_tokens INDEXED BY scim_tokens_by_hash CROSS JOIN scim_clients ON \
+             scim_clients.org_id = scim_tokens.org_id AND scim_clients.client_id = scim_tokens.client_id \
+             WHERE scim_tokens.org_id = ?1 AND scim_tokens.token_hash = ",
             $hash,
-            " AND scim_tokens.revoked_at IS NULL AND scim_clients.revoked_at IS NULL AND (scim_tokens.expires_at IS NULL OR \
-             scim_tokens.expires_at > ",
+            " AND scim_tokens.revoked_at IS NULL AND scim_clients.revoked_at IS NULL AND \
+             (scim_tokens.expires_at IS NULL OR scim_tokens.expires_at > ",
             $now,
             ")"
         )
@@ -107,9 +109,9 @@ macro_rules! used {
 /// The end of a lease: a slot of another second is taken over, and a clock 64 seconds behind takes nothing.
 macro_rules! store {
     () => {
-        " ON CONFLICT (org_id, subject, slot) DO UPDATE SET taken = CASE WHEN second = excluded.second THEN taken ELSE 0 \
-         END + excluded.lease, second = excluded.second, lease = excluded.lease WHERE excluded.second >= second \
-         RETURNING lease"
+        " ON CONFLICT (org_id, subject, slot) DO UPDATE SET taken = CASE WHEN second = excluded.second THEN \
+         taken ELSE 0 END + excluded.lease, second = excluded.second, lease = excluded.lease WHERE \
+         excluded.second >= second RETURNING lease"
     };
 }
 
@@ -121,9 +123,9 @@ pub struct Lease(pub u32);
 macro_rules! lease_of_bearer {
     ($working:expr) => {
         concat!(
-            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, subject, ?4 % 64, ?4, given, \
-             given FROM (SELECT subject, MIN(?3, MAX(1, rate_limit / ?5), rate_limit - used) AS given FROM (SELECT subject, \
-             rate_limit, (",
+            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, subject, ?4 % \
+             64, ?4, given, given FROM (SELECT subject, MIN(?3, MAX(1, rate_limit / ?5), rate_limit - used) \
+             AS given FROM (SELECT subject, rate_limit, (",
             used!("bearer.subject", "?4"),
             ") AS used FROM (",
             $working,
@@ -137,8 +139,8 @@ macro_rules! lease_of_bearer {
 macro_rules! lease_of_subject {
     ($condition:expr) => {
         concat!(
-            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, ?2, ?4 % 64, ?4, given, \
-             given FROM (SELECT MIN(?3, MAX(1, ?6 / ?5), ?6 - used) AS given FROM (SELECT (",
+            "INSERT INTO rate_windows (org_id, subject, slot, second, taken, lease) SELECT ?1, ?2, ?4 % 64, \
+             ?4, given, given FROM (SELECT MIN(?3, MAX(1, ?6 / ?5), ?6 - used) AS given FROM (SELECT (",
             used!("?2", "?4"),
             ") AS used)) WHERE given > 0",
             $condition,
@@ -161,7 +163,8 @@ macro_rules! bearer_has_left {
 }
 
 impl Lease {
-    /// Leases `wanted` of what a credential that works has left, or less where less is left; no row where nothing is.
+    /// Leases `wanted` of what a credential that works has left, or less where less is left; no row where
+    /// nothing is.
     #[must_use]
     pub fn of_bearer(
         organization: &OrganizationId,
@@ -186,9 +189,10 @@ impl Lease {
         }
     }
 
-    /// Leases `wanted` of what a subject has left of `limit`; for whoever presents a credential, if that works and, where it
-    /// leases too, has something left itself: otherwise anybody could use up an organization's limit with keys, cookies or tokens
-    /// that nobody has or that ended, and any key could with what it is refused. It goes before the bearer's own lease, which may take the last that it has.
+    /// Leases `wanted` of what a subject has left of `limit`; for whoever presents a credential, if that
+    /// works and, where it leases too, has something left itself: otherwise anybody could use up an
+    /// organization's limit with keys, cookies or tokens that nobody has or that ended, and any key could
+    /// with what it is refused. It goes before the bearer's own lease, which may take the last that it has.
     #[must_use]
     pub fn of_subject(
         organization: &OrganizationId,
@@ -207,12 +211,12 @@ impl Lease {
                 lease_of_subject!(bearer_has_left!(working_token!("?7", "?8", "?10")))
             }
             Some(Presented::Session(SessionClaim::Cookie(_))) => lease_of_subject!(
-                " AND EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND token_hash = ?7 AND token_hash IS NOT NULL AND \
-                 ended_at IS NULL AND expires_at > ?8)"
+                " AND EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND token_hash = ?7 AND token_hash IS \
+                 NOT NULL AND ended_at IS NULL AND expires_at > ?8)"
             ),
             Some(Presented::Session(SessionClaim::AccessToken(_))) => lease_of_subject!(
-                " AND EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?7 AND ended_at IS NULL AND \
-                 expires_at > ?8)"
+                " AND EXISTS (SELECT 1 FROM sessions WHERE org_id = ?1 AND session_id = ?7 AND ended_at IS \
+                 NULL AND expires_at > ?8)"
             ),
         };
         let statement = Statement::new(text)
@@ -280,8 +284,8 @@ pub struct Usage {
 macro_rules! usage_of {
     ($subject:literal) => {
         concat!(
-            "SELECT COALESCE(SUM(taken), 0) AS taken, COALESCE(MIN(second), ?3) AS oldest FROM rate_windows WHERE org_id = ?1 \
-             AND subject = ",
+            "SELECT COALESCE(SUM(taken), 0) AS taken, COALESCE(MIN(second), ?3) AS oldest FROM rate_windows \
+             WHERE org_id = ?1 AND subject = ",
             $subject,
             " AND second > ?3 - 63"
         )
@@ -297,8 +301,8 @@ impl Usage {
                 usage_of!("(SELECT 'key:' || key_id FROM api_keys WHERE org_id = ?1 AND key_hash = ?2)")
             }
             Bearer::ScimToken { .. } => usage_of!(
-                "(SELECT 'scim:' || token_id FROM scim_tokens INDEXED BY scim_tokens_by_hash WHERE org_id = ?1 AND \
-                 token_hash = ?2)"
+                "(SELECT 'scim:' || token_id FROM scim_tokens INDEXED BY scim_tokens_by_hash WHERE org_id = \
+                 ?1 AND token_hash = ?2)"
             ),
         };
         Statement::new(text).bind(organization).bind(bearer.hash()).bind(now.as_seconds())

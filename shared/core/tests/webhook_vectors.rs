@@ -63,8 +63,8 @@ impl Sent {
     }
 }
 
-/// <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>, "Testing the webhook payload
-/// validation".
+/// <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>, "Testing the webhook
+/// payload validation".
 #[test]
 fn github() {
     let sent = Sent::new(
@@ -101,8 +101,8 @@ fn slack() {
     assert_eq!(sent.verify(&scheme, &["another secret"], 0), Err(Refusal::SignatureWrong));
 }
 
-/// What Stripe's own library for .NET tests itself with: `EventUtilityTest.cs` and `event_test_signature.json` of
-/// <https://github.com/stripe/stripe-dotnet>.
+/// What Stripe's own library for .NET tests itself with: `EventUtilityTest.cs` and
+/// `event_test_signature.json` of <https://github.com/stripe/stripe-dotnet>.
 #[test]
 fn stripe_of_its_library() {
     let (scheme, body) = (scheme(SchemeName::Stripe), include_bytes!("data/stripe_event.json"));
@@ -114,8 +114,8 @@ fn stripe_of_its_library() {
     assert_eq!(verify(1_533_204_620 + 400), Err(Refusal::TimestampStale));
 }
 
-/// <https://docs.stripe.com/webhooks/signature> describes `t` and `v1` and shows a header without its secret: the form is
-/// that header's, the signature follows from the description (reckoned with Python's `hmac`).
+/// <https://docs.stripe.com/webhooks/signature> describes `t` and `v1` and shows a header without its secret:
+/// the form is that header's, the signature follows from the description (reckoned with Python's `hmac`).
 #[test]
 fn stripe() {
     let scheme = scheme(SchemeName::Stripe);
@@ -160,9 +160,9 @@ fn stripe() {
     assert_ne!(first.content_hash, retry.content_hash);
 }
 
-/// <https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/#webhook-signatures>: base64 of HMAC-SHA-1 over
-/// the body and the callback address. The page gives a routine and no values: these are that routine's, reckoned with
-/// Python's `hmac`.
+/// <https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/#webhook-signatures>: base64 of
+/// HMAC-SHA-1 over the body and the callback address. The page gives a routine and no values: these are that
+/// routine's, reckoned with Python's `hmac`.
 #[test]
 fn trello() {
     let (scheme, body) = (scheme(SchemeName::Trello), br#"{"action":{"id":"1"}}"#);
@@ -208,7 +208,8 @@ fn twilio() {
     assert_eq!(empty.verify(&scheme, &["12345"], 0), Err(Refusal::SignatureWrong));
 }
 
-/// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md> and its libraries' tests.
+/// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md> and its
+/// libraries' tests.
 #[test]
 fn standard_webhooks() {
     let (scheme, id) = (scheme(SchemeName::StandardWebhooks), "msg_p5jXN8AQM9LWM0D4loKWxJek");
@@ -236,8 +237,8 @@ fn standard_webhooks() {
     }
 }
 
-/// <https://docs.gitlab.com/user/project/integrations/webhooks/>: the secret token is compared; a signing token signs as
-/// Standard Webhooks does.
+/// <https://docs.gitlab.com/user/project/integrations/webhooks/>: the secret token is compared; a signing
+/// token signs as Standard Webhooks does.
 #[test]
 fn gitlab() {
     let token = scheme(SchemeName::Gitlab);
@@ -317,7 +318,8 @@ proptest! {
         prop_assert!(sent.verify(&scheme, &["b3RoZXItc2VjcmV0"], now).is_err());
     }
 
-    /// Twilio's way puts names and values of a form together without a sign between them, so its forms are left out here.
+    /// Twilio's way puts names and values of a form together without a sign between them, so its forms are
+    /// left out here.
     #[test]
     fn a_changed_body_is_refused(name in any_scheme(), body: Vec<u8>, at: prop::sample::Index, change in 1_u8..) {
         let scheme = scheme(name);
@@ -333,8 +335,8 @@ proptest! {
         prop_assert!(sent.verify(&scheme, &[SECRET], 1000).is_err());
     }
 
-    /// Each header that the scheme reads, changed in any character. Where an id is not signed but vouched for by the secret
-    /// itself, another id is another message.
+    /// Each header that the scheme reads, changed in any character. Where an id is not signed but vouched for
+    /// by the secret itself, another id is another message.
     #[test]
     fn a_changed_header_is_refused(name in any_scheme(), header: prop::sample::Index, at: prop::sample::Index, to in "[!-~]") {
         let scheme = scheme(name);
@@ -351,7 +353,8 @@ proptest! {
         match changed.verify(&scheme, &[SECRET], 1000) {
             Err(_) => {}
             Ok(other) => {
-                prop_assert!(matches!(name, SchemeName::Gitlab | SchemeName::SharedSecret), "{:?} {} -> {}", name, before, changed.headers[index].1);
+                prop_assert!(matches!(name, SchemeName::Gitlab | SchemeName::SharedSecret), "{:?} {} -> \
+                     {}", name, before, changed.headers[index].1);
                 prop_assert_ne!(other.message_hash, first.message_hash);
             }
         }

@@ -1,5 +1,5 @@
-//! The scheduled job `directory-purge`: users past their grace, sessions and refresh tokens past their use, failed
-//! sign-ins and repeated SCIM changes past their window.
+//! The scheduled job `directory-purge`: users past their grace, sessions and refresh tokens past their use,
+//! failed sign-ins and repeated SCIM changes past their window.
 
 use iam_core::directory::purge::{DueUser, ROWS_PER_STATEMENT, forget, purge};
 use iam_core::id::LogId;

@@ -1,5 +1,6 @@
-//! The scheduled job `scim-roles`: the roles that groups give, held against `scim.role_mappings`. Groups that are made or
-//! renamed get theirs at once; this is for a change of the configuration, and for roles that came later than the group.
+//! The scheduled job `scim-roles`: the roles that groups give, held against `scim.role_mappings`. Groups that
+//! are made or renamed get theirs at once; this is for a change of the configuration, and for roles that came
+//! later than the group.
 
 use iam_core::directory::role_mapping::{MappedGroup, RoleMapping};
 use iam_core::id::LogId;
@@ -12,7 +13,8 @@ const GROUPS: u32 = 1000;
 /// How many groups are changed at once.
 const CHANGES: usize = 200;
 
-/// How many round trips one run takes at most. Where there are more groups than they reach, the run fails and the log says so.
+/// How many round trips one run takes at most. Where there are more groups than they reach, the run fails and
+/// the log says so.
 const ROUND_TRIPS: u32 = 64;
 
 /// Running it twice does no harm: what is as it shall be is not written.

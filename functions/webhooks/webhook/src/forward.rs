@@ -20,7 +20,8 @@ use crate::secrets;
 /// Well within a claim.
 const LIMITS: FetchLimits = FetchLimits { timeout_ms: 10_000, max_response_bytes: 1 << 20 };
 
-/// Tries a delivery that was claimed with its intake, after the answer. Where that comes to nothing, the job goes on.
+/// Tries a delivery that was claimed with its intake, after the answer. Where that comes to nothing, the job
+/// goes on.
 pub(crate) fn after_answer(context: &Context, due: DueWebhook) {
     let context = context.clone();
     let host = context.host.clone();

@@ -257,8 +257,8 @@ impl WebhookServiceConfiguration {
             |text: &String| url(text) && !text.contains('#') && (ends_anyhow || !text.contains('?'));
         let is_plain = self.url.iter().all(is_whole);
         require(&field("url"), is_known && is_plain, || {
-            "the address that the sender calls, for Twilio without its query; needed where that is signed and \
-             there is no `public_url`"
+            "the address that the sender calls, for Twilio without its query; needed where that is signed \
+             and there is no `public_url`"
                 .to_owned()
         })?;
         let headers = &self.forward_headers;
@@ -272,7 +272,8 @@ impl WebhookServiceConfiguration {
             headers.len() <= MAX_FORWARDED_HEADERS && headers.iter().all(may_go),
             || {
                 format!(
-                    "up to {MAX_FORWARDED_HEADERS} headers, none that holds a secret or belongs to a connection"
+                    "up to {MAX_FORWARDED_HEADERS} headers, none that holds a secret or belongs to a \
+                     connection"
                 )
             },
         )

@@ -29,20 +29,21 @@ pub struct SealedBefore {
 }
 
 impl SealedBefore {
-    /// Finds some of all organizations, those that come after `after`: one that does not open is gone past, and keeps none
-    /// behind it from being found.
+    /// Finds some of all organizations, those that come after `after`: one that does not open is gone past,
+    /// and keeps none behind it from being found.
     #[must_use]
     pub fn find(kind: SealedKind, master_key_id: &str, after: Option<&Self>) -> Statement {
         let text = match kind {
             SealedKind::Key => {
-                "SELECT org_id, delivery_id, sealed_key FROM api_key_deliveries INDEXED BY api_key_deliveries_by_master_key \
-                 WHERE sealed_key IS NOT NULL AND substr(sealed_key, 4, 8) = ?1 AND (org_id, delivery_id) > (?2, ?3) \
-                 ORDER BY org_id, delivery_id LIMIT ?4"
+                "SELECT org_id, delivery_id, sealed_key FROM api_key_deliveries INDEXED BY \
+                 api_key_deliveries_by_master_key WHERE sealed_key IS NOT NULL AND substr(sealed_key, 4, 8) \
+                 = ?1 AND (org_id, delivery_id) > (?2, ?3) ORDER BY org_id, delivery_id LIMIT ?4"
             }
             SealedKind::SigningSecret => {
                 "SELECT org_id, key_id, delivery, sealed_signing_secret FROM api_key_rotations INDEXED BY \
                  api_key_rotations_by_master_key WHERE sealed_signing_secret IS NOT NULL AND \
-                 substr(sealed_signing_secret, 4, 8) = ?1 AND (org_id, key_id) > (?2, ?3) ORDER BY org_id, key_id LIMIT ?4"
+                 substr(sealed_signing_secret, 4, 8) = ?1 AND (org_id, key_id) > (?2, ?3) ORDER BY org_id, \
+                 key_id LIMIT ?4"
             }
         };
         Statement::new(text)
@@ -81,11 +82,12 @@ impl SealedBefore {
         let sealed = master.seal(&self.purpose, &master.open(&self.purpose, &self.sealed)?, nonce)?;
         let text = match self.kind {
             SealedKind::Key => {
-                "UPDATE api_key_deliveries SET sealed_key = ?4 WHERE org_id = ?1 AND delivery_id = ?2 AND sealed_key = ?3"
+                "UPDATE api_key_deliveries SET sealed_key = ?4 WHERE org_id = ?1 AND delivery_id = ?2 AND \
+                 sealed_key = ?3"
             }
             SealedKind::SigningSecret => {
-                "UPDATE api_key_rotations SET sealed_signing_secret = ?4 WHERE org_id = ?1 AND key_id = ?2 AND \
-                 sealed_signing_secret = ?3"
+                "UPDATE api_key_rotations SET sealed_signing_secret = ?4 WHERE org_id = ?1 AND key_id = ?2 \
+                 AND sealed_signing_secret = ?3"
             }
         };
         let statement = Statement::new(text).bind(&self.organization).bind(self.id.as_str());

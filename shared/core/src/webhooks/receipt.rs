@@ -76,7 +76,8 @@ impl Intake<'_> {
     /// Who took it.
     pub fn find(&self) -> Query<Receipt> {
         Query::new(
-            "SELECT delivery_id, content_hash FROM webhook_receipts WHERE org_id = ?1 AND service = ?2 AND message_hash = ?3",
+            "SELECT delivery_id, content_hash FROM webhook_receipts WHERE org_id = ?1 AND service = ?2 AND \
+             message_hash = ?3",
         )
         .bind(self.organization)
         .bind(self.service)
@@ -156,7 +157,8 @@ pub fn count_refusal(
 
 /// The audit condition "this record is one of those that the minute has room for"; `?2` is the service.
 pub const WORTH_A_RECORD: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?2 AND reason = ?13 ->> 'reason' AND log_id = ?12)"
+    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?2 AND reason = ?13 ->> 'reason' \
+     AND log_id = ?12)"
 );
 
 /// Refusals that have no record of their own.
@@ -177,8 +179,8 @@ impl Unrecorded {
     #[must_use]
     pub fn find() -> Statement {
         Statement::new(
-            "SELECT org_id, service, reason, suppressed FROM webhook_refusals INDEXED BY webhook_refusals_suppressed WHERE \
-             suppressed > 0 LIMIT ?1",
+            "SELECT org_id, service, reason, suppressed FROM webhook_refusals INDEXED BY \
+             webhook_refusals_suppressed WHERE suppressed > 0 LIMIT ?1",
         )
         .bind(UNRECORDED_BATCH)
     }
@@ -187,8 +189,8 @@ impl Unrecorded {
     #[must_use]
     pub fn recorded(&self) -> Statement {
         Statement::new(
-            "UPDATE webhook_refusals SET suppressed = suppressed - ?4 WHERE org_id = ?1 AND service = ?2 AND reason = ?3 AND \
-             suppressed >= ?4",
+            "UPDATE webhook_refusals SET suppressed = suppressed - ?4 WHERE org_id = ?1 AND service = ?2 AND \
+             reason = ?3 AND suppressed >= ?4",
         )
         .bind(&self.organization)
         .bind(self.service.as_str())
@@ -199,8 +201,8 @@ impl Unrecorded {
 
 /// The audit condition "at least `?2` refusals of the record's `service` and `reason` are not recorded".
 pub const UNRECORDED: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?13 ->> 'service' AND reason = ?13 ->> 'reason' \
-     AND suppressed >= ?2)"
+    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?13 ->> 'service' AND reason = \
+     ?13 ->> 'reason' AND suppressed >= ?2)"
 );
 
 impl FromRow for Unrecorded {
