@@ -211,7 +211,7 @@ fn arrows_in_service_point_down() {
 fn memories_take_no_context() {
     let mut named = Vec::new();
     for source in sources(&["shared/service/src/instance"]) {
-        let lines = source.lines().filter(|(_, line)| line.contains("Context"));
+        let lines = source.lines().filter(|(_, line)| line.contains("context::Context"));
         named.extend(lines.map(|(number, line)| format!("{}:{number}: {line}", source.path)));
     }
     assert_none("memories that know of a context", named);
