@@ -48,7 +48,8 @@ fn is_breakable(line: &str) -> bool {
 fn no_line_is_too_wide() {
     let mut wide = Vec::new();
     for source in sources(&EVERYWHERE).iter().filter(|source| is_ours(source)) {
-        let lines = source.lines().filter(|(_, line)| line.chars().count() > MAX_COLUMNS && is_breakable(line));
+        let lines =
+            source.lines().filter(|(_, line)| line.chars().count() > MAX_COLUMNS && is_breakable(line));
         wide.extend(
             lines.map(|(number, line)| format!("{}:{number}: {}", source.path, line.chars().count())),
         );
