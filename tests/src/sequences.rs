@@ -12,9 +12,9 @@
 //! | `status` | the status, or a list of those that may be |
 //! | `is` | JSON pointers to the values that have to be there |
 //! | `present`, `absent` | JSON pointers that have to lead to a value, or to none |
-//! | `unassigned` | JSON pointers to nothing, null or an empty list, which SCIM takes for the same (RFC 7643 section 2.5) |
+//! | `unassigned` | JSON pointers to nothing, null or an empty list: the same (RFC 7643 section 2.5) |
 //! | `counts` | JSON pointers to lists, and how many elements these have |
-//! | `has`, `lacks` | JSON pointers to lists, and members that an element has to have, or that none may have |
+//! | `has`, `lacks` | JSON pointers to lists, and members that an element has, or none has |
 //! | `answers` | headers of the answer; `*` is any value |
 //! | `keep` | names for values of the answer, by JSON pointer |
 //!

@@ -167,7 +167,10 @@ impl Growth {
 
     /// Writes every sample as JSON.
     pub(super) fn save(&self, path: &Path) -> Result<()> {
-        let operation = |grown: &Grown| json!({ "name": grown.name, "growth": grown.growth(), "held": grown.is_held(), "cpu_milliseconds": grown.rounds });
+        let operation = |grown: &Grown| {
+            let (growth, held) = (grown.growth(), grown.is_held());
+            json!({ "name": grown.name, "growth": growth, "held": held, "cpu_milliseconds": grown.rounds })
+        };
         let operations: Vec<Value> = self.operations.iter().map(operation).collect();
         let document = json!({ "users": self.sizes, "budget": BUDGET, "operations": operations });
         write(path, format!("{document:#}\n").as_bytes())

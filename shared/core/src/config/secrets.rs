@@ -279,7 +279,8 @@ mod tests {
     fn a_vault_is_read() {
         let secrets = serde_json::json!({
             "order": ["vault", "host", "configuration"], "max_age": "1m",
-            "vault": {"address": "https://vault.example.com:8200", "role_id": "iam", "namespace": "teams/iam"},
+            "vault": {"address": "https://vault.example.com:8200", "role_id": "iam",
+                "namespace": "teams/iam"},
             "values": {"IAM_NOTIFICATION_TOKEN": "x"},
         });
         let configuration = parse(&secrets).unwrap().secrets;

@@ -322,9 +322,11 @@ mod tests {
     fn services_are_read() {
         let document = json!({
             "public_url": "https://iam.example.com",
-            "security": {"ip_allowlist": ["192.168.1.0/24", "10.0.0.1", "::ffff:203.0.113.0/120", "fd00::/8"]},
+            "security": {"ip_allowlist": ["192.168.1.0/24", "10.0.0.1", "::ffff:203.0.113.0/120",
+                "fd00::/8"]},
             "webhooks": {"tolerance": "1m", "services": {
-                "github": {"scheme": "github", "target": "https://hooks.example.com/github", "max_attempts": 3},
+                "github": {"scheme": "github", "target": "https://hooks.example.com/github",
+                    "max_attempts": 3},
                 "trello": {"scheme": "trello"},
                 "own": {"scheme": "hmac_sha256", "signature": {
                     "header": "X-Own", "signed": "{timestamp}.{body}", "timestamp_header": "X-Time", "encoding": "base64"}},

@@ -155,7 +155,10 @@ mod tests {
         }
 
         #[test]
-        fn a_calendar_library_agrees_on_texts(text in "[2-9][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])") {
+        fn a_calendar_library_agrees_on_texts(
+            text in "[2-9][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?\
+                     (Z|[+-][01][0-9]:[0-5][0-9])"
+        ) {
             if let (Ok(ours), Ok(theirs)) = (parse(&text), text.parse::<jiff::Timestamp>()) {
                 proptest::prop_assert_eq!(ours, theirs.as_millisecond());
             }

@@ -41,7 +41,10 @@ pub fn print(functions: Vec<Function>) -> std::io::Result<()> {
 }
 
 fn describe_function(function: &Function) -> Value {
-    let route = |declaration: &Declaration| json!({"method": declaration.method.as_str(), "path": declaration.path, "public": declaration.public});
+    let route = |declaration: &Declaration| {
+        let (method, path) = (declaration.method.as_str(), declaration.path);
+        json!({"method": method, "path": path, "public": declaration.public})
+    };
     json!({
         "name": function.name,
         "summary": function.summary,

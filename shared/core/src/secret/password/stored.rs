@@ -229,7 +229,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_is_too_strange_to_be_looked_at(
-            text in "(\\$argon2id|argon2|\\$2b|bcrypt\\$|\\$scrypt|scrypt|\\$pbkdf2-sha256|pbkdf2_sha1)?[$,=a-z0-9A-Z./+é]{0,120}"
+            text in "(\\$argon2id|argon2|\\$2b|bcrypt\\$|\\$scrypt|scrypt|\\$pbkdf2-sha256|pbkdf2_sha1)?\
+                     [$,=a-z0-9A-Z./+é]{0,120}"
         ) {
             let _ = recognise(&text);
         }
