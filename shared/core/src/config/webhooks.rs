@@ -329,7 +329,8 @@ mod tests {
                     "max_attempts": 3},
                 "trello": {"scheme": "trello"},
                 "own": {"scheme": "hmac_sha256", "signature": {
-                    "header": "X-Own", "signed": "{timestamp}.{body}", "timestamp_header": "X-Time", "encoding": "base64"}},
+                    "header": "X-Own", "signed": "{timestamp}.{body}", "timestamp_header": "X-Time",
+                    "encoding": "base64"}},
                 "token": {"scheme": "shared_secret", "signature": {"header": "X-Token"}},
             }},
         });
@@ -354,7 +355,8 @@ mod tests {
                 let options = WebhookServiceConfiguration::default();
                 Scheme::of(scheme, &options.options()).unwrap().header.into_owned()
             };
-            let document = json!({"scheme": name, "url": "https://a/", "signature": signature, "forward_headers": [header]});
+            let document = json!({"scheme": name, "url": "https://a/", "signature": signature,
+                "forward_headers": [header]});
             assert!(service(document).unwrap_err().contains("forward_headers"), "{name}");
         }
     }
