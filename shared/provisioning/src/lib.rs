@@ -6,6 +6,7 @@
 //! read in [`path`], filters in [`filter`], changes applied in [`patch`], and answers cut to what was asked
 //! for in [`projection`]; [`user`] and [`group`] know the columns and the statements, [`page`] lists either.
 
+mod common;
 pub mod filter;
 pub mod group;
 mod list;

@@ -18,8 +18,9 @@ use zeroize::Zeroizing;
 pub use store::{Creation, Deletion, Update, by_id, select_list};
 
 use crate::ScimError;
+use crate::common::Common;
 use crate::patch::{self, Operation};
-use crate::schema::{ENTERPRISE_URN, ResourceKind, ResourceSchema, USER_URN};
+use crate::schema::{ENTERPRISE_URN, ResourceKind, ResourceSchema};
 use crate::value::{self, Object, is_primary};
 
 /// How large the attributes of a user may be together, in bytes of JSON.
@@ -204,9 +205,6 @@ impl ScimUser {
     #[must_use]
     pub fn to_resource(&self, base: &str) -> Object {
         let mut resource = self.attributes.0.clone();
-        let extensions = resource.keys().filter(|name| name.starts_with("urn:"));
-        let schemas: Vec<&str> = std::iter::once(USER_URN).chain(extensions.map(String::as_str)).collect();
-        let schemas = json!(schemas);
         link_manager(&mut resource, base);
         if !self.groups.is_empty() {
             let group = |(id, name): &(String, String)| {
@@ -215,19 +213,14 @@ impl ScimUser {
             };
             resource.insert("groups".to_owned(), self.groups.iter().map(group).collect());
         }
-        let meta = json!({
-            "resourceType": ResourceKind::User.name(),
-            "created": self.created_at,
-            "lastModified": self.updated_at,
-            "location": format!("{base}/Users/{}", self.user_id),
-            "version": self.entity_tag(),
-        });
-        resource.extend([
-            ("schemas".to_owned(), schemas),
-            ("id".to_owned(), json!(self.user_id)),
-            ("meta".to_owned(), meta),
-        ]);
-        resource
+        let common = Common {
+            kind: ResourceKind::User,
+            id: self.user_id.as_str(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.entity_tag(),
+        };
+        common.complete(resource, base)
     }
 }
 
