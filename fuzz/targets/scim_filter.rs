@@ -9,7 +9,8 @@ use serde_json::json;
 fuzz_target!(|text: &str| {
     let registry = Registry::default();
     let resource = json!({
-        "id": "a", "userName": "a", "displayName": "a", "active": true, "meta": {"created": "2025-01-16T10:30:00Z"},
+        "id": "a", "userName": "a", "displayName": "a", "active": true,
+        "meta": {"created": "2025-01-16T10:30:00Z"},
         "emails": [{"value": "a@example.com", "type": "work", "primary": true}], "members": [{"value": "a"}],
     });
     for kind in ResourceKind::ALL {

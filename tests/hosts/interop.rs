@@ -1,4 +1,5 @@
-//! Tokens of ours read by other software, and assertions that other software made: npm's `jose` and PyPI's PyJWT.
+//! Tokens of ours read by other software, and assertions that other software made: npm's `jose` and PyPI's
+//! PyJWT.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -126,7 +127,10 @@ async fn assertions_of_others_are_accepted_and_wrong_ones_are_not() {
             let created = admin.post(&format!("{account}/clients"), &body).await.expect(201);
             let id = created.text_at("/client_id");
             let now = iam_edge::now().as_seconds();
-            let claims = |jti: &str, aud: Value, exp: i64| json!({"iss": id, "sub": id, "aud": aud, "iat": now, "exp": now + exp, "jti": jti});
+            let claims = |jti: &str, aud: Value, life: i64| {
+                let exp = now + life;
+                json!({"iss": id, "sub": id, "aud": aud, "iat": now, "exp": exp, "jti": jti})
+            };
             let endpoint = json!("https://iam.example.com/api/v1/oauth/token");
             let sign = |command: &str, claims: Value| {
                 let key = if command == "sign" { &pair["private"] } else { &pair["public"] };

@@ -17,8 +17,8 @@ fn what_changed_nothing_is_not_recorded() {
     let other = ScimTokenId::new(now, [3; 10]);
     for token in [&token_id, &other] {
         database.execute(&format!(
-            "INSERT INTO scim_tokens (org_id, token_id, client_id, token_hash, created_at) VALUES ('{organization}', '{token}', \
-             '{client_id}', '{token}', 1)"
+            "INSERT INTO scim_tokens (org_id, token_id, client_id, token_hash, created_at) VALUES \
+             ('{organization}', '{token}', '{client_id}', '{token}', 1)"
         ));
     }
     let revocation = ScimClientRevocation { organization: &organization, client_id: &client_id, now };

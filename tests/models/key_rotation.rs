@@ -1,5 +1,6 @@
-//! Keys that are rotated by themselves: whatever time, crashes, runs at once, receivers and revocations do, the owner holds a working
-//! key that it has received, a key has one living successor, and the only copy of a key is never lost.
+//! Keys that are rotated by themselves: whatever time, crashes, runs at once, receivers and revocations do,
+//! the owner holds a working key that it has received, a key has one living successor, and the only copy of a
+//! key is never lost.
 
 use std::collections::BTreeSet;
 
@@ -98,8 +99,8 @@ impl World {
             now: start,
         };
         let owner = Statement::new(
-            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-             VALUES (?1, ?2, 'owner', 'owner', 'active', 'manual', 0, 0)",
+            "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+             updated_at) VALUES (?1, ?2, 'owner', 'owner', 'active', 'manual', 0, 0)",
         );
         let owner = owner.bind(&world.organization).bind(&world.owner);
         let create = new.create(10);
@@ -350,14 +351,15 @@ impl World {
         assert!(unreceived.len() <= 1, "two successors: {unreceived:?}");
         for key_id in unreceived {
             let copies = format!(
-                "SELECT COUNT(*) FROM api_key_deliveries WHERE key_id = '{key_id}' AND state IN ('pending', 'dead') AND \
-                 sealed_key = 'sealed {key_id}'"
+                "SELECT COUNT(*) FROM api_key_deliveries WHERE key_id = '{key_id}' AND state IN ('pending', \
+                 'dead') AND sealed_key = 'sealed {key_id}'"
             );
             assert_eq!(self.database.number(&copies), 1, "the only copy of {key_id}");
         }
         let schedules = "SELECT COUNT(*) FROM api_key_rotations WHERE due_at IS NOT NULL";
         assert!(self.database.number(schedules) <= 1, "two schedules");
-        let lost = "SELECT COUNT(*) FROM api_key_deliveries WHERE state IN ('pending', 'dead') AND sealed_key IS NULL";
+        let lost = "SELECT COUNT(*) FROM api_key_deliveries WHERE state IN ('pending', 'dead') AND \
+             sealed_key IS NULL";
         assert_eq!(self.database.number(lost), 0);
     }
 }

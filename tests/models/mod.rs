@@ -1,5 +1,5 @@
-//! State machines of the domain against small reference models: random interleavings, the domain's own statements on
-//! SQLite.
+//! State machines of the domain against small reference models: random interleavings, the domain's own
+//! statements on SQLite.
 
 #![expect(
     clippy::unwrap_used,

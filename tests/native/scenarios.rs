@@ -55,8 +55,8 @@ async fn many_get_no_more_of_an_organization() {
     deployment.check().await;
 }
 
-/// A creation that was refused under an `Idempotency-Key` may be tried again under it; one that was done is replayed
-/// even where it would be refused today.
+/// A creation that was refused under an `Idempotency-Key` may be tried again under it; one that was done is
+/// replayed even where it would be refused today.
 #[tokio::test]
 async fn a_refusal_is_not_kept() {
     const KEYS: &str = "/api/v1/auth/keys";
@@ -82,8 +82,9 @@ async fn a_refusal_is_not_kept() {
     deployment.check().await;
 }
 
-/// With an organization's own limit: over all its keys and sessions, none of it used up by keys and cookies that nobody has, nor
-/// by tokens of sessions that ended; and verifications may be remembered where the configuration says so.
+/// With an organization's own limit: over all its keys and sessions, none of it used up by keys and cookies
+/// that nobody has, nor by tokens of sessions that ended; and verifications may be remembered where the
+/// configuration says so.
 #[tokio::test]
 async fn an_organization_keeps_to_its_limit() {
     let mut configuration = iam_tests::scenarios::configuration();
@@ -141,8 +142,8 @@ async fn an_organization_keeps_to_its_limit() {
     deployment.check().await;
 }
 
-/// A key that is over its own limit takes nothing of its organization's, an organization that is over its limit takes nothing of
-/// a key's, and what a key is refused for elsewhere takes nothing of either.
+/// A key that is over its own limit takes nothing of its organization's, an organization that is over its
+/// limit takes nothing of a key's, and what a key is refused for elsewhere takes nothing of either.
 #[tokio::test]
 async fn what_is_refused_is_not_paid_for() {
     const KEYS: &str = "/api/v1/auth/keys";
@@ -184,7 +185,8 @@ async fn what_is_refused_is_not_paid_for() {
     while let Some(answer) = at_once.join_next().await {
         assert_eq!(answer.unwrap()["valid"], false);
     }
-    // Of 40 three went for making the keys, and two for the small one. What was leased for nothing is lost after a second: some.
+    // Of 40 three went for making the keys, and two for the small one. What was leased for nothing is lost
+    // after a second: some.
     let left = accepted(&bound, "192.0.2.7", 30).await;
     assert!((1..=10).contains(&left), "{left} of 10");
     let left = accepted(&large, "198.51.100.1", 60).await;
@@ -223,8 +225,8 @@ async fn a_remembered_key_ends_in_time() {
     assert_eq!(flags.json["seen_everywhere_within_seconds"], 7);
 }
 
-/// No statement's cost may grow with the number of users, keys, sessions or audit records: each table is searched
-/// by more than its organization, or read in order up to a LIMIT.
+/// No statement's cost may grow with the number of users, keys, sessions or audit records: each table is
+/// searched by more than its organization, or read in order up to a LIMIT.
 #[tokio::test]
 async fn every_statement_has_an_index() {
     let (deployment, host) = iam_tests::native::start(Setup::new(&iam_tests::scenarios::configuration()));
@@ -238,7 +240,8 @@ async fn every_statement_has_an_index() {
 }
 
 fn is_wide(sql: &str, steps: &[String]) -> bool {
-    // SCIM wants the number of all resources with each page (RFC 7644 section 3.4.2): groups are few, and counted.
+    // SCIM wants the number of all resources with each page (RFC 7644 section 3.4.2): groups are few, and
+    // counted.
     let is_total = sql.contains(" AS total") && steps.iter().all(|step| step.starts_with("SEARCH groups "));
     let is_sorted = steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY"));
     // The one row that a key names is no page.

@@ -20,8 +20,8 @@ pub struct Deployment {
     pub(crate) violations: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Asks the database itself, for what no route shows yet: a statement that gives one number.
     pub(crate) count: Arc<dyn Fn(&str) -> i64 + Send + Sync>,
-    /// One sign-in of the administrator at a time: each comes from somewhere else, and of several at once the lockout
-    /// would take the surplus for guesses.
+    /// One sign-in of the administrator at a time: each comes from somewhere else, and of several at once the
+    /// lockout would take the surplus for guesses.
     pub(crate) administrator: tokio::sync::Mutex<()>,
 }
 

@@ -1,5 +1,5 @@
-//! The built functions on workerd and on a Spin-compatible host, each a process of its own that ends with this
-//! one. `cargo xtask test` builds what they need first.
+//! The built functions on workerd and on a Spin-compatible host, each a process of its own that ends with
+//! this one. `cargo xtask test` builds what they need first.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

@@ -29,7 +29,8 @@ pub mod vault;
 pub use client::{Answer, Client};
 pub use deployment::Deployment;
 
-/// Every scenario, listed once: by room, by file. Hands the list to another macro, behind what that one wants besides.
+/// Every scenario, listed once: by room, by file. Hands the list to another macro, behind what that one wants
+/// besides.
 #[macro_export]
 macro_rules! each_scenario {
     ($callback:path, $with:ident) => {
@@ -77,7 +78,7 @@ macro_rules! each_scenario {
             provisioning {
                 scim => a_user_is_provisioned, a_deactivated_user_is_out, groups_and_lists_work,
                     me_is_the_signed_in_user;
-                scim_clients => are_administered, tokens_turn;
+                scim_clients => are_administered, tokens_are_rotated;
                 scim_providers => entra_tests_its_connection, entra_provisions_groups,
                     entra_provisions_users, entra_provisions_users_with_its_flag,
                     jumpcloud_tests_its_integration, okta_pushes_groups, okta_tests_the_specification,
@@ -85,7 +86,7 @@ macro_rules! each_scenario {
             }
             webhooks {
                 intake => every_scheme_is_taken, others_are_refused, replays_are_refused,
-                    addresses_are_checked, secrets_turn, a_challenge_is_answered, messages_are_fetched,
+                    addresses_are_checked, secrets_are_rotated, a_challenge_is_answered, messages_are_fetched,
                     are_listed;
             }
             operation {
@@ -143,7 +144,8 @@ macro_rules! run_scenarios {
     };
 }
 
-/// The tests of the built functions that need a deployment of their own, for a host that [`hosts`] starts: the same on each.
+/// The tests of the built functions that need a deployment of their own, for a host that [`hosts`] starts:
+/// the same on each.
 #[macro_export]
 macro_rules! host_scenarios {
     ($host:path) => {
@@ -175,14 +177,15 @@ macro_rules! host_scenarios {
             intake::maintenance_is_told(&deployment).await;
         }
 
-        /// The job, with a receiver: turned by the built module, sent by the host, decrypted as its owner would.
+        /// The job, with a receiver: rotated by the built module, sent by the host, decrypted as its owner
+        /// would.
         #[tokio::test]
-        async fn an_aged_key_turns() {
+        async fn an_aged_key_is_rotated() {
             use $crate::scenarios::keys::key_rotation;
             let receiver = $crate::receiver::Receiver::start(&[]);
             let aged = key_rotation::aged(&receiver.url);
             let (deployment, _running) = $host(aged.setup.clone());
-            key_rotation::an_aged_key_turns(&deployment, &aged, &receiver).await;
+            key_rotation::an_aged_key_is_rotated(&deployment, &aged, &receiver).await;
         }
 
         /// A target that fails, then takes it: sent by the host, signed by the built module.
@@ -195,7 +198,7 @@ macro_rules! host_scenarios {
             forwarding::a_message_is_forwarded(&deployment, &target).await;
         }
 
-        /// A real OpenBao keeps the master key, takes a key that turned and issues a certificate.
+        /// A real OpenBao keeps the master key, takes a key that was rotated and issues a certificate.
         #[tokio::test]
         async fn a_vault_keeps_the_secrets() {
             use $crate::scenarios::operation::vault;

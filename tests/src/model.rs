@@ -1,5 +1,5 @@
-//! A database for models: the schema in SQLite, statements of the domain run as every host runs them, a batch as one
-//! transaction.
+//! A database for models: the schema in SQLite, statements of the domain run as every host runs them, a batch
+//! as one transaction.
 
 use iam_core::record::{Act, PersonalData, Severity};
 use iam_core::sql::{Rows, Statement, Value};

@@ -30,8 +30,8 @@ impl Drop for Attached {
     }
 }
 
-/// A program that does not watch its standard input, under a shell that does it for it. Statics of a test binary are
-/// never dropped, and a program that nobody ends would outlive the tests.
+/// A program that does not watch its standard input, under a shell that does it for it. Statics of a test
+/// binary are never dropped, and a program that nobody ends would outlive the tests.
 #[must_use]
 pub fn watched(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("sh");

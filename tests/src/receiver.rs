@@ -61,7 +61,8 @@ impl Receiver {
         self.got.lock().unwrap().len()
     }
 
-    /// What came last: its id, its headers and its body, signed with each of these secrets in turn, a moment ago.
+    /// What came last: its id, its headers and its body, signed with each of these secrets in turn, a moment
+    /// ago.
     #[must_use]
     pub fn last_signed(&self, secrets: &[&str]) -> (String, HeaderMap, Bytes) {
         let (headers, body) = self.got.lock().unwrap().last().cloned().unwrap();

@@ -1,7 +1,7 @@
 //! Another's conformance test of SCIM servers: PyPI's `scim2-tester`, run by the command line of `scim2-cli`.
 //!
-//! It reads what the server says of itself, then makes, reads, replaces, changes and deletes a resource of each kind,
-//! attribute by attribute, and holds every answer to RFC 7643 and RFC 7644.
+//! It reads what the server says of itself, then makes, reads, replaces, changes and deletes a resource of
+//! each kind, attribute by attribute, and holds every answer to RFC 7643 and RFC 7644.
 
 use std::process::Command;
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::Deployment;
 
-/// What it has to have checked, and how often at least: a tester that gave up half-way has found nothing either.
+/// What it has to have checked, and how often at least: a tester that gave up half-way has found nothing
+/// either.
 pub const CHECKS: [(&str, usize); 23] = [
     ("service_provider_config_endpoint", 1),
     ("service_provider_config_endpoint_methods", 4),
@@ -37,8 +38,8 @@ pub const CHECKS: [(&str, usize); 23] = [
     ("check_replace_attribute", 31),
 ];
 
-/// What a deployment under this test is configured with: the passwords that it makes up are UUIDs, and it asks some
-/// eight hundred times within seconds.
+/// What a deployment under this test is configured with: the passwords that it makes up are UUIDs, and it
+/// asks some eight hundred times within seconds.
 #[must_use]
 pub fn configuration() -> Value {
     let mut configuration = crate::scenarios::configuration();
@@ -47,7 +48,8 @@ pub fn configuration() -> Value {
     configuration
 }
 
-/// Runs it against a deployment that nobody else uses: it looks for what it made among the first resources of a list.
+/// Runs it against a deployment that nobody else uses: it looks for what it made among the first resources of
+/// a list.
 pub async fn finds_nothing(deployment: &Deployment) {
     let program = std::env::var_os("IAM_TEST_SCIM").expect("IAM_TEST_SCIM names the command of scim2-cli");
     let mut command = Command::new(program);
@@ -73,7 +75,8 @@ fn faults(said: &str) -> Vec<String> {
     let mut is_fault = false;
     // The first line says what is tried.
     for line in said.lines().skip(1) {
-        // Whatever is said of a result is more than one line where a value is, and the lines after the first begin anywhere.
+        // Whatever is said of a result is more than one line where a value is, and the lines after the first
+        // begin anywhere.
         let word = line.split(' ').next().unwrap_or_default();
         let is_result = !word.is_empty() && word.chars().all(|letter| letter.is_ascii_uppercase());
         if is_result {
@@ -95,9 +98,9 @@ mod tests {
 
     #[test]
     fn faults_are_told_from_successes() {
-        let said = "Performing a SCIM compliance check on http://127.0.0.1:1 ...\nSUCCESS random_url\n  it is 404\n\
-                    ERROR check_add_attribute\n  Attribute 'members' was not added\nReturned value: []\n\
-                    SKIPPED search_with_attributes\nSUCCESS object_query";
+        let said = "Performing a SCIM compliance check on http://127.0.0.1:1 ...\nSUCCESS random_url\n  it \
+                    is 404\nERROR check_add_attribute\n  Attribute 'members' was not added\nReturned value: \
+                    []\nSKIPPED search_with_attributes\nSUCCESS object_query";
         let expected = [
             "ERROR check_add_attribute\n  Attribute 'members' was not added\nReturned value: []",
             "SKIPPED search_with_attributes",

@@ -1,7 +1,8 @@
 //! Sequences of SCIM requests as an identity provider sends them, from the data files in `tests/data/scim`.
 //!
-//! A file names the public documentation that it was written from (`source`), and has steps. Each is a request, byte for
-//! byte the way that provider writes it, and what the documentation or the RFC says of the answer:
+//! A file names the public documentation that it was written from (`source`), and has steps. Each is a
+//! request, byte for byte the way that provider writes it, and what the documentation or the RFC says of the
+//! answer:
 //!
 //! | member | meaning |
 //! | --- | --- |
@@ -11,14 +12,14 @@
 //! | `status` | the status, or a list of those that may be |
 //! | `is` | JSON pointers to the values that have to be there |
 //! | `present`, `absent` | JSON pointers that have to lead to a value, or to none |
-//! | `unassigned` | JSON pointers to nothing, null or an empty list, which SCIM takes for the same (RFC 7643 section 2.5) |
+//! | `unassigned` | JSON pointers to nothing, null or an empty list: the same (RFC 7643 section 2.5) |
 //! | `counts` | JSON pointers to lists, and how many elements these have |
-//! | `has`, `lacks` | JSON pointers to lists, and members that an element has to have, or that none may have |
+//! | `has`, `lacks` | JSON pointers to lists, and members that an element has, or none has |
 //! | `answers` | headers of the answer; `*` is any value |
 //! | `keep` | names for values of the answer, by JSON pointer |
 //!
-//! `{name}` in a request stands for a kept value, for one of the file's `variables`, for `{unique}` (other in each run),
-//! `{guid}` (a random UUID) or `{base}` (the base URL).
+//! `{name}` in a request stands for a kept value, for one of the file's `variables`, for `{unique}` (other in
+//! each run), `{guid}` (a random UUID) or `{base}` (the base URL).
 //!
 //! Beside that, every answer is held to what RFC 7644 says of all of them: see [`holds_everywhere`].
 
@@ -184,8 +185,8 @@ async fn send(client: &Client, shared: &Value, step: &Value, values: &BTreeMap<S
     client.send(request).await
 }
 
-/// What RFC 7644 says of every answer: its media type (section 8.1), the shape of errors (3.12) and of lists (3.4.2), the
-/// address of what was made (3.3), and that no password is ever shown (RFC 7643 section 4.1.1).
+/// What RFC 7644 says of every answer: its media type (section 8.1), the shape of errors (3.12) and of lists
+/// (3.4.2), the address of what was made (3.3), and that no password is ever shown (RFC 7643 section 4.1.1).
 fn holds_everywhere(place: &str, step: &Value, answer: &Answer, accepted: &[&str]) {
     assert!(!answer.text.to_lowercase().contains("\"password\":"), "a password is shown: {place}");
     if answer.status == 204 || answer.status == 304 {
@@ -217,7 +218,8 @@ fn holds_everywhere(place: &str, step: &Value, answer: &Answer, accepted: &[&str
     }
 }
 
-/// The media types that the answer may have. `application/json` is for those who ask for it (RFC 7644 section 3.8).
+/// The media types that the answer may have. `application/json` is for those who ask for it (RFC 7644 section
+/// 3.8).
 fn accepted(file: &Value, step: &Value) -> Vec<&'static str> {
     let asks_for_json = [&step["headers"], &file["headers"]]
         .into_iter()

@@ -71,7 +71,8 @@ fn entry(name: &str, output: &Output) -> Result<String> {
     let mut text = format!("{PRELUDE}export default {{\n");
     for event in events {
         text.push_str(&format!(
-            "  async {event}(input, env, context) {{\n    revive();\n    return functions.{event}(input, env, context);\n  }},\n"
+            "  async {event}(input, env, context) {{\n    revive();\n    return functions.{event}(input, \
+             env, context);\n  }},\n"
         ));
     }
     text.push_str("};\n");

@@ -63,8 +63,9 @@ impl Bootstrap {
         authenticated(&node)?;
         let folder = workspace.root.join("dist/bootstrap");
         let manifest = format!(
-            "name = \"bootstrap\"\ncompatibility_date = \"{COMPATIBILITY_DATE}\"\n\n[[d1_databases]]\nbinding = \"DB\"\n\
-             database_name = \"{DATABASE_NAME}\"\ndatabase_id = \"{id}\"\n"
+            "name = \"bootstrap\"\ncompatibility_date = \
+             \"{COMPATIBILITY_DATE}\"\n\n[[d1_databases]]\nbinding = \"DB\"\ndatabase_name = \
+             \"{DATABASE_NAME}\"\ndatabase_id = \"{id}\"\n"
         );
         write(&folder.join("wrangler.toml"), manifest.as_bytes())?;
         write(&folder.join("first.sql"), sql.as_bytes())?;

@@ -233,7 +233,8 @@ impl Prepared {
             return Ok(());
         }
         bail!(
-            "missing secrets: {}. Give them all with --secrets-file FILE, or one with `npx wrangler secret put SECRET --name WORKER`",
+            "missing secrets: {}. Give them all with --secrets-file FILE, or one with `npx wrangler secret \
+             put SECRET --name WORKER`",
             missing.join(", ")
         )
     }

@@ -14,7 +14,8 @@ use crate::workspace::{Workspace, cargo};
 /// What makes rustc count what an input reaches: cargo-fuzz's flags, less the sanitizers, which only a
 /// nightly toolchain has and code without `unsafe` needs least.
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-                        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+                        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+                        -Cllvm-args=-sanitizer-coverage-pc-table \
                         -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
 
 /// Fuzz the parsers of foreign bytes (fuzz/targets/), each for a while.

@@ -45,8 +45,8 @@ impl Native {
         })
     }
 
-    /// What is left out is compiled and linted all the same, since the catalogue links every function; only an
-    /// empty test program of its own is not made.
+    /// What is left out is compiled and linted all the same, since the catalogue links every function; only
+    /// an empty test program of its own is not made.
     fn cargo(&self, command: &str, left_out: &[String]) -> Command {
         let mut cargo = cargo();
         cargo.arg(command).args(EVERYTHING).args(left_out.iter().flat_map(|package| ["--exclude", package]));

@@ -212,7 +212,8 @@ fn host_tests(workspace: &Workspace, report: &Report, built: &Built) {
     report.tests(name, programs.tell(&mut command).env(SPIN_HOST, host));
 }
 
-/// Fills the cache of our Spin-compatible host: the tests start several at once, and each would compile them all.
+/// Fills the cache of our Spin-compatible host: the tests start several at once, and each would compile them
+/// all.
 fn compile_components(workspace: &Workspace, host: &Path) -> Result<()> {
     let mut command = Command::new(host);
     command.arg("--compile-only").arg("--manifest").arg(workspace.root.join("spin.toml"));

@@ -56,7 +56,8 @@ impl Node {
         }
         if !process::exists("npm") {
             bail!(
-                "Node.js with npm is needed (any version: it installs the pinned one): install it and try again"
+                "Node.js with npm is needed (any version: it installs the pinned one): install it and try \
+                 again"
             );
         }
         process::step("install the npm tools", || {

@@ -126,7 +126,8 @@ mod tests {
             path(&["--all", "--status=revoked", "--name=a b", "--unused-since=2026-08-01T00:00:00Z"]);
         assert_eq!(
             filtered.unwrap(),
-            "/api/v1/auth/keys?all=true&status=revoked&name=a%20b&unused_since=2026-08-01T00%3A00%3A00Z&limit=5&cursor=key_1"
+            "/api/v1/auth/keys?all=true&status=revoked&name=a%20b&unused_since=2026-08-01T00%3A00%3A00Z\
+             &limit=5&cursor=key_1"
         );
         assert!(path(&["--all", "--owner=user_1"]).is_err());
         assert!(path(&["--status=gone"]).is_err());

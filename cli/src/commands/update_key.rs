@@ -102,7 +102,8 @@ mod tests {
         assert_eq!(
             several.unwrap(),
             json!({
-                "allowed_addresses": ["::1"], "metadata": {"a": "b"}, "permissions": [permission], "rate_limit": 5,
+                "allowed_addresses": ["::1"], "metadata": {"a": "b"}, "permissions": [permission],
+                "rate_limit": 5,
             })
         );
     }

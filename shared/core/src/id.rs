@@ -159,8 +159,8 @@ identifiers! {
 }
 
 /// An organization (tenant): `org_` and nine base-62 digits, seven of the time and two random. It is short
-/// because every opaque credential carries it (see [`crate::secret::credential`]), so that the credential says
-/// which database to look into.
+/// because every opaque credential carries it (see [`crate::secret::credential`]), so that the credential
+/// says which database to look into.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(transparent)]
 pub struct OrganizationId(String);
@@ -200,8 +200,8 @@ impl FromStr for OrganizationId {
 
 text_identifier!(OrganizationId);
 
-/// An OAuth client: `client_`, the hint of its organization, and a sortable unique part. An assertion (RFC 7523) says no
-/// more than this id, so the id has to tell which database to ask.
+/// An OAuth client: `client_`, the hint of its organization, and a sortable unique part. An assertion (RFC
+/// 7523) says no more than this id, so the id has to tell which database to ask.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(transparent)]
 pub struct ClientId(String);

@@ -4,7 +4,8 @@
 //! needs, and a question to the database is a [`sql::Statement`] that somebody else runs. So every rule
 //! is tested natively, without a runtime, and means the same on every host.
 //!
-//! The ground is [`sql`], [`id`], [`due`], [`time`], [`encoding`] and [`permission`]; on it stand [`record`], [`secret`],
+//! The ground is [`sql`], [`id`], [`due`], [`time`], [`encoding`] and [`permission`]; on it stand [`record`],
+//! [`secret`],
 //! [`jose`] and [`config`]; on these the rooms, a capability each, named as in `functions/`.
 
 pub mod due;

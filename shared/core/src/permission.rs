@@ -200,8 +200,8 @@ impl Grants {
         self
     }
 
-    /// The same rights as far as a scope (RFC 6749 section 3.3) reaches: grants separated by spaces. A word that is no
-    /// grant allows nothing.
+    /// The same rights as far as a scope (RFC 6749 section 3.3) reaches: grants separated by spaces. A word
+    /// that is no grant allows nothing.
     #[must_use]
     pub fn narrowed_to(mut self, scope: &str) -> Self {
         self.narrowed = Some(scope.split(' ').filter_map(|text| text.parse().ok()).collect());

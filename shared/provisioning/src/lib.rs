@@ -1,10 +1,12 @@
-//! SCIM 2.0 (RFC 7643, RFC 7644, RFC 9865): users and groups as an identity provider's client sees and changes them.
+//! SCIM 2.0 (RFC 7643, RFC 7644, RFC 9865): users and groups as an identity provider's client sees and
+//! changes them.
 //!
-//! A resource is JSON in its canonical form (attribute names as the schema writes them, booleans that are booleans),
-//! checked against the tables in [`schema`]. Foreign JSON gets that form in [`value`], paths are read in [`path`], filters in
-//! [`filter`], changes applied in [`patch`], and answers cut to what was asked for in [`projection`]; [`user`] and [`group`]
-//! know the columns and the statements, [`page`] lists either.
+//! A resource is JSON in its canonical form (attribute names as the schema writes them, booleans that are
+//! booleans), checked against the tables in [`schema`]. Foreign JSON gets that form in [`value`], paths are
+//! read in [`path`], filters in [`filter`], changes applied in [`patch`], and answers cut to what was asked
+//! for in [`projection`]; [`user`] and [`group`] know the columns and the statements, [`page`] lists either.
 
+mod common;
 pub mod filter;
 pub mod group;
 mod list;

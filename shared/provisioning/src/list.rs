@@ -1,4 +1,5 @@
-//! Changes of an attribute with several values: of the whole list, or of those values that a path's filter means.
+//! Changes of an attribute with several values: of the whole list, or of those values that a path's filter
+//! means.
 
 use iam_core::time::rfc3339;
 use serde_json::Value as Json;
@@ -84,7 +85,8 @@ impl List<'_> {
         })
     }
 
-    /// A `remove` whose value says what goes, as Entra sends it: to take it for "everything" would lose the rest.
+    /// A `remove` whose value says what goes, as Entra sends it: to take it for "everything" would lose the
+    /// rest.
     fn remove_listed(&mut self, value: Json) -> Result<(), ScimError> {
         for value in listed(value) {
             let value = match (value, schema::find(self.attribute.sub_attributes(), "value")) {
@@ -135,8 +137,8 @@ impl List<'_> {
         Err(ScimError::value(format!("`{}` with a filter takes one value", self.place)))
     }
 
-    /// `emails[type eq "work"].value`. Where the filter means no value yet, one is made that it means: so do Entra's
-    /// clients expect it.
+    /// `emails[type eq "work"].value`. Where the filter means no value yet, one is made that it means: so do
+    /// Entra's clients expect it.
     fn change_parts(
         &mut self,
         filter: &ValueFilter,
@@ -271,8 +273,8 @@ fn stored(sub: &'static Attribute, compared: &Json) -> Option<Json> {
     element(&Place::new(None, sub.name), sub, value).ok()?
 }
 
-/// Whether an added value is one that is there already: the same, or the same for the same purpose (RFC 7643 section 2.4
-/// wants each pair of `value` and `type` once).
+/// Whether an added value is one that is there already: the same, or the same for the same purpose (RFC 7643
+/// section 2.4 wants each pair of `value` and `type` once).
 fn is_same(attribute: &Attribute, there: &Json, sent: &Json) -> bool {
     there == sent
         || (same_member(attribute, "value", there, sent)
@@ -280,7 +282,8 @@ fn is_same(attribute: &Attribute, there: &Json, sent: &Json) -> bool {
                 || same_member(attribute, "type", there, sent)))
 }
 
-/// Whether a value is one that a client names for removal: by its `value`, or where that is not said, by all that is.
+/// Whether a value is one that a client names for removal: by its `value`, or where that is not said, by all
+/// that is.
 fn is_named(attribute: &Attribute, there: &Json, unwanted: &Json) -> bool {
     match unwanted {
         Json::Object(members) if members.contains_key("value") => {

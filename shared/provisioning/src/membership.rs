@@ -1,5 +1,5 @@
-//! Who is in a group. A group may have more members than anybody wants to load to change one, so changes of them are told
-//! apart from those of its other attributes and become statements of their own.
+//! Who is in a group. A group may have more members than anybody wants to load to change one, so changes of
+//! them are told apart from those of its other attributes and become statements of their own.
 
 use std::collections::BTreeSet;
 
@@ -99,11 +99,12 @@ pub fn take(group: &mut Object) -> Result<Net, ScimError> {
     Ok(Net::replacing(ids))
 }
 
-/// Tells what changes a group's members from the rest, which stays in its order, and says what the former come to.
+/// Tells what changes a group's members from the rest, which stays in its order, and says what the former
+/// come to.
 ///
 /// # Errors
-/// When a path's filter says anything but which ids, a member would be changed instead of added or removed, one has no id
-/// or is no user, or there are more than [`MAX_MEMBERS_PER_REQUEST`].
+/// When a path's filter says anything but which ids, a member would be changed instead of added or removed,
+/// one has no id or is no user, or there are more than [`MAX_MEMBERS_PER_REQUEST`].
 pub fn split(operations: Vec<Operation>) -> Result<(Vec<Operation>, Net), ScimError> {
     let (ours, others): (Vec<_>, Vec<_>) = operations.into_iter().partition(is_about_members);
     Ok((others, net(changes(ours)?)))
@@ -131,7 +132,8 @@ fn changes(operations: Vec<Operation>) -> Result<Vec<MemberChange>, ScimError> {
 
 fn change(Operation { path, change }: Operation) -> Result<MemberChange, ScimError> {
     if path.target.sub_attribute.is_some() {
-        let detail = "members are added and removed, not changed: a path ends in `members` or `members[value eq \"…\"]`";
+        let detail = "members are added and removed, not changed: a path ends in `members` or `members[value \
+                      eq \"…\"]`";
         return Err(ScimError::new(ScimErrorKind::Mutability, detail));
     }
     let of = path.target.attribute;

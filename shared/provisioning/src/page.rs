@@ -1,8 +1,8 @@
 //! Lists: which resources, in which order, and which part of them (RFC 7644 section 3.4.2, RFC 9865).
 //!
-//! A filter's candidates come from an index where it names something with one; they are bounded, and a filter that would have
-//! us look at more is refused with `tooMany`. Users without a filter are found by their place in the order of creation, so
-//! that a page in the middle of a large directory costs what the first one does.
+//! A filter's candidates come from an index where it names something with one; they are bounded, and a filter
+//! that would have us look at more is refused with `tooMany`. Users without a filter are found by their place
+//! in the order of creation, so that a page in the middle of a large directory costs what the first one does.
 
 mod cursor;
 mod order;
@@ -117,7 +117,8 @@ impl AskedPage {
             answers.one(self.total)?.ok_or_else(|| RowError::unreadable("total"))?;
         if scanned > i64::from(self.max_scanned) {
             let detail = format!(
-                "the filter would look at more than {} resources: compare another attribute with `eq` or `sw` too",
+                "the filter would look at more than {} resources: compare another attribute with `eq` or \
+                 `sw` too",
                 self.max_scanned
             );
             return Err(PageError::Refused(ScimError::new(ScimErrorKind::TooMany, detail)));
@@ -156,8 +157,9 @@ impl From<RowError> for PageError {
     }
 }
 
-/// The parts of a list's statements. `?1` is the organization, `?2` a JSON array: the filter's arguments, then the order's and
-/// the cursor's, `?3` how many groups of a user are shown, `?4` the page's length, `?5` how many are skipped.
+/// The parts of a list's statements. `?1` is the organization, `?2` a JSON array: the filter's arguments,
+/// then the order's and the cursor's, `?3` how many groups of a user are shown, `?4` the page's length, `?5`
+/// how many are skipped.
 struct Source<'a> {
     page: &'a Page,
     compiled: Option<Compiled>,
@@ -196,8 +198,9 @@ impl<'a> Source<'a> {
         match &self.compiled {
             None => format!("{table} WHERE {live}"),
             Some(Compiled { candidates, condition, .. }) => format!(
-                "(SELECT DISTINCT id FROM (SELECT id FROM ({candidates}) LIMIT {} + 1)) AS candidate CROSS JOIN {table} ON \
-                 {table}.org_id = ?1 AND {table}.{id} = candidate.id WHERE {live} AND ({condition})",
+                "(SELECT DISTINCT id FROM (SELECT id FROM ({candidates}) LIMIT {} + 1)) AS candidate CROSS \
+                 JOIN {table} ON {table}.org_id = ?1 AND {table}.{id} = candidate.id WHERE {live} AND \
+                 ({condition})",
                 self.page.max_scanned
             ),
         }
@@ -210,14 +213,17 @@ impl<'a> Source<'a> {
     fn total(&self, organization: &OrganizationId) -> Query<Total> {
         let text = match (&self.compiled, self.page.kind) {
             (None, ResourceKind::User) => {
-                "SELECT 0 AS scanned, COALESCE(SUM(people), 0) AS total, ?2 AS arguments FROM user_ranks WHERE org_id = ?1"
+                "SELECT 0 AS scanned, COALESCE(SUM(people), 0) AS total, ?2 AS arguments FROM user_ranks \
+                 WHERE org_id = ?1"
                     .to_owned()
             }
             (None, ResourceKind::Group) => {
-                "SELECT 0 AS scanned, COUNT(*) AS total, ?2 AS arguments FROM groups WHERE org_id = ?1".to_owned()
+                "SELECT 0 AS scanned, COUNT(*) AS total, ?2 AS arguments FROM groups WHERE org_id = ?1"
+                    .to_owned()
             }
             (Some(compiled), _) => format!(
-                "SELECT (SELECT COUNT(*) FROM (SELECT id FROM ({}) LIMIT {} + 1)) AS scanned, COUNT(*) AS total, ?2 AS arguments FROM {}",
+                "SELECT (SELECT COUNT(*) FROM (SELECT id FROM ({}) LIMIT {} + 1)) AS scanned, COUNT(*) AS \
+                 total, ?2 AS arguments FROM {}",
                 compiled.candidates,
                 self.page.max_scanned,
                 self.from()
@@ -235,11 +241,12 @@ impl<'a> Source<'a> {
             text.push_str(" AND ");
             text.push_str(after);
         } else if is_by_rank {
-            // The last 512 places that begin at or before the one that is wanted: none before them is counted.
+            // The last 512 places that begin at or before the one that is wanted: none before them is
+            // counted.
             text.push_str(
-                " AND users.number >= 512 * COALESCE((SELECT bucket FROM (SELECT bucket, MAX(before) FROM (SELECT bucket, \
-                 SUM(people) OVER (ORDER BY bucket) - people AS before FROM user_ranks WHERE org_id = ?1) WHERE before <= \
-                 ?5)), 0)",
+                " AND users.number >= 512 * COALESCE((SELECT bucket FROM (SELECT bucket, MAX(before) FROM \
+                 (SELECT bucket, SUM(people) OVER (ORDER BY bucket) - people AS before FROM user_ranks WHERE \
+                 org_id = ?1) WHERE before <= ?5)), 0)",
             );
         }
         text.push_str(" ORDER BY ");
@@ -247,8 +254,8 @@ impl<'a> Source<'a> {
         text.push_str(" LIMIT ?4 OFFSET ");
         text.push_str(match (is_by_rank, &self.after) {
             (true, None) => {
-                "?5 - COALESCE((SELECT MAX(before) FROM (SELECT SUM(people) OVER (ORDER BY bucket) - people AS before FROM \
-                 user_ranks WHERE org_id = ?1) WHERE before <= ?5), 0)"
+                "?5 - COALESCE((SELECT MAX(before) FROM (SELECT SUM(people) OVER (ORDER BY bucket) - people \
+                 AS before FROM user_ranks WHERE org_id = ?1) WHERE before <= ?5), 0)"
             }
             _ => "?5",
         });
@@ -281,8 +288,9 @@ impl<'a> Source<'a> {
     /// Only as many groups as have [`group::MAX_MEMBERS_SHOWN`] members together, one at least.
     fn cut(&self, columns: &str, shown: &str) -> String {
         format!(
-            "SELECT {shown} FROM (SELECT *, SUM(member_count) OVER (ROWS UNBOUNDED PRECEDING) AS so_far, ROW_NUMBER() OVER (ROWS \
-             UNBOUNDED PRECEDING) AS place FROM ({})) WHERE place = 1 OR so_far <= {}",
+            "SELECT {shown} FROM (SELECT *, SUM(member_count) OVER (ROWS UNBOUNDED PRECEDING) AS so_far, \
+             ROW_NUMBER() OVER (ROWS UNBOUNDED PRECEDING) AS place FROM ({})) WHERE place = 1 OR so_far <= \
+             {}",
             self.select(&format!("{columns}, groups.member_count")),
             group::MAX_MEMBERS_SHOWN
         )

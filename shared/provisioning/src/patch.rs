@@ -1,8 +1,9 @@
-//! PATCH (RFC 7644 section 3.5.2), in the forms that Okta and Entra send too: operations in any case, values without a
-//! path, paths as keys of such a value, single values wrapped in a list.
+//! PATCH (RFC 7644 section 3.5.2), in the forms that Okta and Entra send too: operations in any case, values
+//! without a path, paths as keys of such a value, single values wrapped in a list.
 //!
-//! When it is read, it falls apart into changes of one attribute or sub-attribute each: what comes without a path, a whole
-//! extension or a complex attribute is a change for each of its members, so that members that were not sent stay.
+//! When it is read, it falls apart into changes of one attribute or sub-attribute each: what comes without a
+//! path, a whole extension or a complex attribute is a change for each of its members, so that members that
+//! were not sent stay.
 
 use serde_json::Value as Json;
 
@@ -41,7 +42,8 @@ pub(crate) enum Change {
 /// Reads a PATCH of a resource.
 ///
 /// # Errors
-/// When it is not of [`PATCH_URN`], has more than [`MAX_OPERATIONS`] or [`MAX_CHANGES`], or an operation is malformed.
+/// When it is not of [`PATCH_URN`], has more than [`MAX_OPERATIONS`] or [`MAX_CHANGES`], or an operation is
+/// malformed.
 pub fn parse(schema: ResourceSchema<'_>, body: Json) -> Result<Vec<Operation>, ScimError> {
     let Json::Object(mut body) = body else { return Err(ScimError::syntax("a PATCH must be an object")) };
     check_schemas(take(&mut body, "schemas").as_ref(), PATCH_URN)?;
@@ -210,8 +212,8 @@ impl Reader<'_> {
     }
 }
 
-/// The one value of an attribute that has no list, where a client sends a list of one as Entra does; an empty list is no
-/// value. Of a simple attribute it may be an object with a `value` there.
+/// The one value of an attribute that has no list, where a client sends a list of one as Entra does; an empty
+/// list is no value. Of a simple attribute it may be an object with a `value` there.
 fn unwrapped(attribute: &Attribute, value: Json) -> Json {
     let Json::Array(mut values) = value else { return value };
     match (values.pop(), values.is_empty()) {
@@ -227,9 +229,9 @@ fn unwrapped(attribute: &Attribute, value: Json) -> Json {
     }
 }
 
-/// Changes a resource's canonical attributes. After an error they are of no use. That required attributes are still
-/// there and immutable ones as they were is to be checked afterwards: [`check_required`](crate::value::check_required),
-/// [`check_immutable`](crate::value::check_immutable).
+/// Changes a resource's canonical attributes. After an error they are of no use. That required attributes are
+/// still there and immutable ones as they were is to be checked afterwards:
+/// [`check_required`](crate::value::check_required), [`check_immutable`](crate::value::check_immutable).
 ///
 /// # Errors
 /// When a value does not fit, or a path leads to nothing.

@@ -1,5 +1,5 @@
-//! Attribute paths (RFC 7644 section 3.5.2): `active`, `name.givenName`, `emails[type eq "work"].value`, each with
-//! or without its schema's URN in front.
+//! Attribute paths (RFC 7644 section 3.5.2): `active`, `name.givenName`, `emails[type eq "work"].value`, each
+//! with or without its schema's URN in front.
 
 use crate::filter::ValueFilter;
 use crate::filter::parse::parse_value_filter;
@@ -125,7 +125,9 @@ mod tests {
         }
 
         #[test]
-        fn nearly_a_path_never_panics(text in "(emails|name|urn:ietf:params:scim:schemas:core:2.0:User)?[\\[\\].: a\"\u{e9}]{0,12}") {
+        fn nearly_a_path_never_panics(
+            text in "(emails|name|urn:ietf:params:scim:schemas:core:2.0:User)?[\\[\\].: a\"\u{e9}]{0,12}",
+        ) {
             let _ = parse(&text);
         }
     }

@@ -1,7 +1,7 @@
 //! Which attributes an answer shows (RFC 7644 section 3.9).
 //!
-//! A name that is no attribute's is passed over: the RFC says nothing of it, and a search over several kinds of resources
-//! names attributes that not every kind has.
+//! A name that is no attribute's is passed over: the RFC says nothing of it, and a search over several kinds
+//! of resources names attributes that not every kind has.
 
 use serde_json::Value as Json;
 
@@ -27,12 +27,12 @@ enum Part {
 }
 
 impl Projection {
-    /// Reads the parameters `attributes` and `excludedAttributes`: names with commas between them, each perhaps with its
-    /// schema's URN, perhaps of a sub-attribute. One without a name counts as absent.
+    /// Reads the parameters `attributes` and `excludedAttributes`: names with commas between them, each
+    /// perhaps with its schema's URN, perhaps of a sub-attribute. One without a name counts as absent.
     ///
     /// # Errors
-    /// `invalidValue` where both are there, since either makes no sense beside the other, or one has more than
-    /// [`MAX_NAMES`].
+    /// `invalidValue` where both are there, since either makes no sense beside the other, or one has more
+    /// than [`MAX_NAMES`].
     pub fn parse(
         schema: ResourceSchema<'_>,
         attributes: Option<&str>,

@@ -1,10 +1,11 @@
-//! Foreign JSON made canonical: names as the schema writes them, values of the attribute's kind, everything bounded.
+//! Foreign JSON made canonical: names as the schema writes them, values of the attribute's kind, everything
+//! bounded.
 //!
-//! What real clients get wrong without doubt about what they mean is put right: booleans and numbers as text, one value
-//! where a list belongs, a manager as its bare id, an empty text for no value. An attribute that no schema has is refused
-//! with its path named, since to leave it out would lose what somebody wanted kept; left out is only what says nothing:
-//! read-only attributes (RFC 7644 section 3.3), `null`, and of RFC 7643 section 2.4's usual sub-attributes those that a list
-//! does not have.
+//! What real clients get wrong without doubt about what they mean is put right: booleans and numbers as text,
+//! one value where a list belongs, a manager as its bare id, an empty text for no value. An attribute that no
+//! schema has is refused with its path named, since to leave it out would lose what somebody wanted kept;
+//! left out is only what says nothing: read-only attributes (RFC 7644 section 3.3), `null`, and of RFC 7643
+//! section 2.4's usual sub-attributes those that a list does not have.
 
 use std::fmt;
 
@@ -64,7 +65,8 @@ impl fmt::Display for Place<'_> {
 /// The canonical form of the body of a POST or PUT, without what is read-only.
 ///
 /// # Errors
-/// When it is not of its schema, names one that is not offered, or an attribute does not fit, is unknown or is missing.
+/// When it is not of its schema, names one that is not offered, or an attribute does not fit, is unknown or
+/// is missing.
 pub fn resource(schema: ResourceSchema<'_>, body: Json) -> Result<Object, ScimError> {
     let Json::Object(mut body) = body else {
         return Err(ScimError::syntax("a resource must be an object"));
@@ -86,8 +88,8 @@ pub fn resource(schema: ResourceSchema<'_>, body: Json) -> Result<Object, ScimEr
     Ok(object)
 }
 
-/// Refuses a resource whose `schemas` does not name its own, or one that is not offered. An extension need not be named
-/// for its attributes to be taken: clients forget it.
+/// Refuses a resource whose `schemas` does not name its own, or one that is not offered. An extension need
+/// not be named for its attributes to be taken: clients forget it.
 fn check_listed(schema: ResourceSchema<'_>, schemas: Option<&Json>) -> Result<(), ScimError> {
     check_schemas(schemas, schema.kind.schema().id)?;
     for listed in schemas.and_then(Json::as_array).into_iter().flatten() {
@@ -121,8 +123,8 @@ pub(crate) fn take(object: &mut Object, name: &str) -> Option<Json> {
     object.remove(&key)
 }
 
-/// The canonical form of what was sent for an attribute; `None` where that means "no value" (RFC 7643 section 2.5), as an
-/// empty text does.
+/// The canonical form of what was sent for an attribute; `None` where that means "no value" (RFC 7643 section
+/// 2.5), as an empty text does.
 ///
 /// # Errors
 /// When it does not fit the attribute.
@@ -362,7 +364,8 @@ pub(crate) fn is_primary(element: &Json) -> bool {
     element.get("primary") == Some(&Json::Bool(true))
 }
 
-/// Refuses a resource that lacks what its schemas require: attributes, sub-attributes of what is there, extensions.
+/// Refuses a resource that lacks what its schemas require: attributes, sub-attributes of what is there,
+/// extensions.
 ///
 /// # Errors
 /// `invalidValue`, with the first that is missing.
@@ -395,8 +398,9 @@ pub(crate) fn required(place: &Place<'_>) -> ScimError {
     ScimError::value(format!("`{place}` is required"))
 }
 
-/// Refuses a change of what was set once and for all (RFC 7644 section 3.5.1). The values of a list have nothing that tells
-/// them apart, so of a list it is immutable as a whole or not at all here; of one that a path names, a PATCH looks itself.
+/// Refuses a change of what was set once and for all (RFC 7644 section 3.5.1). The values of a list have
+/// nothing that tells them apart, so of a list it is immutable as a whole or not at all here; of one that a
+/// path names, a PATCH looks itself.
 ///
 /// # Errors
 /// `mutability`, with the first that differs.
@@ -429,8 +433,8 @@ pub(crate) fn immutable(place: &Place<'_>) -> ScimError {
     ScimError::new(ScimErrorKind::Mutability, format!("`{place}` is immutable: it is set once"))
 }
 
-/// What differs, for the audit: `{"title": [before, after]}`, of an extension each attribute for itself. Of what is never
-/// shown, only that it differs.
+/// What differs, for the audit: `{"title": [before, after]}`, of an extension each attribute for itself. Of
+/// what is never shown, only that it differs.
 #[must_use]
 pub fn changes(schema: ResourceSchema<'_>, before: &Object, after: &Object) -> Object {
     let mut changes = Object::new();

@@ -21,7 +21,8 @@ fn extension() -> Json {
             {"name": "tags", "multiValued": true, "canonicalValues": ["red", "blue"]},
             {"name": "pin", "returned": "never"},
             {"name": "locker", "type": "complex", "subAttributes": [
-                {"name": "number", "type": "integer", "required": true}, {"name": "$ref", "type": "reference"}]},
+                {"name": "number", "type": "integer", "required": true}, {"name": "$ref",
+                "type": "reference"}]},
         ],
     })
 }
@@ -50,8 +51,10 @@ fn group(members: Json) -> Result<(Json, Net), ScimError> {
 #[test]
 fn names_are_put_right_and_what_says_nothing_is_left_out() {
     let sent = json!({
-        "Active": "False", "id": "mine", "groups": ["not looked at"], "meta": {"resourceType": "User"}, "title": "",
-        "name": {"FamilyName": "L", "givenName": null}, "nickName": null, "phoneNumbers": [], "shoeSize": null,
+        "Active": "False", "id": "mine", "groups": ["not looked at"], "meta": {"resourceType": "User"},
+        "title": "",
+        "name": {"FamilyName": "L", "givenName": null}, "nickName": null, "phoneNumbers": [],
+        "shoeSize": null,
         "emails": {"value": "a@example.com", "Primary": "TRUE", "$ref": "not looked at"},
         "addresses": [{"country": "", "display": "not looked at"}],
     });
@@ -172,7 +175,8 @@ fn groups_as_okta_and_entra_make_them() {
     assert_eq!(group(okta), Ok((json!({}), Net::replacing(["a".to_owned(), "b".to_owned()]))));
     let entra = json!({
         "schemas": [GROUP_URN, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],
-        "externalId": "8aa1a0c0-c4c3-4bc0-b4a5-2ef676900159", "meta": {"resourceType": "Group"}, "members": [],
+        "externalId": "8aa1a0c0-c4c3-4bc0-b4a5-2ef676900159", "meta": {"resourceType": "Group"},
+        "members": [],
     });
     let (group_made, net) = group(entra).unwrap();
     assert_eq!(group_made, json!({"externalId": "8aa1a0c0-c4c3-4bc0-b4a5-2ef676900159"}));
@@ -298,9 +302,8 @@ fn bad_extensions_name_their_field() {
             ".attributes[1].subAttributes[0].type",
         ),
         (
-            attribute(
-                json!({"name": "a", "type": "complex", "subAttributes": [{"name": "b", "multiValued": true}]}),
-            ),
+            attribute(json!({"name": "a", "type": "complex", "subAttributes": [{"name": "b",
+                "multiValued": true}]})),
             ".attributes[1].subAttributes[0].multiValued",
         ),
     ] {

@@ -180,7 +180,8 @@ fn a_manager_is_set_in_every_form() {
 
 #[test]
 fn a_part_of_the_values_that_are_meant() {
-    let after = json!({"emails": [{"type": "work", "value": "new", "primary": true}, {"type": "home", "value": "h"}]});
+    let after = json!({"emails": [{"type": "work", "value": "new", "primary": true}, {"type": "home",
+        "value": "h"}]});
     all_make(
         &emails(),
         &after,
@@ -189,9 +190,11 @@ fn a_part_of_the_values_that_are_meant() {
             json!({"op": "add", "path": "emails[TYPE EQ \"Work\"].value", "value": "new"}),
             json!({"op": "replace", "path": "emails[primary eq true].value", "value": "new"}),
             json!({"op": "replace", "path": "emails[primary eq \"True\"].value", "value": "new"}),
-            json!({"op": "replace", "path": "emails[type eq \"work\" and value co \"w\"].value", "value": "new"}),
+            json!({"op": "replace", "path": "emails[type eq \"work\" and value co \"w\"].value",
+            "value": "new"}),
             json!({"op": "replace", "path": "emails[not (type eq \"home\")].value", "value": "new"}),
-            json!({"op": "replace", "path": format!("{USER_URN}:emails[type eq \"work\"].value"), "value": "new"}),
+            json!({"op": "replace", "path": format!("{USER_URN}:emails[type eq \"work\"].value"),
+            "value": "new"}),
             json!({"op": "replace", "value": {"emails[type eq \"work\"].value": "new"}}),
         ],
     );
@@ -442,7 +445,8 @@ fn attributes_of_the_configuration() {
     assert!(
         one(json!({"op": "remove", "path": path("tags"), "value": ["A"]})).unwrap().get("tags").is_none()
     );
-    let since = json!({"op": "add", "path": path("devices[value eq \"d\"].since"), "value": "2011-05-13T06:42:34+02:00"});
+    let since = json!({"op": "add", "path": path("devices[value eq \"d\"].since"),
+        "value": "2011-05-13T06:42:34+02:00"});
     assert_eq!(one(since).unwrap()["devices"][0]["since"], "2011-05-13T04:42:34.000Z");
     let made =
         json!({"op": "add", "path": path("devices[since eq \"2011-05-13T04:42:34Z\"].value"), "value": "n"});

@@ -164,7 +164,9 @@ proptest! {
     }
 
     #[test]
-    fn no_group_is_harmed(operations in proptest::collection::vec(any_operation(&["add", "replace", "remove"]), 1..4)) {
+    fn no_group_is_harmed(
+        operations in proptest::collection::vec(any_operation(&["add", "replace", "remove"]), 1..4),
+    ) {
         let mut group = json!({"displayName": "Engines"}).as_object().cloned().unwrap();
         if let Ok(operations) = parsed(ResourceKind::Group, &json!(operations))
             && let Ok((others, net)) = membership::split(operations)

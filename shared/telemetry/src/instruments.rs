@@ -65,7 +65,8 @@ instruments! {
 
     /// Webhooks, by service (as configured; empty for one that is none) and result: `accepted`, `challenge`,
     /// `duplicate`, or why it was refused.
-    pub static WEBHOOKS: Counter<2> = Counter::new("cronos_webhooks_total", "{message}", ["service", "result"]);
+    pub static WEBHOOKS: Counter<2> =
+        Counter::new("cronos_webhooks_total", "{message}", ["service", "result"]);
 
     /// What security people want to know of, by type and severity (`low`, `medium`, `high`, `critical`).
     pub static SECURITY_EVENTS: Counter<2> =

@@ -91,11 +91,6 @@ impl<const N: usize> Gauge<N> {
     pub const fn new(name: &'static str, unit: &'static str, keys: [&'static str; N]) -> Self {
         Self(Description { name, unit, keys, label_sets: MAX_LABEL_SETS })
     }
-
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn describe(&'static self, meaning: &'static str) -> Instrument {
-        self.0.describe("gauge", meaning)
-    }
 }
 
 impl<const N: usize> Histogram<N> {

@@ -92,7 +92,8 @@ fn auth(token: &str, seconds: i64, renewable: bool) -> Value {
 }
 
 fn metadata(version: u64) -> Value {
-    json!({"version": version, "created_time": "2026-11-23T08:16:17.804780245Z", "deletion_time": "", "destroyed": false})
+    let created = "2026-11-23T08:16:17.804780245Z";
+    json!({"version": version, "created_time": created, "deletion_time": "", "destroyed": false})
 }
 
 fn secret() -> Value {
@@ -426,14 +427,18 @@ proptest! {
         if let Ok(text) = rewrap("transit", "k", &sealed).unwrap().read(&answer) {
             prop_assert!(Ciphertext::parse(text.as_str()).is_ok());
         }
-        let _ = (decrypt("transit", "k", &sealed).unwrap().read(&answer), look_up().read(&answer), health().read(&answer));
-        let _ = (kv::write("secret", "a", &json!({}), None).unwrap().read(&answer), issue("pki", "r", "c", &[], 1).unwrap().read(&answer));
+        let decrypt = decrypt("transit", "k", &sealed).unwrap();
+        let _ = (decrypt.read(&answer), look_up().read(&answer), health().read(&answer));
+        let write = kv::write("secret", "a", &json!({}), None).unwrap();
+        let issue = issue("pki", "r", "c", &[], 1).unwrap();
+        let _ = (write.read(&answer), issue.read(&answer));
     }
 
     /// A session is never used past its end, and one for ever is never given up.
     #[test]
     fn leases_are_kept(lease in 0i64..100_000, renewable: bool, age_ms in -5_000i64..200_000_000) {
-        let token = Token { token: SecretText::new("t".to_owned()), lease: Duration::from_seconds(lease), renewable };
+        let lease = Duration::from_seconds(lease);
+        let token = Token { token: SecretText::new("t".to_owned()), lease, renewable };
         let session = Session { token, since: Timestamp::from_millis(1_000_000_000) };
         let step = session.step(Timestamp::from_millis(1_000_000_000 + age_ms));
         if lease == 0 {

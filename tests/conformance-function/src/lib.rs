@@ -33,7 +33,9 @@ async fn run_suite(State(host): State<Host>) -> Response {
     let results: Vec<_> = conformance::run(&host)
         .await
         .into_iter()
-        .map(|result| serde_json::json!({"name": result.name, "passed": result.passed, "detail": result.detail}))
+        .map(|result| {
+            serde_json::json!({"name": result.name, "passed": result.passed, "detail": result.detail})
+        })
         .collect();
     json(&serde_json::json!({ "host": host.kind().as_str(), "results": results }))
 }

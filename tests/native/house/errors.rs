@@ -1,4 +1,4 @@
-//! Error codes: each that the sources answer with is in `iam_service::codes`, with its status, and no other is.
+//! Error codes: each that the sources answer with is in `iam_service::codes`, with its status; no other is.
 
 use std::collections::BTreeMap;
 

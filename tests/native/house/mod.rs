@@ -1,5 +1,5 @@
-//! The rules of the house that a compiler does not hold: read off the sources, and named by file and line where they are
-//! broken.
+//! The rules of the house that a compiler does not hold: read off the sources, and named by file and line
+//! where they are broken.
 
 mod errors;
 mod imports;

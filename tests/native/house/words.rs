@@ -39,11 +39,17 @@ fn places(folders: &[&str], is_wrong: impl Fn(&Source, &str) -> bool) -> Vec<Str
     places
 }
 
+/// Whether a line is no single word, as a URL or a signature of others is.
+fn is_breakable(line: &str) -> bool {
+    line.split_whitespace().all(|word| word.len() <= MAX_COLUMNS * 2 / 3)
+}
+
 #[test]
 fn no_line_is_too_wide() {
     let mut wide = Vec::new();
     for source in sources(&EVERYWHERE).iter().filter(|source| is_ours(source)) {
-        let lines = source.lines().filter(|(_, line)| line.chars().count() > MAX_COLUMNS);
+        let lines =
+            source.lines().filter(|(_, line)| line.chars().count() > MAX_COLUMNS && is_breakable(line));
         wide.extend(
             lines.map(|(number, line)| format!("{}:{number}: {}", source.path, line.chars().count())),
         );

@@ -28,7 +28,8 @@ fn start(api_keys: &Value) -> (Deployment, TestHost) {
 
 /// A key that may list its owner's keys, with these fields beside.
 async fn create(client: &Client, fields: &Value) -> Answer {
-    let mut body = json!({"name": "tested", "permissions": [{"resource": "api_keys", "action": "read", "scope": "own"}]});
+    let mut body = json!({"name": "tested", "permissions": [{"resource": "api_keys", "action": "read",
+        "scope": "own"}]});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     client.post(KEYS, &body).await.expect(201)
 }
@@ -66,7 +67,8 @@ async fn let_pass(host: &TestHost, duration: Duration) {
     host.request().db("").run(Statement::new(earlier).bind(duration.as_millis())).await.unwrap();
 }
 
-/// How often a key was accepted and refused, once all is written down. Of two days, in case midnight passes meanwhile.
+/// How often a key was accepted and refused, once all is written down. Of two days, in case midnight passes
+/// meanwhile.
 async fn usage(host: &TestHost, client: &Client, key_id: &str) -> (u64, u64) {
     host.settle().await;
     let usage = client.get(&format!("{KEYS}/{key_id}/usage?days=2")).await.expect(200);
@@ -100,7 +102,8 @@ async fn configured_entropy_makes_longer_keys() {
     deployment.check().await;
 }
 
-/// The environment is part of a key's prefix, and the configured prefix is the rest: created or rotated, it works.
+/// The environment is part of a key's prefix, and the configured prefix is the rest: created or rotated, it
+/// works.
 #[tokio::test]
 async fn prefixes_are_configured() {
     for (environment, api_keys, prefix) in [
@@ -247,7 +250,8 @@ async fn rotations_have_a_default_overlap() {
     }
 }
 
-/// A key shows when it was last used, by a verification or a call with it, and the filter for unused ones goes by that.
+/// A key shows when it was last used, by a verification or a call with it, and the filter for unused ones
+/// goes by that.
 #[tokio::test]
 async fn a_use_is_shown_and_filtered_by() {
     let (deployment, host) = start(&json!({}));
@@ -323,7 +327,8 @@ async fn uses_over_the_limit_count_as_refused() {
     deployment.check().await;
 }
 
-/// Uses from addresses that a key is not bound to are counted apart. What is no working key any more is not counted.
+/// Uses from addresses that a key is not bound to are counted apart. What is no working key any more is not
+/// counted.
 #[tokio::test]
 async fn uses_from_elsewhere_count_as_refused() {
     let (deployment, host) = start(&json!({}));

@@ -87,7 +87,8 @@ async fn new_key(deployment: &Deployment) -> Answer {
 }
 
 fn token(token: &str) -> Value {
-    json!({"token": token, "type": "edge_iam_api_key", "url": "https://example.com/blob", "source": "content"})
+    json!({"token": token, "type": "edge_iam_api_key", "url": "https://example.com/blob",
+    "source": "content"})
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Keys that turn by themselves, from end to end: a receiver of our own, and moments in the database that are moved.
+//! Keys that are rotated by themselves, from end to end: a receiver of our own, and moments in the database
+//! that are moved.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
 
@@ -76,7 +77,7 @@ fn assert_indexed(host: &TestHost) {
 }
 
 #[tokio::test]
-async fn a_key_turns_and_arrives() {
+async fn a_key_is_rotated_and_arrives() {
     let (deployment, host) = start();
     let receiver = Receiver::start(&[500, 500]);
     let admin = deployment.administrator().await;
@@ -139,13 +140,13 @@ async fn a_dead_delivery_keeps_the_key() {
         let_pass(&host, 1).await;
     }
     assert_eq!((receiver.count(), recorded(&deployment, "api_key.delivery_dead")), (12, 1));
-    let reason = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'api_key.delivery_dead' AND details ->> 'reason' \
-                  = 'the receiver answered 410'";
+    let reason = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'api_key.delivery_dead' AND \
+                  details ->> 'reason' = 'the receiver answered 410'";
     assert_eq!(deployment.count(reason), 1);
     let open = deliveries(&admin).await;
     assert_eq!((&open[0]["state"], &open[0]["next_attempt_at"]), (&json!("dead"), &Value::Null));
-    // Nobody ran the job for a while, and a run doesn't come as far as this delivery: it ends its old key for good no more than
-    // the next run, which holds it.
+    // Nobody ran the job for a while, and a run doesn't come as far as this delivery: it ends its old key for
+    // good no more than the next run, which holds it.
     let_pass(&host, 50).await;
     let hold = "UPDATE api_key_deliveries SET held_until = held_until + ?1";
     let move_hold = async |milliseconds: i64| {
@@ -209,8 +210,8 @@ async fn a_confirmation_that_was_lost_is_a_second_delivery_with_the_same_id() {
     let set = put(&admin, created.text_at("/key_id"), &webhook(&receiver.url)).await.expect(200);
     let_pass(&host, 31).await;
     // The note of the delivery fails, as if the run had died before it.
-    let refuse = "CREATE TRIGGER died BEFORE UPDATE OF state ON api_key_deliveries WHEN new.state = 'delivered' BEGIN \
-                  SELECT RAISE(ABORT, 'died'); END";
+    let refuse = "CREATE TRIGGER died BEFORE UPDATE OF state ON api_key_deliveries WHEN new.state = \
+                  'delivered' BEGIN SELECT RAISE(ABORT, 'died'); END";
     host.apply(refuse).unwrap();
     deployment.internal().post(JOB, &json!({})).await.expect(500);
     host.apply("DROP TRIGGER died").unwrap();
@@ -235,7 +236,7 @@ async fn revoked_keys_stay_revoked() {
     let_pass(&host, 31).await;
     run_job(&deployment).await;
     let (_, first, unseen) = receiver.last_key(set.text_at("/signing_secret"));
-    // The new key ends before it arrives: the old one takes its place again and is turned anew.
+    // The new key ends before it arrives: the old one takes its place again and is rotated anew.
     admin.delete(&format!("{KEYS}/{}", first["data"]["key_id"].as_str().unwrap())).await.expect(200);
     let_pass(&host, 1).await;
     run_job(&deployment).await;
@@ -321,7 +322,8 @@ async fn keys_of_suspended_owners_wait() {
     assert_eq!(recorded(&deployment, "api_key.rotate"), 1);
 }
 
-/// What is sealed is sealed anew while the master key is turned over, so nothing is lost when the previous one goes.
+/// What is sealed is sealed anew while the master key is rotated, so nothing is lost when the previous one
+/// goes.
 #[tokio::test]
 async fn the_only_copy_outlives_the_master_key() {
     let (deployment, host) = start();
@@ -349,10 +351,10 @@ async fn the_only_copy_outlives_the_master_key() {
 
 /// What the hosts can't be told in their database is there from the start.
 #[tokio::test]
-async fn an_aged_key_turns() {
+async fn an_aged_key_is_rotated() {
     let receiver = Receiver::start(&[]);
     let aged = scenario::aged(&receiver.url);
     let deployment = iam_tests::native::start(aged.setup.clone()).0;
-    scenario::an_aged_key_turns(&deployment, &aged, &receiver).await;
+    scenario::an_aged_key_is_rotated(&deployment, &aged, &receiver).await;
     deployment.check().await;
 }

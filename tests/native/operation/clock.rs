@@ -99,7 +99,7 @@ async fn an_organization_that_fails_stops_no_other() {
 async fn what_a_run_leaves_the_next_one_takes() {
     const ORGANIZATIONS: i64 = 300;
     let mut configuration = iam_tests::scenarios::configuration();
-    configuration["monitoring"]["logging"]["level"] = json!("WARN");
+    configuration["monitoring"]["logging"]["level"] = json!("WARNING");
     let (deployment, host) = start(Setup::new(&configuration));
     let many = format!(
         "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {ORGANIZATIONS}) INSERT \

@@ -140,7 +140,7 @@ async fn everything_is_logged_while_wanted() {
         return;
     }
     let test = Command::new(std::env::current_exe().unwrap())
-        .args(["everything_is_logged_while_wanted", "--exact", "--nocapture"])
+        .args(["operation::flags::everything_is_logged_while_wanted", "--exact", "--nocapture"])
         .env(IS_CHILD, "1")
         .output()
         .unwrap();

@@ -44,7 +44,8 @@ async fn a_run_serves_all_services_and_all_that_is_due() {
     assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
     let of = |service: &str, state: &str| {
         deployment.count(&format!(
-            "SELECT COUNT(*) AS count FROM webhook_deliveries WHERE service = '{service}' AND state = '{state}'"
+            "SELECT COUNT(*) AS count FROM webhook_deliveries WHERE service = '{service}' AND state = \
+             '{state}'"
         ))
     };
     assert_eq!(of("hooks", "delivered"), 120);
@@ -71,10 +72,10 @@ async fn a_run_sweeps_all_that_is_old() {
         format!("WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000) {sql}")
     };
     for sql in [
-        "INSERT INTO webhook_deliveries (org_id, delivery_id, service, state, created_at, finished_at) SELECT \
-         'org_000000001', 'wdlv_' || n, 'hooks', 'delivered', 1, 1 FROM n",
-        "INSERT INTO webhook_receipts (org_id, service, message_hash, content_hash, delivery_id, expires_at) SELECT \
-         'org_000000001', 'hooks', n, n, 'wdlv_' || n, 1 FROM n",
+        "INSERT INTO webhook_deliveries (org_id, delivery_id, service, state, created_at, finished_at) \
+         SELECT 'org_000000001', 'wdlv_' || n, 'hooks', 'delivered', 1, 1 FROM n",
+        "INSERT INTO webhook_receipts (org_id, service, message_hash, content_hash, delivery_id, expires_at) \
+         SELECT 'org_000000001', 'hooks', n, n, 'wdlv_' || n, 1 FROM n",
     ] {
         host.apply(&many(sql)).unwrap();
     }
@@ -96,7 +97,8 @@ async fn what_cannot_be_handed_out_is_given_up() {
         let taken = intake::new_message(&deployment, "github").send(&deployment.client()).await.expect(202);
         ids.push(taken.text_at("/delivery_id").to_owned());
     }
-    let spoil = "UPDATE webhook_deliveries SET sealed_message = substr(sealed_message, 1, 12) || 'AAAA' WHERE org_id = 'org_000000001' AND delivery_id = ?1";
+    let spoil = "UPDATE webhook_deliveries SET sealed_message = substr(sealed_message, 1, 12) || 'AAAA' \
+                 WHERE org_id = 'org_000000001' AND delivery_id = ?1";
     host.request().db("").run(Statement::new(spoil).bind(ids[0].as_str())).await.unwrap();
     assert_eq!(fetch(&admin, "github").await.len(), 2);
     let shown = admin.get(&format!("{DELIVERIES}?state=dead")).await.expect(200);

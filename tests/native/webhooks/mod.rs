@@ -1,5 +1,5 @@
-//! Webhooks from end to end: a target of our own that fails, hangs and comes back, and moments in the database that are
-//! moved.
+//! Webhooks from end to end: a target of our own that fails, hangs and comes back, and moments in the
+//! database that are moved.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
 #![expect(clippy::disallowed_methods, reason = "tests run natively alone")]
@@ -37,7 +37,8 @@ async fn deliver(deployment: &Deployment, host: &TestHost) -> (String, Sent) {
 /// As if everything about deliveries had happened this many seconds earlier.
 async fn let_pass(host: &TestHost, seconds: i64) {
     for sql in [
-        "UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at - ?1, finished_at = finished_at - ?1",
+        "UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at - ?1, finished_at = finished_at - \
+         ?1",
         "UPDATE webhook_receipts SET expires_at = expires_at - ?1",
     ] {
         host.request().db("").run(Statement::new(sql).bind(seconds * 1000)).await.unwrap();
@@ -51,16 +52,16 @@ async fn run_job(deployment: &Deployment) {
 /// How many records say that a delivery was given up for this reason.
 fn dead_because(deployment: &Deployment, id: &str, reason: &str) -> i64 {
     deployment.count(&format!(
-        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'webhook.dead' AND resource_id = '{id}' AND details ->> \
-         'reason' = '{reason}'"
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'webhook.dead' AND resource_id = '{id}' \
+         AND details ->> 'reason' = '{reason}'"
     ))
 }
 
 /// How many refusals of a service are recorded for this reason.
 fn refused_because(deployment: &Deployment, service: &str, reason: &str) -> i64 {
     deployment.count(&format!(
-        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'webhook.refused' AND details ->> 'service' = '{service}' \
-         AND details ->> 'reason' = '{reason}'"
+        "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'webhook.refused' AND details ->> \
+         'service' = '{service}' AND details ->> 'reason' = '{reason}'"
     ))
 }
 
@@ -113,8 +114,8 @@ async fn a_target_that_fails_gets_it_later() {
         ("pending", "the target answered 500")
     );
     // At rest it is sealed.
-    let open = "SELECT COUNT(*) AS count FROM webhook_deliveries WHERE sealed_message LIKE 'v1.%' AND sealed_message NOT \
-                LIKE '%confidential%'";
+    let open = "SELECT COUNT(*) AS count FROM webhook_deliveries WHERE sealed_message LIKE 'v1.%' AND \
+                sealed_message NOT LIKE '%confidential%'";
     assert_eq!(deployment.count(open), 1);
     run_job(&deployment).await;
     assert_eq!(target.count(), 1, "not before its time");
@@ -204,8 +205,8 @@ async fn what_was_not_noted_is_sent_again_under_the_same_id() {
     let target = Receiver::start(&[]);
     let (deployment, host) = start(&target.url);
     // The note of the delivery fails, as if the instance had died before it.
-    let refuse = "CREATE TRIGGER died BEFORE UPDATE OF state ON webhook_deliveries WHEN new.state = 'delivered' BEGIN SELECT \
-                  RAISE(ABORT, 'died'); END";
+    let refuse = "CREATE TRIGGER died BEFORE UPDATE OF state ON webhook_deliveries WHEN new.state = \
+                  'delivered' BEGIN SELECT RAISE(ABORT, 'died'); END";
     host.apply(refuse).unwrap();
     let (id, sent) = deliver(&deployment, &host).await;
     assert_eq!(last(&target), (id.clone(), sent.body.clone()));
@@ -238,12 +239,12 @@ async fn strangers_fill_no_audit() {
         tokio::time::sleep(Duration::from_secs(u64::try_from(61 - second).unwrap())).await;
     }
     let client = deployment.client();
-    for turn in 0..60 {
-        if turn == 30 {
+    for round in 0..60 {
+        if round == 30 {
             // Another instance knows nothing of the first one's refusals.
             iam_tests::native::restart(&host, &["webhook"], &[]);
         }
-        let name = format!("{}-{turn}", intake::unique());
+        let name = format!("{}-{round}", intake::unique());
         client.post(&format!("/webhook/{name}"), &json!({})).await.expect_problem(404, "not_found");
         client.post("/webhook/hooks", &json!({})).await.expect_problem(401, "signature_missing");
     }
@@ -252,8 +253,9 @@ async fn strangers_fill_no_audit() {
     assert_eq!(deployment.count("SELECT COUNT(*) AS count FROM webhook_refusals"), 2);
     tokio::join!(run_job(&deployment), run_job(&deployment));
     // The first instance took the 20 of its own that it had not told of along when it ended.
-    let counted = "SELECT SUM(details ->> 'count') AS count FROM audit_events WHERE action = 'webhook.refused' AND details \
-                   ->> 'reason' = 'signature_missing' AND details ->> 'service' = 'hooks'";
+    let counted = "SELECT SUM(details ->> 'count') AS count FROM audit_events WHERE action = \
+                   'webhook.refused' AND details ->> 'reason' = 'signature_missing' AND details ->> \
+                   'service' = 'hooks'";
     assert_eq!(deployment.count(counted), 10);
     assert_eq!(recorded("actor = 'system'"), 2);
     run_job(&deployment).await;
@@ -261,7 +263,8 @@ async fn strangers_fill_no_audit() {
     assert_indexed(&host);
 }
 
-/// What is sealed is sealed anew while the master key is turned over, so nothing is lost when the previous one goes.
+/// What is sealed is sealed anew while the master key is rotated, so nothing is lost when the previous one
+/// goes.
 #[tokio::test]
 async fn messages_outlive_the_master_key() {
     let target = Receiver::start(&[500]);
@@ -291,8 +294,8 @@ async fn maintenance_begins_between_two_messages() {
     deliver(&deployment, &host).await;
     let set = |document: &str| {
         Statement::new(
-            "INSERT INTO flags (org_id, document, changes, version, log_id) VALUES ('org_000000001', ?1, '{}', 1, '') ON CONFLICT DO \
-             UPDATE SET document = excluded.document, version = version + 1",
+            "INSERT INTO flags (org_id, document, changes, version, log_id) VALUES ('org_000000001', ?1, \
+             '{}', 1, '') ON CONFLICT DO UPDATE SET document = excluded.document, version = version + 1",
         )
         .bind(document)
     };

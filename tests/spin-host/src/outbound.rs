@@ -205,7 +205,8 @@ mod tests {
 
     fn allowed(entries: &[&str]) -> Result<AllowedHosts, SpinHostError> {
         let manifest = Manifest::parse(
-            "spin_manifest_version = 2\n[application]\nname = \"t\"\n[variables]\nport = { default = \"99\" }\n[trigger]\n[component]\n",
+            "spin_manifest_version = 2\n[application]\nname = \"t\"\n[variables]\nport = { default = \"99\" \
+             }\n[trigger]\n[component]\n",
         )?;
         let variables = Variables::resolve(&manifest, &Default::default(), |_| None)?;
         let entries: Vec<_> = entries.iter().map(|entry| (*entry).to_owned()).collect();

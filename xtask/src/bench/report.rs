@@ -93,10 +93,11 @@ impl Report {
     pub(super) fn save(&self, path: &Path) -> Result<()> {
         let baselines: Value =
             self.baselines().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        let sizes: BTreeMap<_, _> = self.sizes.iter().map(|size| (&size.function, size.kilobytes)).collect();
         let document = json!({
             "baselines": baselines,
             "operations": self.measured.iter().map(|measured| self.operation(measured)).collect::<Vec<_>>(),
-            "gzip_kilobytes": self.sizes.iter().map(|size| (&size.function, size.kilobytes)).collect::<BTreeMap<_, _>>(),
+            "gzip_kilobytes": sizes,
             "budgets": self.budgets().iter().map(Budget::to_json).collect::<Vec<_>>(),
         });
         write(path, format!("{document:#}\n").as_bytes())

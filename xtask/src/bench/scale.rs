@@ -106,22 +106,23 @@ impl Directory {
 fn statements(users: u32) -> Result<Vec<Statement>> {
     let configuration = Configuration::parse(CONFIGURATION, []).context("the configuration")?;
     let texts = [
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) INSERT INTO users (org_id, user_id, \
-         username, username_key, email, display_name, status, password_hash, password_changed_at, managed_by, created_at, \
-         updated_at) SELECT ?1, printf('user_%026d', i), printf('scale-%d', i), printf('scale-%d', i), \
-         printf('scale-%d@example.com', i), printf('Number %d', i), 'active', (SELECT password_hash FROM users WHERE \
-         org_id = ?1 AND username_key = 'admin@example.com'), unixepoch() * 1000, 'manual', unixepoch() * 1000, \
-         unixepoch() * 1000 FROM n",
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) INSERT INTO user_roles (org_id, \
-         user_id, role) SELECT ?1, printf('user_%026d', i), 'analyst' FROM n",
-        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * ?3 - 1) INSERT INTO sessions \
-         (org_id, session_id, user_id, kind, created_at, expires_at, last_activity, mfa_verified) SELECT ?1, \
-         printf('sess_%026d', i), printf('user_%026d', i / ?3 + 1), 'interactive', unixepoch() * 1000, (unixepoch() + \
-         28800) * 1000, unixepoch() * 1000, 0 FROM n",
-        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * ?3 - 1) INSERT INTO api_keys \
-         (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, life_ms, created_at, expires_at) \
-         SELECT ?1, printf('key_%026d', i), printf('%043d', i), 'scale', printf('user_%026d', i / ?3 + 1), '[]', 1000, \
-         'active', 86400000, unixepoch() * 1000, (unixepoch() + 864000) * 1000 FROM n",
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) INSERT INTO users \
+         (org_id, user_id, username, username_key, email, display_name, status, password_hash, \
+         password_changed_at, managed_by, created_at, updated_at) SELECT ?1, printf('user_%026d', i), \
+         printf('scale-%d', i), printf('scale-%d', i), printf('scale-%d@example.com', i), printf('Number \
+         %d', i), 'active', (SELECT password_hash FROM users WHERE org_id = ?1 AND username_key = \
+         'admin@example.com'), unixepoch() * 1000, 'manual', unixepoch() * 1000, unixepoch() * 1000 FROM n",
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) INSERT INTO \
+         user_roles (org_id, user_id, role) SELECT ?1, printf('user_%026d', i), 'analyst' FROM n",
+        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * ?3 - 1) INSERT INTO \
+         sessions (org_id, session_id, user_id, kind, created_at, expires_at, last_activity, mfa_verified) \
+         SELECT ?1, printf('sess_%026d', i), printf('user_%026d', i / ?3 + 1), 'interactive', unixepoch() * \
+         1000, (unixepoch() + 28800) * 1000, unixepoch() * 1000, 0 FROM n",
+        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?2 * ?3 - 1) INSERT INTO \
+         api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, life_ms, \
+         created_at, expires_at) SELECT ?1, printf('key_%026d', i), printf('%043d', i), 'scale', \
+         printf('user_%026d', i / ?3 + 1), '[]', 1000, 'active', 86400000, unixepoch() * 1000, (unixepoch() \
+         + 864000) * 1000 FROM n",
     ];
     let each = [None, None, Some(SESSIONS_EACH), Some(KEYS_EACH)];
     let statement = |(text, each): (&'static str, Option<u32>)| {
@@ -166,7 +167,10 @@ impl Growth {
 
     /// Writes every sample as JSON.
     pub(super) fn save(&self, path: &Path) -> Result<()> {
-        let operation = |grown: &Grown| json!({ "name": grown.name, "growth": grown.growth(), "held": grown.is_held(), "cpu_milliseconds": grown.rounds });
+        let operation = |grown: &Grown| {
+            let (growth, held) = (grown.growth(), grown.is_held());
+            json!({ "name": grown.name, "growth": growth, "held": held, "cpu_milliseconds": grown.rounds })
+        };
         let operations: Vec<Value> = self.operations.iter().map(operation).collect();
         let document = json!({ "users": self.sizes, "budget": BUDGET, "operations": operations });
         write(path, format!("{document:#}\n").as_bytes())

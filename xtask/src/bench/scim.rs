@@ -19,14 +19,16 @@ const LARGE_GROUP_MEMBERS: u32 = 50_000;
 pub(super) fn statements(configuration: &Configuration, users: u32) -> [Statement; 2] {
     [
         Statement::new(
-            "INSERT INTO groups (org_id, group_id, display_name, display_name_key, managed_by, created_at, updated_at) VALUES \
-             (?1, ?2, 'Everybody', 'everybody', 'scim', unixepoch() * 1000, unixepoch() * 1000)",
+            "INSERT INTO groups (org_id, group_id, display_name, display_name_key, managed_by, created_at, \
+             updated_at) VALUES (?1, ?2, 'Everybody', 'everybody', 'scim', unixepoch() * 1000, unixepoch() * \
+             1000)",
         )
         .bind(&configuration.organization)
         .bind(LARGE_GROUP),
         Statement::new(
-            "INSERT INTO group_members (org_id, user_id, group_id) SELECT org_id, user_id, ?2 FROM users WHERE org_id = ?1 AND \
-             user_id < printf('user_%026d', ?3) AND username_key >= 'scale-' ORDER BY user_id LIMIT ?4",
+            "INSERT INTO group_members (org_id, user_id, group_id) SELECT org_id, user_id, ?2 FROM users \
+             WHERE org_id = ?1 AND user_id < printf('user_%026d', ?3) AND username_key >= 'scale-' ORDER BY \
+             user_id LIMIT ?4",
         )
         .bind(&configuration.organization)
         .bind(LARGE_GROUP)

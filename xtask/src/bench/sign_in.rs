@@ -71,11 +71,12 @@ fn statements(users: u32) -> Result<Vec<Statement>> {
     let configuration = Configuration::parse(CONFIGURATION, []).context("the configuration")?;
     let statement = |status: &str| {
         Statement::new(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) INSERT INTO users (org_id, \
-             user_id, username, username_key, status, password_hash, password_changed_at, managed_by, created_at, \
-             updated_at) SELECT ?1, printf('user_%s%025d', substr(?3, 1, 1), i), printf('%s-%d', ?3, i), \
-             printf('%s-%d', ?3, i), ?3, (SELECT password_hash FROM users WHERE org_id = ?1 AND username_key = \
-             'admin@example.com'), unixepoch() * 1000, 'manual', unixepoch() * 1000, unixepoch() * 1000 FROM n",
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) INSERT INTO users \
+             (org_id, user_id, username, username_key, status, password_hash, password_changed_at, \
+             managed_by, created_at, updated_at) SELECT ?1, printf('user_%s%025d', substr(?3, 1, 1), i), \
+             printf('%s-%d', ?3, i), printf('%s-%d', ?3, i), ?3, (SELECT password_hash FROM users WHERE \
+             org_id = ?1 AND username_key = 'admin@example.com'), unixepoch() * 1000, 'manual', unixepoch() \
+             * 1000, unixepoch() * 1000 FROM n",
         )
         .bind(&configuration.organization)
         .bind(users)

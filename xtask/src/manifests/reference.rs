@@ -139,9 +139,9 @@ fn numbers(numbers: &[impl ToString]) -> String {
 fn errors(rooms: &[CodeRoom]) -> String {
     let mut text = "# Errors
 
-An error is an RFC 9457 problem with a stable `code`; `detail` says more. SCIM's clients get RFC 7644 errors, whose
-`scimType` is the code where RFC 7644 knows it; OAuth's get RFC 6749 errors, whose `error` is the code where that RFC
-knows it.
+An error is an RFC 9457 problem with a stable `code`; `detail` says more. SCIM's clients get RFC 7644 errors,
+whose `scimType` is the code where RFC 7644 knows it; OAuth's get RFC 6749 errors, whose `error` is the code
+where that RFC knows it.
 "
     .to_owned();
     for room in rooms {
@@ -157,9 +157,9 @@ knows it.
 fn acts(rooms: &[ActRoom]) -> String {
     let mut text = "# Audit actions
 
-What a record's `action` may be, what it is done to, how much an auditor cares, and what of people its records hold beyond
-the ids of who acted and where from: `none`, `identifier` (a name that identifies somebody) or `profile` (attributes that
-were changed).
+What a record's `action` may be, what it is done to, how much an auditor cares, and what of people its records
+hold beyond the ids of who acted and where from: `none`, `identifier` (a name that identifies somebody) or
+`profile` (attributes that were changed).
 "
     .to_owned();
     for room in rooms {
@@ -176,15 +176,16 @@ were changed).
 fn permissions(reference: &Reference) -> String {
     let mut text = "# Permissions
 
-A permission is `<resource>.<action>.<scope>`. The scopes are `own`, `team`, `organization` and `all`; each includes the
-ones before it. A handler may ask for a wider scope than its route where the request reaches further.
+A permission is `<resource>.<action>.<scope>`. The scopes are `own`, `team`, `organization` and `all`; each
+includes the ones before it. A handler may ask for a wider scope than its route where the request reaches
+further.
 
 A role grants permissions, and these with wildcards:
 
 | grant | gives |
 | --- | --- |
 | `*` | everything |
-| `read.*` | that action on every resource; the actions are `read`, `write`, `execute`, `delete`, `manage`, `analyze` |
+| `read.*` | that action on every resource; so do `write`, `execute`, `delete`, `manage`, `analyze` |
 | `security.*` | every action on that resource |
 | `users.*.organization` | every action on that resource within that scope |
 | `users.read.*` | that action on that resource in every scope |
@@ -206,9 +207,9 @@ A role grants permissions, and these with wildcards:
 fn configuration(fields: &[Field]) -> String {
     let mut text = "# Configuration
 
-One JSON document in the host variable `IAM_CONFIG`. Every field has a default, so the empty document is a working one; an
-unknown field or a bad value is refused, and named. A duration is a whole number and a unit: `30s`, `15m`, `8h`, `90d`. Some
-fields are replaced by a host variable of their own.
+One JSON document in the host variable `IAM_CONFIG`. Every field has a default, so the empty document is a
+working one; an unknown field or a bad value is refused, and named. A duration is a whole number and a unit:
+`30s`, `15m`, `8h`, `90d`. Some fields are replaced by a host variable of their own.
 "
     .to_owned();
     let mut table = fields_table();
@@ -245,8 +246,8 @@ fn finish(text: &mut String, table: Table) {
 fn metrics(metrics: &[Metric]) -> String {
     let mut text = "# Metrics
 
-Sent as OTLP to `monitoring.otlp_endpoint`. `cronos_` is what `monitoring.metric_prefix` says. A label without a value is
-left out.
+Sent as OTLP to `monitoring.otlp_endpoint`. `cronos_` is what `monitoring.metric_prefix` says. A label without
+a value is left out.
 "
     .to_owned();
     let mut table = Table::new(["metric", "kind", "unit", "labels", "meaning"]);

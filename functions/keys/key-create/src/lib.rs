@@ -47,7 +47,8 @@ pub struct CreateKeyRequest {
     pub rate_limit: Option<u32>,
     /// In how many days it ends.
     pub expires_in_days: Option<u32>,
-    /// The addresses and address ranges that it may be used from, IPv4 and IPv6, 1 to 32; from anywhere without.
+    /// The addresses and address ranges that it may be used from, IPv4 and IPv6, 1 to 32; from anywhere
+    /// without.
     pub allowed_addresses: Option<Vec<String>>,
     /// Notes about it: at most 16, of at most 256 characters.
     #[serde(default)]

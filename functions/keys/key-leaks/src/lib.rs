@@ -1,5 +1,5 @@
-//! `POST /api/v1/auth/keys/leaked`: reports of keys that were found where anybody can read them, in the format of GitHub's
-//! secret scanning partner program. A key that is reported is revoked before the answer.
+//! `POST /api/v1/auth/keys/leaked`: reports of keys that were found where anybody can read them, in the
+//! format of GitHub's secret scanning partner program. A key that is reported is revoked before the answer.
 
 mod published;
 mod signature;
@@ -46,10 +46,10 @@ pub fn function() -> Function {
                 .summary("Reports API keys that were found in public")
                 .description(
                     "In the format of GitHub's secret scanning partner program. The report is signed: \
-                     `Github-Public-Key-Signature` is an ECDSA signature (P-256, SHA-256, DER, base64) over the body, by the \
-                     key that `Github-Public-Key-Identifier` names among those published at \
-                     `api_keys.leak_reports_keys`. Keys are revoked, with `leaked` as the reason, and their owners are \
-                     told. The answer says which tokens are keys of this installation.",
+                     `Github-Public-Key-Signature` is an ECDSA signature (P-256, SHA-256, DER, base64) over \
+                     the body, by the key that `Github-Public-Key-Identifier` names among those published at \
+                     `api_keys.leak_reports_keys`. Keys are revoked, with `leaked` as the reason, and their \
+                     owners are told. The answer says which tokens are keys of this installation.",
                 )
                 .takes::<Vec<ReportedToken>>()
                 .gives::<Vec<Verdict>>(200, "Which are keys")

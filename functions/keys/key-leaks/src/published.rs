@@ -17,8 +17,8 @@ const LIMITS: FetchLimits = FetchLimits { timeout_ms: 5_000, max_response_bytes:
 const MAX_AGE: Duration = Duration::from_hours(24);
 const KEPT_SECONDS: u32 = 30 * 86_400;
 
-/// A report signed with a key that is not among them has them fetched again, but no more often than this: anybody can
-/// name a key. Nor is a publisher that fails asked more often.
+/// A report signed with a key that is not among them has them fetched again, but no more often than this:
+/// anybody can name a key. Nor is a publisher that fails asked more often.
 const LOOK_AGAIN: Duration = Duration::from_seconds(60);
 
 const ENTRY: &str = "leak_report_keys";

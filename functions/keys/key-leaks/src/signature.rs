@@ -58,15 +58,20 @@ impl PublishedKey {
 mod tests {
     use super::*;
 
-    /// The example of GitHub's documentation, "Secret scanning partner program", section "Create a secret alert
-    /// service", with the test key given there.
+    /// The example of GitHub's documentation, "Secret scanning partner program", section "Create a secret
+    /// alert service", with the test key given there.
     const BODY: &str =
         r#"[{"token":"some_token","type":"some_type","url":"some_url","source":"some_source"}]"#;
     const SIGNATURE: &str =
         "MEUCIFLZzeK++IhS+y276SRk2Pe5LfDrfvTXu6iwKKcFGCrvAiEAhHN2kDOhy2I6eGkOFmxNkOJ+L2y8oQ9A2T9GGJo6WJY=";
-    const KEYS: &str = r#"{"public_keys":[{"key_identifier":"f9525bf080f75b3506ca1ead061add62b8633a346606dc5fe544e29231c6ee0d",
-        "key":"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEsz9ugWDj5jK5ELBK42ynytbo38gP\nHzZFI03Exwz8Lh/tCfL3YxwMdLjB+bMznsanlhK0RwcGP3IDb34kQDIo3Q==\n-----END PUBLIC KEY-----\n",
-        "is_current":true}]}"#;
+    const KEYS: &str = concat!(
+        r#"{"public_keys":[{"key_identifier":"#,
+        r#""f9525bf080f75b3506ca1ead061add62b8633a346606dc5fe544e29231c6ee0d","#,
+        r#""key":"-----BEGIN PUBLIC KEY-----\n"#,
+        r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEsz9ugWDj5jK5ELBK42ynytbo38gP\n",
+        r#"HzZFI03Exwz8Lh/tCfL3YxwMdLjB+bMznsanlhK0RwcGP3IDb34kQDIo3Q==\n-----END PUBLIC KEY-----\n","#,
+        r#""is_current":true}]}"#
+    );
 
     #[test]
     fn the_documented_example_holds() {

@@ -1,4 +1,5 @@
-//! API keys as people see them, without their secrets: `GET /api/v1/auth/keys`, one of them, and how often it was used.
+//! API keys as people see them, without their secrets: `GET /api/v1/auth/keys`, one of them, and how often it
+//! was used.
 
 mod usage;
 
@@ -24,8 +25,8 @@ pub fn function() -> Function {
             Route::get("/api/v1/auth/keys", read_own(), list)
                 .summary("Lists API keys, oldest first")
                 .description(
-                    "All filters hold at once. A page of a filtered list may be short or empty and still have a \
-                     `next_cursor`: it looks at 500 keys at most.",
+                    "All filters hold at once. A page of a filtered list may be short or empty and still \
+                     have a `next_cursor`: it looks at 500 keys at most.",
                 )
                 .takes_query::<ListKeysQuery>()
                 .gives::<ListKeysResponse>(200, "A page of keys")
@@ -41,8 +42,8 @@ pub fn function() -> Function {
             Route::get("/api/v1/auth/keys/{key_id}/usage", read_own(), usage::usage)
                 .summary("Shows how often an API key was used, by day")
                 .description(
-                    "Counts are written down every ten seconds and after the answer; an instance that is stopped \
-                     loses what it had not written. Days without use are left out.",
+                    "Counts are written down every ten seconds and after the answer; an instance that is \
+                     stopped loses what it had not written. Days without use are left out.",
                 )
                 .takes_query::<usage::UsageQuery>()
                 .gives::<usage::UsageResponse>(200, "Days, oldest first")

@@ -1,4 +1,5 @@
-//! `DELETE /api/v1/auth/keys/{key_id}`: an API key that works no longer, from the moment of the answer, anywhere.
+//! `DELETE /api/v1/auth/keys/{key_id}`: an API key that works no longer, from the moment of the answer,
+//! anywhere.
 
 use iam_core::id::KeyId;
 use iam_core::keys::{MAX_REASON_CHARACTERS, Revocation, RevokedKey, acts};
@@ -19,8 +20,8 @@ pub fn function() -> Function {
         Route::delete("/api/v1/auth/keys/{key_id}", delete_own, revoke)
             .summary("Revokes an API key")
             .description(
-                "The next verification anywhere fails. Revoking twice answers the first moment again. Whoever \
-                 holds `api_keys.delete.organization` may revoke anybody's.",
+                "The next verification anywhere fails. Revoking twice answers the first moment again. \
+                 Whoever holds `api_keys.delete.organization` may revoke anybody's.",
             )
             .takes_query::<RevokeKeyQuery>()
             .gives::<RevokeKeyResponse>(200, "Revoked")

@@ -1,4 +1,5 @@
-//! `POST /api/v1/auth/keys/{key_id}/rotate`: a new key in place of an old one, both working during the overlap.
+//! `POST /api/v1/auth/keys/{key_id}/rotate`: a new key in place of an old one, both working during the
+//! overlap.
 
 use http::HeaderMap;
 use iam_core::id::KeyId;
@@ -21,22 +22,20 @@ const MAX_OVERLAP: Duration = Duration::from_days(90);
 #[must_use]
 pub fn function() -> Function {
     let write_own = Access::permission("api_keys", "write", Scope::Own);
-    Function::new("key-rotate", "Rotates API keys")
-        .uses_database()
-        .uses_master_key()
-        .route(
-            Route::post("/api/v1/auth/keys/{key_id}/rotate", write_own, rotate)
-                .summary("Replaces an API key")
-                .description(
-                    "The new key has all that the old one has but its secret: name, permissions, limits, address ranges, \
-                     metadata, life and schedule. Both work until the overlap ends. A key that is itself on its way to \
-                     its owner can't be replaced. Whoever holds `api_keys.write.organization` may rotate anybody's; either \
-                     must hold all that the key may do. Takes an `Idempotency-Key`.",
-                )
-                .takes::<RotateKeyRequest>()
-                .gives::<RotateKeyResponse>(200, "Replaced")
-                .round_trips(4),
-        )
+    Function::new("key-rotate", "Rotates API keys").uses_database().uses_master_key().route(
+        Route::post("/api/v1/auth/keys/{key_id}/rotate", write_own, rotate)
+            .summary("Replaces an API key")
+            .description(
+                "The new key has all that the old one has but its secret: name, permissions, limits, \
+                     address ranges, metadata, life and schedule. Both work until the overlap ends. A key \
+                     that is itself on its way to its owner can't be replaced. Whoever holds \
+                     `api_keys.write.organization` may rotate anybody's; either must hold all that the key \
+                     may do. Takes an `Idempotency-Key`.",
+            )
+            .takes::<RotateKeyRequest>()
+            .gives::<RotateKeyResponse>(200, "Replaced")
+            .round_trips(4),
+    )
 }
 
 /// How long the old key works on.
@@ -158,8 +157,8 @@ fn not_rotated(outcome: RotationOutcome, max_per_user: u32) -> ApiError {
         RotationOutcome::TooMany => {
             let most = max_per_user.saturating_mul(2);
             let detail = format!(
-                "a user may have {most} active keys, those that are being replaced among them; wait for an overlap to \
-                 end, or revoke one"
+                "a user may have {most} active keys, those that are being replaced among them; wait for an \
+                 overlap to end, or revoke one"
             );
             ApiError::conflict("too_many_keys", detail)
         }

@@ -12,8 +12,8 @@ const VAULTS_OWN: [&str; 4] = ["sys", "auth", "identity", "cubbyhole"];
 /// The longest path as its caller writes it, in bytes.
 const MAX_PATH_BYTES: usize = 200;
 
-/// Checks what a caller asked for. A path in a Vault is put below the configured prefix and the organization, and where the
-/// caller may change its own keys alone, below its own id: nobody writes over another's secret.
+/// Checks what a caller asked for. A path in a Vault is put below the configured prefix and the organization,
+/// and where the caller may change its own keys alone, below its own id: nobody writes over another's secret.
 pub(crate) fn checked(
     asked: Target,
     caller: &Caller,
@@ -30,7 +30,8 @@ pub(crate) fn checked(
             }
             if !is_path(&path, MAX_PATH_BYTES) {
                 let allowed = format!(
-                    "names of letters, digits, `_`, `-` and `.` between slashes, at most {MAX_PATH_BYTES} characters"
+                    "names of letters, digits, `_`, `-` and `.` between slashes, at most {MAX_PATH_BYTES} \
+                     characters"
                 );
                 return Err(ApiError::field("/delivery/path", allowed));
             }

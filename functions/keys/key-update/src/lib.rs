@@ -21,10 +21,11 @@ pub fn function() -> Function {
         Route::patch("/api/v1/auth/keys/{key_id}", write_own, change)
             .summary("Changes an API key")
             .description(
-                "What is absent stays. The next verification anywhere sees it. No permission can be given that the \
-                 caller lacks, and whoever changes a key's limit or addresses must hold all that it may do. Where a key may do \
-                 more than before, its schedule of rotation stops, since whoever set that may not have these permissions: \
-                 set it again. Whoever holds `api_keys.write.organization` may change anybody's.",
+                "What is absent stays. The next verification anywhere sees it. No permission can be given \
+                 that the caller lacks, and whoever changes a key's limit or addresses must hold all that it \
+                 may do. Where a key may do more than before, its schedule of rotation stops, since whoever \
+                 set that may not have these permissions: set it again. Whoever holds \
+                 `api_keys.write.organization` may change anybody's.",
             )
             .takes::<ChangeKeyRequest>()
             .gives::<ListedKey>(200, "The key as it is now")

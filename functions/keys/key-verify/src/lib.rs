@@ -1,5 +1,5 @@
-//! `POST /api/v1/auth/keys/verify`: whether an API key works, and what it may do. Every service behind the product
-//! asks this, so it is one round trip and nothing else before the answer.
+//! `POST /api/v1/auth/keys/verify`: whether an API key works, and what it may do. Every service behind the
+//! product asks this, so it is one round trip and nothing else before the answer.
 
 use std::net::IpAddr;
 
@@ -27,9 +27,9 @@ pub fn function() -> Function {
         Route::post("/api/v1/auth/keys/verify", Access::public(), verify)
             .summary("Tells whether an API key works, and what it may do")
             .description(
-                "Whoever holds the key may ask. A key that does not work is an answer, not an error. Each verification that \
-                 answers `valid` counts towards the key's limit and its organization's; `RateLimit` headers tell how much \
-                 is left.",
+                "Whoever holds the key may ask. A key that does not work is an answer, not an error. Each \
+                 verification that answers `valid` counts towards the key's limit and its organization's; \
+                 `RateLimit` headers tell how much is left.",
             )
             .takes::<VerifyKeyRequest>()
             .gives::<VerifyKeyResponse<'_>>(200, "Whether it works")
@@ -80,8 +80,8 @@ pub struct ValidKey<'a> {
     pub rate_limit: u32,
     /// When it ends.
     pub expires_at: Timestamp,
-    /// When it was looked up, where `api_keys.verification_cache` allows an instance to remember it: a revocation since
-    /// then is not seen yet.
+    /// When it was looked up, where `api_keys.verification_cache` allows an instance to remember it: a
+    /// revocation since then is not seen yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub looked_up_at: Option<Timestamp>,
 }

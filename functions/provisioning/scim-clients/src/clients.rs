@@ -164,7 +164,8 @@ pub(crate) async fn show(
 pub(crate) struct ChangeRequest {
     /// What people call it: 1 to 128 characters.
     name: Option<String>,
-    /// How many requests a minute each of its tokens may make, 1 to 1000000; null for what the configuration says.
+    /// How many requests a minute each of its tokens may make, 1 to 1000000; null for what the configuration
+    /// says.
     #[serde(default, deserialize_with = "field::present")]
     #[schemars(with = "Option<u32>")]
     rate_limit: Option<Option<u32>>,

@@ -93,7 +93,8 @@ fn with_tokens(function: Function) -> Function {
             Route::delete(TOKEN, manage(), tokens::revoke)
                 .summary("Revokes a token of a SCIM client")
                 .description(
-                    "At once. The last valid token is not revoked: create another first, or revoke the client.",
+                    "At once. The last valid token is not revoked: create another first, or revoke the \
+                     client.",
                 )
                 .answers(204, "Revoked")
                 .round_trips(2),

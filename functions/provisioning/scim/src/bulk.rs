@@ -1,8 +1,8 @@
 //! Bulk requests (RFC 7644 section 3.7).
 //!
-//! Ids of what is created are made before anything runs, so a reference to a `bulkId` is one to an id, forward and in circles
-//! too. An operation runs after those that it refers to, as far as they don't go round; answers come in the order of the
-//! request.
+//! Ids of what is created are made before anything runs, so a reference to a `bulkId` is one to an id,
+//! forward and in circles too. An operation runs after those that it refers to, as far as they don't go
+//! round; answers come in the order of the request.
 
 mod operation;
 mod order;
@@ -11,7 +11,6 @@ use std::collections::HashMap;
 
 use axum::response::Response;
 use http::StatusCode;
-use iam_core::id::{GroupId, UserId};
 use iam_provisioning::projection::Projection;
 use iam_provisioning::schema::ResourceKind;
 use iam_provisioning::{ScimError, ScimErrorKind};
@@ -21,12 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::message::{Done, MEDIA_TYPE, ScimBody, refused};
+use crate::resource::{self, ResourceId};
 use crate::work::{Change, Conditions, Work};
-use crate::{groups, users};
 
 use operation::{Method, Operation, Target};
 
-/// How many operations one request may have. Each takes up to five round trips.
+/// How many operations one request may have. Each takes up to four round trips.
 pub(crate) const MAX_OPERATIONS: usize = 100;
 
 const REQUEST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
@@ -102,10 +101,7 @@ impl<'a> Run<'a> {
         let mut ids = HashMap::new();
         for operation in operations.iter().flatten() {
             if let (Method::Post, Some(bulk_id)) = (operation.method, &operation.bulk_id) {
-                let id = match operation.target.kind() {
-                    ResourceKind::User => work.context.new_id(UserId::new)?.to_string(),
-                    ResourceKind::Group => work.context.new_id(GroupId::new)?.to_string(),
-                };
+                let id = ResourceId::new(work, operation.target.kind())?.to_string();
                 if ids.insert(bulk_id.clone(), id).is_some() {
                     let detail = "each `bulkId` of a request must be its own";
                     return Err(refused(ScimError::value(detail)));
@@ -158,70 +154,37 @@ impl<'a> Run<'a> {
     async fn run(&self, operation: &Operation) -> Result<Done, ApiError> {
         let resolved = operation.resolved(&self.ids, &self.failed).map_err(refused)?;
         let conditions = Conditions::of_version(resolved.version.as_deref());
-        let (kind, data) = (resolved.target.kind(), resolved.data.unwrap_or(Json::Null));
-        let everything = self.everything(kind)?;
+        let data = resolved.data.unwrap_or(Json::Null);
+        let projection = self.projection(resolved.target.kind())?;
         match (resolved.method, resolved.target) {
-            (Method::Post, Target::Endpoint(_)) => {
+            (Method::Post, Target::Endpoint(kind)) => {
                 let id = resolved.bulk_id.as_ref().and_then(|bulk_id| self.ids.get(bulk_id));
                 let id = id.ok_or_else(|| ApiError::internal("a creation without an id"))?;
-                self.create(kind, id, data).await
+                let id = ResourceId::parse(kind, id)?;
+                resource::create(self.work, id, data, &projection).await
             }
-            (method, Target::Resource(ResourceKind::User, id)) => {
-                let user_id: UserId = id.parse().map_err(|_| not_found())?;
-                match method {
-                    Method::Put => {
-                        let change = Change::Replace(data);
-                        users::change(self.work, &user_id, change, &conditions, &everything).await
-                    }
-                    Method::Patch => {
-                        let change = Change::Patch(data);
-                        users::change(self.work, &user_id, change, &conditions, &everything).await
-                    }
-                    Method::Delete => users::delete(self.work, &user_id, &conditions).await,
-                    Method::Post => Err(misplaced(method)),
-                }
-            }
-            (method, Target::Resource(ResourceKind::Group, id)) => {
-                let group_id: GroupId = id.parse().map_err(|_| not_found())?;
-                match method {
-                    Method::Put => {
-                        let change = Change::Replace(data);
-                        groups::change(self.work, &group_id, change, &conditions, None).await
-                    }
-                    Method::Patch => {
-                        let change = Change::Patch(data);
-                        groups::change(self.work, &group_id, change, &conditions, None).await
-                    }
-                    Method::Delete => groups::delete(self.work, &group_id, &conditions).await,
-                    Method::Post => Err(misplaced(method)),
-                }
+            (method, Target::Resource(kind, id)) => {
+                let id = ResourceId::parse(kind, &id)?;
+                let change = match method {
+                    Method::Put => Change::Replace(data),
+                    Method::Patch => Change::Patch(data),
+                    Method::Delete => return resource::delete(self.work, &id, &conditions).await,
+                    Method::Post => return Err(misplaced(method)),
+                };
+                resource::change(self.work, &id, change, &conditions, &projection, false).await
             }
             (method, Target::Endpoint(_)) => Err(misplaced(method)),
         }
     }
 
-    fn everything(&self, kind: ResourceKind) -> Result<Projection, ApiError> {
-        Projection::parse(self.work.schema(kind), None, None).map_err(refused)
+    /// What is read of a resource to tell its address and its version: of a group no members.
+    fn projection(&self, kind: ResourceKind) -> Result<Projection, ApiError> {
+        let attributes = match kind {
+            ResourceKind::User => None,
+            ResourceKind::Group => Some("id"),
+        };
+        Projection::parse(self.work.schema(kind), attributes, None).map_err(refused)
     }
-
-    async fn create(&self, kind: ResourceKind, id: &str, data: Json) -> Result<Done, ApiError> {
-        let unreadable = |_| ApiError::internal("an id of ours can't be read");
-        match kind {
-            ResourceKind::User => {
-                let everything = self.everything(kind)?;
-                users::create(self.work, id.parse().map_err(unreadable)?, data, &everything).await
-            }
-            // Its members need not be read to tell its address.
-            ResourceKind::Group => {
-                let alone = Projection::parse(self.work.schema(kind), Some("id"), None).map_err(refused)?;
-                groups::create(self.work, id.parse().map_err(unreadable)?, data, &alone).await
-            }
-        }
-    }
-}
-
-fn not_found() -> ApiError {
-    ApiError::not_found("there is no such resource")
 }
 
 fn misplaced(method: Method) -> ApiError {

@@ -42,9 +42,10 @@ fn resource(kind: ResourceKind) -> Schema {
         .filter(|attribute| attribute.is_required)
         .map(|attribute| attribute.name)
         .collect();
+    let description = kind.schema().description;
     json_schema!({
         "type": "object",
-        "description": format!("{} of `{}` (RFC 7643 section 4)", kind.schema().description, kind.schema().id),
+        "description": format!("{description} of `{}` (RFC 7643 section 4)", kind.schema().id),
         "required": required,
         "properties": properties(schema.top_level()),
     })

@@ -1,5 +1,5 @@
-//! Groups: created, shown, replaced, changed, deleted. Each is one function, which a request of its own and an operation of a
-//! bulk request share. Members are read only where they are shown.
+//! Groups: created, shown, replaced, changed, deleted. Each is one function, which a request of its own and
+//! an operation of a bulk request share. Members are read only where they are shown.
 
 use http::StatusCode;
 use iam_core::id::GroupId;
@@ -73,7 +73,8 @@ pub(crate) async fn get(
     Ok(shown(work, status, &group, &members, projection))
 }
 
-/// One round trip reads the group without its members, one changes it; one more shows it, where the client asks for that.
+/// One round trip reads the group without its members, one changes it; one more shows it, where the client
+/// asks for that.
 pub(crate) async fn change(
     work: &Work,
     group_id: &GroupId,

@@ -1,5 +1,5 @@
-//! Clients that go round in circles: the very same change, made again and again, is answered without work from some point on, and
-//! the audit tells of it once. Only changes that change something count.
+//! Clients that go round in circles: the very same change, made again and again, is answered without work
+//! from some point on, and the audit tells of it once. Only changes that change something count.
 
 use http::{HeaderValue, StatusCode, header};
 use iam_core::provisioning::acts;

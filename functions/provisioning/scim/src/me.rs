@@ -1,5 +1,5 @@
-//! `/Me`: the signed-in user as a SCIM resource (RFC 7644 section 3.11). It is for people and services with a credential of their
-//! own; a SCIM client is no user.
+//! `/Me`: the signed-in user as a SCIM resource (RFC 7644 section 3.11). It is for people and services with a
+//! credential of their own; a SCIM client is no user.
 
 use std::collections::BTreeSet;
 

@@ -82,41 +82,34 @@ impl SearchRequest {
     }
 }
 
-pub(crate) async fn users(work: Work, ScimQuery(query): ScimQuery<ListQuery>) -> Result<Response, ApiError> {
-    list(&work, ResourceKind::User, &query).await
-}
-
-pub(crate) async fn groups(work: Work, ScimQuery(query): ScimQuery<ListQuery>) -> Result<Response, ApiError> {
-    list(&work, ResourceKind::Group, &query).await
-}
-
-pub(crate) async fn search_users(work: Work, ScimBody(body): ScimBody) -> Result<Response, ApiError> {
-    list(&work, ResourceKind::User, &SearchRequest::read(body)?).await
-}
-
-pub(crate) async fn search_groups(work: Work, ScimBody(body): ScimBody) -> Result<Response, ApiError> {
-    list(&work, ResourceKind::Group, &SearchRequest::read(body)?).await
-}
-
-/// Users, and behind them groups.
-pub(crate) async fn search(work: Work, ScimBody(body): ScimBody) -> Result<Response, ApiError> {
-    everything(&work, SearchRequest::read(body)?).await
-}
-
-/// The same by GET at the service's own address.
-pub(crate) async fn root(work: Work, ScimQuery(query): ScimQuery<ListQuery>) -> Result<Response, ApiError> {
-    everything(&work, query).await
-}
-
-async fn list(work: &Work, kind: ResourceKind, query: &ListQuery) -> Result<Response, ApiError> {
-    let asked = Asked::new(work, kind, query)?;
-    let found = asked.find(work).await?;
+/// A list of one kind.
+pub(crate) async fn list(work: Work, kind: ResourceKind, query: ListQuery) -> Result<Response, ApiError> {
+    let asked = Asked::new(&work, kind, &query)?;
+    let found = asked.find(&work).await?;
     let start_index = match asked.page.position {
         Position::Index(start_index) => Some(start_index),
         Position::Beginning | Position::After(_) => None,
     };
     let list = ListResponse::new(found.total, start_index, found.resources);
     Ok(list.followed_by(found.next_cursor).into_response())
+}
+
+/// The same, by a question in the body.
+pub(crate) async fn search(work: Work, kind: ResourceKind, body: Json) -> Result<Response, ApiError> {
+    list(work, kind, SearchRequest::read(body)?).await
+}
+
+/// Users, and behind them groups.
+pub(crate) async fn list_all(
+    work: Work,
+    ScimQuery(query): ScimQuery<ListQuery>,
+) -> Result<Response, ApiError> {
+    everything(&work, query).await
+}
+
+/// The same, by a question in the body.
+pub(crate) async fn search_all(work: Work, ScimBody(body): ScimBody) -> Result<Response, ApiError> {
+    everything(&work, SearchRequest::read(body)?).await
 }
 
 /// A question for one kind of resource.

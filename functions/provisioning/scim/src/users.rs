@@ -1,5 +1,5 @@
-//! Users: created, shown, replaced, changed, deleted. Each is one function, which a request of its own and an operation of a
-//! bulk request share.
+//! Users: created, shown, replaced, changed, deleted. Each is one function, which a request of its own and an
+//! operation of a bulk request share.
 
 use http::StatusCode;
 use iam_core::id::UserId;

@@ -1,5 +1,5 @@
-//! What every SCIM handler works with: who asks, the schemas in force, where the service is; and the conditions of RFC 7644
-//! section 3.14 on versions.
+//! What every SCIM handler works with: who asks, the schemas in force, where the service is; and the
+//! conditions of RFC 7644 section 3.14 on versions.
 
 use std::sync::Arc;
 
@@ -87,6 +87,9 @@ impl Work {
 /// How often a change is tried where somebody else changes the resource at the same moment.
 pub(crate) const CHANGE_TRIES: u32 = 2;
 
+/// What a change takes at most: each try reads and writes.
+pub(crate) const CHANGE_ROUND_TRIPS: u32 = 2 * CHANGE_TRIES;
+
 /// What becomes of a resource.
 pub(crate) enum Change {
     /// It is replaced by this (PUT).
@@ -144,7 +147,8 @@ pub(crate) fn precondition_failed() -> ApiError {
     ApiError::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
 }
 
-/// The entity tags of a header (RFC 9110 section 8.8.3), without the mark of weak ones: they are compared weakly.
+/// The entity tags of a header (RFC 9110 section 8.8.3), without the mark of weak ones: they are compared
+/// weakly.
 fn tags(headers: &HeaderMap, name: http::HeaderName) -> Option<Vec<String>> {
     let mut values = headers.get_all(name).iter().peekable();
     values.peek()?;

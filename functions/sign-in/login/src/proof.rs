@@ -205,7 +205,7 @@ async fn expired(
     count(Some(refusal));
     let detail = "the password is right, but too old: set a new one with the reset token";
     let error = ApiError::new(http::StatusCode::FORBIDDEN, "password_expired", detail);
-    Ok(error.cause(refusal.as_str()).with_reset_token(token))
+    Ok(error.cause(refusal.as_str()).extension("reset_token", token.reveal()))
 }
 
 pub(crate) fn count(refusal: Option<Refusal>) {

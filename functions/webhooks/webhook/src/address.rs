@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Whether a list of ranges that are denied and one of those that are allowed let an address pass. An empty list of the
-/// latter allows all. Where the host does not know the address, only empty lists let it pass.
+/// Whether a list of ranges that are denied and one of those that are allowed let an address pass. An empty
+/// list of the latter allows all. Where the host does not know the address, only empty lists let it pass.
 pub(crate) fn is_allowed(address: Option<IpAddr>, allowed: &[IpNet], denied: &[IpNet]) -> bool {
     let Some(address) = address else { return allowed.is_empty() && denied.is_empty() };
     let address = address.to_canonical();

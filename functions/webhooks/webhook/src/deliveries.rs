@@ -137,8 +137,8 @@ pub(crate) async fn retry(
     caller: Caller,
     Id(delivery_id): Id<WebhookDeliveryId>,
 ) -> Result<Json<ListedWebhook>, ApiError> {
-    // Where a message goes is the configuration's business today, whatever it was when the message came. The statement does
-    // not know the service before it reads it, so the services with a target are told.
+    // Where a message goes is the configuration's business today, whatever it was when the message came. The
+    // statement does not know the service before it reads it, so the services with a target are told.
     let services = &context.configuration().webhooks.services;
     let forwarded: Vec<&String> =
         services.iter().filter(|(_, service)| service.target.is_some()).map(|(name, _)| name).collect();

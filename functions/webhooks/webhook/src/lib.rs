@@ -101,7 +101,10 @@ fn administration(function: Function) -> Function {
         .route(
             Route::post("/api/v1/webhooks/deliveries/{delivery_id}/retry", write(), deliveries::retry)
                 .summary("Asks for a dead delivery again")
-                .description("It is forwarded with the next run of the job, or waits to be fetched, with all its tries again.")
+                .description(
+                    "It is forwarded with the next run of the job, or waits to be fetched, with all \
+                              its tries again.",
+                )
                 .gives::<ListedWebhook>(200, "It is tried again")
                 .round_trips(2),
         )

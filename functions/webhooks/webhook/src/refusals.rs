@@ -10,8 +10,8 @@ use iam_core::time::Timestamp;
 use iam_core::webhooks::{RECORDED_A_MINUTE, Refusal, WORTH_A_RECORD, acts, count_refusal};
 use iam_service::{ApiError, Context};
 
-/// What an instance refused in the current minute, by service and reason: both come from the configuration and the code, so
-/// it is bounded.
+/// What an instance refused in the current minute, by service and reason: both come from the configuration
+/// and the code, so it is bounded.
 #[derive(Default)]
 pub(crate) struct Refusals(Mutex<HashMap<(String, Refusal), Tally>>);
 
@@ -23,8 +23,8 @@ struct Tally {
 }
 
 impl Refusals {
-    /// Counts one. Returns how many the database was not told of yet, or `None` where it need not be asked: this instance
-    /// alone had as many in this minute as get a record.
+    /// Counts one. Returns how many the database was not told of yet, or `None` where it need not be asked:
+    /// this instance alone had as many in this minute as get a record.
     fn count(&self, service: &str, reason: Refusal, now: Timestamp) -> Option<u32> {
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = tallies.entry((service.to_owned(), reason)).or_default();

@@ -112,8 +112,8 @@ pub enum Part {
     Body,
     /// The address that the sender called, without a query.
     Url,
-    /// The address with its query, and the form's parameters in order; a body that is no form is told by its hash in the
-    /// query (Twilio).
+    /// The address with its query, and the form's parameters in order; a body that is no form is told by its
+    /// hash in the query (Twilio).
     UrlAndParameters,
 }
 
@@ -173,9 +173,11 @@ pub enum IdPlace {
     Header(Text),
     /// The same where it is there, otherwise all that is signed.
     HeaderOrContent(Text),
-    /// A member of the body, which is signed, where that is a JSON object and has it; otherwise all that is signed.
+    /// A member of the body, which is signed, where that is a JSON object and has it; otherwise all that is
+    /// signed.
     BodyOrContent(&'static str),
-    /// All that is signed. A header that is not signed proves nothing: whoever replays a message can change it.
+    /// All that is signed. A header that is not signed proves nothing: whoever replays a message can change
+    /// it.
     Content,
 }
 
@@ -314,8 +316,8 @@ const STANDARD: Scheme = Scheme {
 };
 
 impl Scheme {
-    /// The scheme of this name. `options` describe an HMAC of one's own; of them a shared secret uses the headers alone.
-    /// `None` where what they say is signed can't be read.
+    /// The scheme of this name. `options` describe an HMAC of one's own; of them a shared secret uses the
+    /// headers alone. `None` where what they say is signed can't be read.
     #[must_use]
     pub fn of(name: SchemeName, options: &HmacOptions<'_>) -> Option<Self> {
         Some(match name {
@@ -366,8 +368,8 @@ pub struct Named {
     pub url: bool,
 }
 
-/// What a template names, where it is one: text with `{timestamp}`, `{id}`, `{body}` and `{url}` in it, each once at most
-/// and the body always.
+/// What a template names, where it is one: text with `{timestamp}`, `{id}`, `{body}` and `{url}` in it, each
+/// once at most and the body always.
 #[must_use]
 pub fn named(text: &str) -> Option<Named> {
     let mut named = Named::default();

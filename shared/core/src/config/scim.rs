@@ -84,7 +84,8 @@ mod tests {
     fn what_it_may_say() {
         let scim = json!({
             "max_scanned": 1000, "rate_limit_per_minute": 60, "loop_bound": 5, "loop_window": "1m",
-            "locally_editable": ["email", "groups"], "role_mappings": [{"any": 1}], "extensions": [{"thing": [true]}],
+            "locally_editable": ["email", "groups"], "role_mappings": [{"any": 1}],
+            "extensions": [{"thing": [true]}],
         });
         let configuration = read(scim).unwrap();
         assert_eq!(configuration.loop_window, Duration::from_seconds(60));

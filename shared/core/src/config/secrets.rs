@@ -167,7 +167,8 @@ impl VaultConfiguration {
     }
 
     fn check(&self) -> Result<(), ConfigurationError> {
-        const ADDRESS: &str = "https://host or https://host:port, without a path; http:// with an address of this machine alone";
+        const ADDRESS: &str = "https://host or https://host:port, without a path; http:// with an address of \
+                               this machine alone";
         const NAMES: &str = "names of letters, digits, `_`, `-` and `.` between slashes";
         let is_path = |text: &Option<String>| text.as_deref().is_none_or(is_path);
         let is_text = |text: &Option<String>| {
@@ -278,7 +279,8 @@ mod tests {
     fn a_vault_is_read() {
         let secrets = serde_json::json!({
             "order": ["vault", "host", "configuration"], "max_age": "1m",
-            "vault": {"address": "https://vault.example.com:8200", "role_id": "iam", "namespace": "teams/iam"},
+            "vault": {"address": "https://vault.example.com:8200", "role_id": "iam",
+                "namespace": "teams/iam"},
             "values": {"IAM_NOTIFICATION_TOKEN": "x"},
         });
         let configuration = parse(&secrets).unwrap().secrets;

@@ -279,6 +279,7 @@ section! {
         /// has its line.
         routine_every: u32 = 100,
         /// Fields whose values never appear.
-        sensitive_fields: Vec<String> = ["password", "token", "api_key", "secret"].map(str::to_owned).to_vec(),
+        sensitive_fields: Vec<String> =
+            ["password", "token", "api_key", "secret"].map(str::to_owned).to_vec(),
     }
 }

@@ -257,7 +257,8 @@ impl WebhookServiceConfiguration {
             |text: &String| url(text) && !text.contains('#') && (ends_anyhow || !text.contains('?'));
         let is_plain = self.url.iter().all(is_whole);
         require(&field("url"), is_known && is_plain, || {
-            "the address that the sender calls, for Twilio without its query; needed where that is signed and there is no `public_url`"
+            "the address that the sender calls, for Twilio without its query; needed where that is signed \
+             and there is no `public_url`"
                 .to_owned()
         })?;
         let headers = &self.forward_headers;
@@ -271,7 +272,8 @@ impl WebhookServiceConfiguration {
             headers.len() <= MAX_FORWARDED_HEADERS && headers.iter().all(may_go),
             || {
                 format!(
-                    "up to {MAX_FORWARDED_HEADERS} headers, none that holds a secret or belongs to a connection"
+                    "up to {MAX_FORWARDED_HEADERS} headers, none that holds a secret or belongs to a \
+                     connection"
                 )
             },
         )
@@ -320,12 +322,15 @@ mod tests {
     fn services_are_read() {
         let document = json!({
             "public_url": "https://iam.example.com",
-            "security": {"ip_allowlist": ["192.168.1.0/24", "10.0.0.1", "::ffff:203.0.113.0/120", "fd00::/8"]},
+            "security": {"ip_allowlist": ["192.168.1.0/24", "10.0.0.1", "::ffff:203.0.113.0/120",
+                "fd00::/8"]},
             "webhooks": {"tolerance": "1m", "services": {
-                "github": {"scheme": "github", "target": "https://hooks.example.com/github", "max_attempts": 3},
+                "github": {"scheme": "github", "target": "https://hooks.example.com/github",
+                    "max_attempts": 3},
                 "trello": {"scheme": "trello"},
                 "own": {"scheme": "hmac_sha256", "signature": {
-                    "header": "X-Own", "signed": "{timestamp}.{body}", "timestamp_header": "X-Time", "encoding": "base64"}},
+                    "header": "X-Own", "signed": "{timestamp}.{body}", "timestamp_header": "X-Time",
+                    "encoding": "base64"}},
                 "token": {"scheme": "shared_secret", "signature": {"header": "X-Token"}},
             }},
         });
@@ -350,7 +355,8 @@ mod tests {
                 let options = WebhookServiceConfiguration::default();
                 Scheme::of(scheme, &options.options()).unwrap().header.into_owned()
             };
-            let document = json!({"scheme": name, "url": "https://a/", "signature": signature, "forward_headers": [header]});
+            let document = json!({"scheme": name, "url": "https://a/", "signature": signature,
+                "forward_headers": [header]});
             assert!(service(document).unwrap_err().contains("forward_headers"), "{name}");
         }
     }

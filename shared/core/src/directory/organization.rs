@@ -79,7 +79,7 @@ impl Organization {
     }
 }
 
-/// The audit condition "the organization `?2` exists".
+/// The audit condition "the organization `?2` exists": a made-up one leaves no trace.
 pub const ORGANIZATION_EXISTS: RecordCondition =
     record_condition!("EXISTS (SELECT 1 FROM organizations WHERE org_id = ?2)");
 

@@ -17,7 +17,8 @@ pub enum Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    /// What grants allow the user who holds them. `Scope::Team` reaches its own things alone: no group owns any yet.
+    /// What grants allow the user who holds them. `Scope::Team` reaches its own things alone: no group owns
+    /// any yet.
     #[must_use]
     pub fn of(grants: &Grants, user_id: &'a UserId, action: &'static str, resource: &'static str) -> Self {
         let allows = |scope| grants.allow(&Permission::new(resource, action, scope));
@@ -48,8 +49,8 @@ impl<'a> Reach<'a> {
         }
     }
 
-    /// Whose things a statement is to look for: `None` where everybody's will do. Where nothing is reached, it is the empty
-    /// id, which nobody has.
+    /// Whose things a statement is to look for: `None` where everybody's will do. Where nothing is reached,
+    /// it is the empty id, which nobody has.
     #[must_use]
     pub fn owner(self) -> Option<&'a str> {
         match self {

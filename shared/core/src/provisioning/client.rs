@@ -1,7 +1,7 @@
 //! SCIM clients and their bearer tokens: who provisions users and groups.
 //!
-//! A client has at most two valid tokens, so that one can be rotated without a gap: create the second, use it, revoke the
-//! first. The last valid one is not revoked by itself; to stop a client, revoke the client.
+//! A client has at most two valid tokens, so that one can be rotated without a gap: create the second, use
+//! it, revoke the first. The last valid one is not revoked by itself; to stop a client, revoke the client.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,8 +56,8 @@ impl NewScimClient<'_> {
     #[must_use]
     pub fn forget_revoked(&self) -> Statement {
         Statement::new(
-            "DELETE FROM scim_clients WHERE (org_id, client_id) IN (SELECT org_id, client_id FROM scim_clients WHERE org_id = \
-             ?1 AND revoked_at < ?2 ORDER BY client_id LIMIT ?3)",
+            "DELETE FROM scim_clients WHERE (org_id, client_id) IN (SELECT org_id, client_id FROM \
+             scim_clients WHERE org_id = ?1 AND revoked_at < ?2 ORDER BY client_id LIMIT ?3)",
         )
         .bind(self.organization)
         .bind(self.now.before(RETENTION))
@@ -68,9 +68,9 @@ impl NewScimClient<'_> {
     #[must_use]
     pub fn create(&self) -> Statement {
         Statement::new(
-            "INSERT INTO scim_clients (org_id, client_id, name, rate_limit, created_at) SELECT ?1, ?2, ?3, ?4, ?5 WHERE \
-             (SELECT COUNT(*) FROM (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND revoked_at IS NULL LIMIT ?6)) < ?6 \
-             RETURNING client_id",
+            "INSERT INTO scim_clients (org_id, client_id, name, rate_limit, created_at) SELECT ?1, ?2, ?3, \
+             ?4, ?5 WHERE (SELECT COUNT(*) FROM (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND revoked_at \
+             IS NULL LIMIT ?6)) < ?6 RETURNING client_id",
         )
         .bind(self.organization)
         .bind(self.client_id)
@@ -111,22 +111,24 @@ impl NewScimToken<'_> {
     #[must_use]
     pub fn forget_ended(&self) -> Statement {
         Statement::new(
-            "DELETE FROM scim_tokens INDEXED BY scim_tokens_by_client WHERE org_id = ?1 AND client_id = ?2 AND (revoked_at \
-             < ?3 OR expires_at < ?3)",
+            "DELETE FROM scim_tokens INDEXED BY scim_tokens_by_client WHERE org_id = ?1 AND client_id = ?2 \
+             AND (revoked_at < ?3 OR expires_at < ?3)",
         )
         .bind(self.organization)
         .bind(self.client_id)
         .bind(self.now.before(RETENTION))
     }
 
-    /// Creates the token if the client works and has fewer than [`MAX_TOKENS`] valid ones; returns its id if so.
+    /// Creates the token if the client works and has fewer than [`MAX_TOKENS`] valid ones; returns its id if
+    /// so.
     #[must_use]
     pub fn create(&self) -> Statement {
         Statement::new(
-            "INSERT INTO scim_tokens (org_id, token_id, client_id, token_hash, created_at, expires_at) SELECT ?1, ?2, ?3, \
-             ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND client_id = ?3 AND revoked_at IS \
-             NULL) AND (SELECT COUNT(*) FROM scim_tokens INDEXED BY scim_tokens_by_client WHERE org_id = ?1 AND client_id = \
-             ?3 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?5)) < ?7 RETURNING token_id",
+            "INSERT INTO scim_tokens (org_id, token_id, client_id, token_hash, created_at, expires_at) \
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND \
+             client_id = ?3 AND revoked_at IS NULL) AND (SELECT COUNT(*) FROM scim_tokens INDEXED BY \
+             scim_tokens_by_client WHERE org_id = ?1 AND client_id = ?3 AND revoked_at IS NULL AND \
+             (expires_at IS NULL OR expires_at > ?5)) < ?7 RETURNING token_id",
         )
         .bind(self.organization)
         .bind(self.token_id)
@@ -186,20 +188,21 @@ pub struct ListedScimClient {
 macro_rules! select_clients {
     ($rest:literal) => {
         concat!(
-            "SELECT scim_clients.client_id, scim_clients.name, scim_clients.rate_limit, scim_clients.created_at, (SELECT \
-             json_group_array(json_object('token_id', scim_tokens.token_id, 'created_at', scim_tokens.created_at, \
-             'expires_at', scim_tokens.expires_at, 'last_used', scim_tokens.last_used)) FROM scim_tokens INDEXED BY \
-             scim_tokens_by_client WHERE scim_tokens.org_id = scim_clients.org_id AND scim_tokens.client_id = \
-             scim_clients.client_id AND scim_tokens.revoked_at IS NULL) AS tokens FROM scim_clients WHERE \
-             scim_clients.org_id = ?1 AND scim_clients.revoked_at IS NULL AND ",
+            "SELECT scim_clients.client_id, scim_clients.name, scim_clients.rate_limit, \
+             scim_clients.created_at, (SELECT json_group_array(json_object('token_id', scim_tokens.token_id, \
+             'created_at', scim_tokens.created_at, 'expires_at', scim_tokens.expires_at, 'last_used', \
+             scim_tokens.last_used)) FROM scim_tokens INDEXED BY scim_tokens_by_client WHERE \
+             scim_tokens.org_id = scim_clients.org_id AND scim_tokens.client_id = scim_clients.client_id AND \
+             scim_tokens.revoked_at IS NULL) AS tokens FROM scim_clients WHERE scim_clients.org_id = ?1 AND \
+             scim_clients.revoked_at IS NULL AND ",
             $rest
         )
     };
 }
 
 impl ListedScimClient {
-    /// A page of an organization's clients that were not revoked, oldest first, after the client `after`. One row more than
-    /// `limit` tells that there is another page.
+    /// A page of an organization's clients that were not revoked, oldest first, after the client `after`. One
+    /// row more than `limit` tells that there is another page.
     pub fn page(organization: &OrganizationId, after: Option<&ScimClientId>, limit: u32) -> Query<Self> {
         Query::new(select_clients!("scim_clients.client_id > ?2 ORDER BY scim_clients.client_id LIMIT ?3"))
             .bind(organization)
@@ -278,8 +281,8 @@ impl ScimClientChange<'_> {
         let asked = json!([self.client_id, self.name, self.rate_limit.is_some(), self.rate_limit.flatten()]);
         let asked = asked.to_string();
         let change = Statement::new(concat!(
-            "UPDATE scim_clients SET name = COALESCE(?2 ->> 1, name), rate_limit = CASE WHEN ?2 ->> 2 THEN ?2 ->> 3 ELSE \
-             rate_limit END WHERE ",
+            "UPDATE scim_clients SET name = COALESCE(?2 ->> 1, name), rate_limit = CASE WHEN ?2 ->> 2 THEN \
+             ?2 ->> 3 ELSE rate_limit END WHERE ",
             changing!("?2")
         ));
         batch.then(event.record_if(CLIENT_CHANGES, asked.as_str()));
@@ -308,8 +311,8 @@ impl ScimClientRevocation<'_> {
     #[must_use]
     pub fn revoke(&self) -> Statement {
         self.bind(
-            "UPDATE scim_clients SET revoked_at = ?3 WHERE org_id = ?1 AND client_id = ?2 AND revoked_at IS NULL RETURNING \
-             client_id",
+            "UPDATE scim_clients SET revoked_at = ?3 WHERE org_id = ?1 AND client_id = ?2 AND revoked_at IS \
+             NULL RETURNING client_id",
         )
     }
 
@@ -317,21 +320,22 @@ impl ScimClientRevocation<'_> {
     #[must_use]
     pub fn revoke_tokens(&self) -> Statement {
         self.bind(
-            "UPDATE scim_tokens INDEXED BY scim_tokens_by_client SET revoked_at = ?3 WHERE org_id = ?1 AND client_id = ?2 \
-             AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM scim_clients WHERE org_id = ?1 AND client_id = ?2 AND \
-             revoked_at IS NOT NULL)",
+            "UPDATE scim_tokens INDEXED BY scim_tokens_by_client SET revoked_at = ?3 WHERE org_id = ?1 AND \
+             client_id = ?2 AND revoked_at IS NULL AND EXISTS (SELECT 1 FROM scim_clients WHERE org_id = ?1 \
+             AND client_id = ?2 AND revoked_at IS NOT NULL)",
         )
     }
 
-    /// Revokes one token if another valid one stays, or it has ended by itself; returns its id if it did. Of two requests
-    /// that revoke each other's last one, one finds no other left.
+    /// Revokes one token if another valid one stays, or it has ended by itself; returns its id if it did. Of
+    /// two requests that revoke each other's last one, one finds no other left.
     #[must_use]
     pub fn revoke_token(&self, token_id: &ScimTokenId) -> Statement {
         self.bind(
-            "UPDATE scim_tokens SET revoked_at = ?3 WHERE org_id = ?1 AND token_id = ?4 AND client_id = ?2 AND revoked_at IS \
-             NULL AND (expires_at <= ?3 OR EXISTS (SELECT 1 FROM scim_tokens AS other INDEXED BY scim_tokens_by_client WHERE \
-             other.org_id = ?1 AND other.client_id = ?2 AND other.revoked_at IS NULL AND other.token_id <> ?4 AND \
-             (other.expires_at IS NULL OR other.expires_at > ?3))) RETURNING token_id",
+            "UPDATE scim_tokens SET revoked_at = ?3 WHERE org_id = ?1 AND token_id = ?4 AND client_id = ?2 \
+             AND revoked_at IS NULL AND (expires_at <= ?3 OR EXISTS (SELECT 1 FROM scim_tokens AS other \
+             INDEXED BY scim_tokens_by_client WHERE other.org_id = ?1 AND other.client_id = ?2 AND \
+             other.revoked_at IS NULL AND other.token_id <> ?4 AND (other.expires_at IS NULL OR \
+             other.expires_at > ?3))) RETURNING token_id",
         )
         .bind(token_id)
     }
@@ -380,10 +384,11 @@ impl PresentedScimToken {
     /// Finds a token by its hash, working or not.
     pub fn find(organization: &OrganizationId, hash: &CredentialHash) -> Query<Self> {
         Query::new(concat!(
-            "SELECT token_id, token.client_id, name, rate_limit, token.expires_at, last_used, token.revoked_at IS NOT NULL OR \
-             scim_clients.revoked_at IS NOT NULL AS revoked FROM ",
+            "SELECT token_id, token.client_id, name, rate_limit, token.expires_at, last_used, \
+             token.revoked_at IS NOT NULL OR scim_clients.revoked_at IS NOT NULL AS revoked FROM ",
             only_row!("scim_tokens INDEXED BY scim_tokens_by_hash", "org_id = ?1 AND token_hash = ?2"),
-            " AS token CROSS JOIN scim_clients ON scim_clients.org_id = token.org_id AND scim_clients.client_id = token.client_id"
+            " AS token CROSS JOIN scim_clients ON scim_clients.org_id = token.org_id AND \
+             scim_clients.client_id = token.client_id"
         ))
         .bind(organization)
         .bind(hash)
@@ -405,8 +410,8 @@ impl PresentedScimToken {
     #[must_use]
     pub fn note_use(organization: &OrganizationId, token_id: &ScimTokenId, now: Timestamp) -> Statement {
         Statement::new(
-            "UPDATE scim_tokens SET last_used = ?3 WHERE org_id = ?1 AND token_id = ?2 AND (last_used IS NULL OR last_used < \
-             ?3)",
+            "UPDATE scim_tokens SET last_used = ?3 WHERE org_id = ?1 AND token_id = ?2 AND (last_used IS \
+             NULL OR last_used < ?3)",
         )
         .bind(organization)
         .bind(token_id)

@@ -1,5 +1,6 @@
-//! Changes that a SCIM client makes again and again: two systems that each undo what the other does, or one that never
-//! learns that it was done. Beyond a bound they are answered without work, and the audit tells of it once.
+//! Changes that a SCIM client makes again and again: two systems that each undo what the other does, or one
+//! that never learns that it was done. Beyond a bound they are answered without work, and the audit tells of
+//! it once.
 
 use sha2::{Digest, Sha256};
 
@@ -10,8 +11,8 @@ use crate::record_condition;
 use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::{Duration, Timestamp};
 
-/// What tells one change from another: SHA-256 of method, resource and body, base64url. `None` for a change that may hold a
-/// password: a quick hash of one is not kept.
+/// What tells one change from another: SHA-256 of method, resource and body, base64url. `None` for a change
+/// that may hold a password: a quick hash of one is not kept.
 #[must_use]
 pub fn change_hash(method: &str, path: &str, body: &[u8]) -> Option<String> {
     // An escape could hide the word.
@@ -52,8 +53,8 @@ impl Repeats<'_> {
     /// How often it came before, for [`Repeated`]: no row where it did not come in this window.
     pub fn read(&self) -> Query<Repeated> {
         let find = self.bind(
-            "SELECT count, reported FROM scim_changes WHERE org_id = ?1 AND client_id = ?2 AND change_hash = ?3 AND \
-             window_ends_at > ?4",
+            "SELECT count, reported FROM scim_changes WHERE org_id = ?1 AND client_id = ?2 AND change_hash = \
+             ?3 AND window_ends_at > ?4",
         );
         find.into()
     }
@@ -62,10 +63,11 @@ impl Repeats<'_> {
     #[must_use]
     pub fn count(&self, window: Duration) -> Statement {
         self.bind(
-            "INSERT INTO scim_changes (org_id, client_id, change_hash, count, window_ends_at) VALUES (?1, ?2, ?3, 1, ?5) ON \
-             CONFLICT (org_id, client_id, change_hash) DO UPDATE SET count = CASE WHEN window_ends_at > ?4 THEN count + 1 \
-             ELSE 1 END, reported = CASE WHEN window_ends_at > ?4 THEN reported ELSE 0 END, window_ends_at = CASE WHEN \
-             window_ends_at > ?4 THEN window_ends_at ELSE ?5 END",
+            "INSERT INTO scim_changes (org_id, client_id, change_hash, count, window_ends_at) VALUES (?1, \
+             ?2, ?3, 1, ?5) ON CONFLICT (org_id, client_id, change_hash) DO UPDATE SET count = CASE WHEN \
+             window_ends_at > ?4 THEN count + 1 ELSE 1 END, reported = CASE WHEN window_ends_at > ?4 THEN \
+             reported ELSE 0 END, window_ends_at = CASE WHEN window_ends_at > ?4 THEN window_ends_at ELSE ?5 \
+             END",
         )
         .bind(self.now.after(window))
     }
@@ -79,8 +81,8 @@ impl Repeats<'_> {
         [
             event.record_if(IS_LOOP, asked),
             self.bind(
-                "UPDATE scim_changes SET reported = 1 WHERE org_id = ?1 AND client_id = ?2 AND change_hash = ?3 AND \
-                 window_ends_at > ?4 AND reported = 0 AND count >= ?5",
+                "UPDATE scim_changes SET reported = 1 WHERE org_id = ?1 AND client_id = ?2 AND change_hash = \
+                 ?3 AND window_ends_at > ?4 AND reported = 0 AND count >= ?5",
             )
             .bind(bound),
         ]
@@ -88,8 +90,8 @@ impl Repeats<'_> {
 }
 
 const IS_LOOP: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM scim_changes WHERE org_id = ?1 AND client_id = ?2 ->> 0 AND change_hash = ?2 ->> 1 AND \
-     window_ends_at > ?3 AND reported = 0 AND count >= ?2 ->> 2)"
+    "EXISTS (SELECT 1 FROM scim_changes WHERE org_id = ?1 AND client_id = ?2 ->> 0 AND change_hash = ?2 ->> \
+     1 AND window_ends_at > ?3 AND reported = 0 AND count >= ?2 ->> 2)"
 );
 
 /// How often a change came in this window, before now.

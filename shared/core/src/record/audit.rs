@@ -148,8 +148,8 @@ impl AuditEvent {
             .bind(self.request_id)
     }
 
-    /// Writes the record where the statement right before it in the batch changed a row: of two that do the same at the same
-    /// moment, the one that did it is recorded.
+    /// Writes the record where the statement right before it in the batch changed a row: of two that do the
+    /// same at the same moment, the one that did it is recorded.
     #[must_use]
     pub fn record_if_changed(self) -> Statement {
         const CHANGED: RecordCondition = crate::record_condition!("changes() > 0");
@@ -157,8 +157,9 @@ impl AuditEvent {
     }
 }
 
-/// Under which condition a record is written, and what of it the database knows better than whoever writes it: a constant
-/// statement, made by [`record_condition`](crate::record_condition) or [`record_rows`](crate::record_rows).
+/// Under which condition a record is written, and what of it the database knows better than whoever writes
+/// it: a constant statement, made by [`record_condition`](crate::record_condition) or
+/// [`record_rows`](crate::record_rows).
 #[derive(Clone, Copy, Debug)]
 pub struct RecordCondition(pub(crate) &'static str);
 
@@ -171,8 +172,9 @@ impl RecordCondition {
     }
 }
 
-/// The condition under which a record is written. Its own parameter is `?2`; of the record, `?1` is the organization,
-/// `?3` the moment, `?5` the user, `?8` the thing's id, `?12` the record's own id and `?13` the details.
+/// The condition under which a record is written. Its own parameter is `?2`; of the record, `?1` is the
+/// organization, `?3` the moment, `?5` the user, `?8` the thing's id, `?12` the record's own id and `?13` the
+/// details.
 #[macro_export]
 macro_rules! record_condition {
     ($($condition:expr),+ $(,)?) => {
@@ -180,9 +182,10 @@ macro_rules! record_condition {
     };
 }
 
-/// Records that a query gives: as [`record_condition`](crate::record_condition), but for each row of what follows `SELECT …`
-/// in `from`, and with some columns from there. The columns of a record stand here and nowhere else; those that may be named
-/// are, in this order, `org_id`, `log_id`, `user_id`, `action`, `resource_id` and `details`. `with` goes before it all.
+/// Records that a query gives: as [`record_condition`](crate::record_condition), but for each row of what
+/// follows `SELECT …` in `from`, and with some columns from there. The columns of a record stand here and
+/// nowhere else; those that may be named are, in this order, `org_id`, `log_id`, `user_id`, `action`,
+/// `resource_id` and `details`. `with` goes before it all.
 #[macro_export]
 macro_rules! record_rows {
     (
@@ -197,8 +200,8 @@ macro_rules! record_rows {
     ) => {
         $crate::record::audit::RecordCondition::of_statement(concat!(
             $($with,)?
-            "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, resource_id, \
-             ip_address, user_agent, result, request_id, details) SELECT ",
+            "INSERT INTO audit_events (org_id, log_id, timestamp, actor, user_id, action, resource, \
+             resource_id, ip_address, user_agent, result, request_id, details) SELECT ",
             $crate::or_parameter!([$($org_id)?] "?1"), ", ",
             $crate::or_parameter!([$($log_id)?] "?12"), ", ?3, ?4, ",
             $crate::or_parameter!([$($user_id)?] "?5"), ", ",

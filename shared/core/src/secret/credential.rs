@@ -1,6 +1,7 @@
 //! Opaque credentials: API keys, refresh tokens and SCIM tokens.
 //!
-//! One form for all: `<prefix><organization hint, 9><secret, 43 to 86><checksum, 6>`, the last three in base 62.
+//! One form for all: `<prefix><organization hint, 9><secret, 43 to 86><checksum, 6>`, the last three in base
+//! 62.
 //!
 //! - The prefix tells people and secret scanners what it is.
 //! - The hint tells which organization's database to ask, so that no look-up needs a global index.
@@ -8,8 +9,8 @@
 //! - The checksum (32 bits of SHA-256 over all before it) tells a typo from a revoked credential without a
 //!   look-up, and gives secret scanners next to no false positives.
 //!
-//! Only the SHA-256 of the whole text is stored. With 256 random bits and more there is nothing to guess, so a slow
-//! hash would cost time and protect nothing.
+//! Only the SHA-256 of the whole text is stored. With 256 random bits and more there is nothing to guess, so
+//! a slow hash would cost time and protect nothing.
 
 use std::fmt;
 
@@ -180,7 +181,8 @@ mod tests {
         assert_eq!(Credential::parse("p_", made.reveal()).unwrap().hash(), made.hash());
         let shortest = Credential::with_length("p_", &organization(), &[7; MAX_SECRET_BYTES], 0);
         assert_eq!(shortest.reveal(), Credential::new("p_", &organization(), &[7; SECRET_BYTES]).reveal());
-        // No digit is lost: of the highest number of so many bytes, the first digit is not the one that would be cut.
+        // No digit is lost: of the highest number of so many bytes, the first digit is not the one that would
+        // be cut.
         for bytes in SECRET_BYTES..=MAX_SECRET_BYTES {
             let length = secret_length(bytes);
             assert_eq!(base62(&[0xff; MAX_SECRET_BYTES][..bytes], length + 1).as_bytes()[0], b'0', "{bytes}");

@@ -1,5 +1,6 @@
-//! Passwords: Argon2id (RFC 9106), stored as PHC strings, at a cost from configuration. What other software stored
-//! is verified too, so that people can be brought along with their passwords; their next sign-in hashes anew.
+//! Passwords: Argon2id (RFC 9106), stored as PHC strings, at a cost from configuration. What other software
+//! stored is verified too, so that people can be brought along with their passwords; their next sign-in
+//! hashes anew.
 
 mod argon2id;
 mod bcrypt;
@@ -100,8 +101,8 @@ pub fn verify(password: &str, stored: &str) -> Result<bool, PasswordError> {
 /// What compares a password with a stored hash: [`verify`] or [`verify_argon2`].
 pub type Verify = fn(&str, &str) -> Result<bool, PasswordError>;
 
-/// [`verify`] for hashes that are Argon2's alone. Whoever is signed in with a password has one, since signing in
-/// replaced any other; a module that needs no more does not carry the rest.
+/// [`verify`] for hashes that are Argon2's alone. Whoever is signed in with a password has one, since signing
+/// in replaced any other; a module that needs no more does not carry the rest.
 ///
 /// # Errors
 /// When the stored text is no Argon2 hash, or one whose cost can't be paid.
@@ -133,8 +134,8 @@ pub fn verify_nothing(password: &str, cost: PasswordCost) -> Result<(), Password
     hash(password, &[0; SALT_BYTES], cost).map(|_| ())
 }
 
-/// Whether a stored hash is not Argon2id at today's cost, and the password, now that it is known, should be hashed
-/// anew.
+/// Whether a stored hash is not Argon2id at today's cost, and the password, now that it is known, should be
+/// hashed anew.
 #[must_use]
 pub fn is_outdated(stored: &str, cost: PasswordCost) -> bool {
     let Ok(hash) = PasswordHash::new(stored) else { return true };

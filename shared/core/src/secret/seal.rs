@@ -1,11 +1,11 @@
 //! Secrets that must be read again (signing keys, stored answers) are sealed with AES-256-GCM under a key
 //! derived from the host's master key, and bound to the place they are stored at.
 //!
-//! A sealed text is `v1.<master key id>.<base64url of nonce, ciphertext and tag>`. The purpose (table and row)
-//! is authenticated, so a sealed value that is copied to another row does not open.
+//! A sealed text is `v1.<master key id>.<base64url of nonce, ciphertext and tag>`. The purpose (table and
+//! row) is authenticated, so a sealed value that is copied to another row does not open.
 //!
-//! A host has one master key, and while it is turned over the previous one too: new texts are sealed under the current
-//! one, and the id in a sealed text tells which one opens it.
+//! A host has one master key, and while it is turned over the previous one too: new texts are sealed under
+//! the current one, and the id in a sealed text tells which one opens it.
 
 use std::fmt;
 
@@ -21,8 +21,8 @@ use crate::encoding::{base64url, from_base64url};
 /// How much randomness sealing takes.
 pub const NONCE_BYTES: usize = 12;
 
-/// How long the id of a master key is, in characters: it stands at the fourth character of a sealed text, and the
-/// database's indexes read it there.
+/// How long the id of a master key is, in characters: it stands at the fourth character of a sealed text, and
+/// the database's indexes read it there.
 pub const MASTER_KEY_ID_LENGTH: usize = 8;
 
 /// The host's master keys: what seals and opens.
@@ -76,8 +76,8 @@ impl MasterKeys {
         Err(refusal)
     }
 
-    /// 32 bytes that follow from a secret text and nobody else can tell: under the current key first, then under the
-    /// previous one where there is one.
+    /// 32 bytes that follow from a secret text and nobody else can tell: under the current key first, then
+    /// under the previous one where there is one.
     pub fn derive(&self, text: &str) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
         self.each().map(|key| key.derive(text))
     }

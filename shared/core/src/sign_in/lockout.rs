@@ -24,8 +24,6 @@ use crate::config::PasswordConfiguration;
 use crate::directory::account::username_key;
 use crate::encoding::base64url;
 use crate::id::{OrganizationId, UserId};
-use crate::record::audit::RecordCondition;
-use crate::record_condition;
 use crate::sql::{Answers, Batch, FromRow, Query, Row, RowError, Statement, Ticket};
 use crate::time::{Duration, Timestamp};
 
@@ -34,10 +32,6 @@ pub const KNOWN_FOR: Duration = Duration::from_days(90);
 
 /// How many ended windows a failed try clears away: more than it can begin.
 const CLEARED_AT_ONCE: u32 = 4;
-
-/// The audit condition "the organization `?2` exists": a made-up one leaves no trace.
-pub const ORGANIZATION_EXISTS: RecordCondition =
-    record_condition!("EXISTS (SELECT 1 FROM organizations WHERE org_id = ?2)");
 
 /// The pools of a try and their thresholds. `?1` is the organization, `?2` the user name's key, `?3` its
 /// digest, `?4` the address, `?5` now, `?6` since when an address counts as known, `?7` and `?8` the

@@ -66,7 +66,8 @@ impl Statement {
         &self.parameters
     }
 
-    /// Whether it surely changes nothing: a transaction of such statements need not wait for those that write.
+    /// Whether it surely changes nothing: a transaction of such statements need not wait for those that
+    /// write.
     ///
     /// ```
     /// use iam_core::sql::Statement;
@@ -81,8 +82,9 @@ impl Statement {
     }
 }
 
-/// The one row of a table that parameters name, to be joined with others by its columns. D1's host prepares a join over
-/// parameters anew whenever they are bound, which takes more than running it; the limit keeps SQLite from making one of this.
+/// The one row of a table that parameters name, to be joined with others by its columns. D1's host prepares a
+/// join over parameters anew whenever they are bound, which takes more than running it; the limit keeps
+/// SQLite from making one of this.
 #[macro_export]
 macro_rules! only_row {
     ($table:literal, $($condition:expr),+) => {

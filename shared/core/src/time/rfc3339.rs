@@ -1,5 +1,5 @@
-//! RFC 3339 section 5.6, in the years 0000 to 9999: what a module needs of a calendar. A calendar library is 25 KB in
-//! every module (gzipped); this is held against one in the tests.
+//! RFC 3339 section 5.6, in the years 0000 to 9999: what a module needs of a calendar. A calendar library is
+//! 25 KB in every module (gzipped); this is held against one in the tests.
 
 use super::TimeError;
 
@@ -9,8 +9,8 @@ const DAY: i64 = 86_400;
 const FIRST: i64 = -62_167_219_200;
 const LAST: i64 = 253_402_300_799;
 
-/// A moment in UTC with `Z`; its milliseconds where there are some. Outside the years 0000 to 9999 the nearest moment
-/// that has a form.
+/// A moment in UTC with `Z`; its milliseconds where there are some. Outside the years 0000 to 9999 the
+/// nearest moment that has a form.
 #[must_use]
 pub fn format(milliseconds: i64) -> String {
     let seconds = milliseconds.div_euclid(1000);
@@ -29,8 +29,8 @@ pub fn format(milliseconds: i64) -> String {
     text
 }
 
-/// The milliseconds since the epoch of a moment in any offset. A fraction beyond milliseconds is cut off, a leap second
-/// is the second before it.
+/// The milliseconds since the epoch of a moment in any offset. A fraction beyond milliseconds is cut off, a
+/// leap second is the second before it.
 pub(super) fn parse(text: &str) -> Result<i64, TimeError> {
     read(text.as_bytes()).ok_or(TimeError("not an RFC 3339 date and time"))
 }
@@ -83,8 +83,8 @@ fn digits(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, value)
 }
 
-/// The date of a day since the epoch. Years are counted from March, so that the leap day is their last; an era is the
-/// 400 years after which the calendar repeats itself.
+/// The date of a day since the epoch. Years are counted from March, so that the leap day is their last; an
+/// era is the 400 years after which the calendar repeats itself.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -155,7 +155,10 @@ mod tests {
         }
 
         #[test]
-        fn a_calendar_library_agrees_on_texts(text in "[2-9][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?(Z|[+-][01][0-9]:[0-5][0-9])") {
+        fn a_calendar_library_agrees_on_texts(
+            text in "[2-9][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{1,9})?\
+                     (Z|[+-][01][0-9]:[0-5][0-9])"
+        ) {
             if let (Ok(ours), Ok(theirs)) = (parse(&text), text.parse::<jiff::Timestamp>()) {
                 proptest::prop_assert_eq!(ours, theirs.as_millisecond());
             }

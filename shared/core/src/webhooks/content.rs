@@ -75,8 +75,8 @@ impl Piece<'_> {
     }
 }
 
-/// The whole address, then each parameter's name and value, by name (`twilio.com/docs/usage/security`). Parameters of one
-/// name go by their values, each value once, as Twilio's own libraries do it.
+/// The whole address, then each parameter's name and value, by name (`twilio.com/docs/usage/security`).
+/// Parameters of one name go by their values, each value once, as Twilio's own libraries do it.
 fn url_and_parameters(message: &Message<'_>) -> Result<String, Refusal> {
     let mut text = message.url.to_owned();
     if let Some(query) = message.query {

@@ -1,6 +1,7 @@
 //! Webhooks that are taken in: whether a message is its sender's, whether it is new, and what becomes of it.
 //!
-//! How a provider signs is data ([`Scheme`]); one routine verifies all of them ([`verify`]) and one signs ([`sign`]).
+//! How a provider signs is data ([`Scheme`]); one routine verifies all of them ([`verify`]) and one signs
+//! ([`sign`]).
 
 pub mod acts;
 mod content;

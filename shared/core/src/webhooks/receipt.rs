@@ -77,7 +77,8 @@ impl Intake<'_> {
     /// Who took it.
     pub fn find(&self) -> Query<Receipt> {
         Query::new(
-            "SELECT delivery_id, content_hash FROM webhook_receipts WHERE org_id = ?1 AND service = ?2 AND message_hash = ?3",
+            "SELECT delivery_id, content_hash FROM webhook_receipts WHERE org_id = ?1 AND service = ?2 AND \
+             message_hash = ?3",
         )
         .bind(self.organization)
         .bind(self.service)
@@ -151,7 +152,8 @@ pub fn count_refusal(
 
 /// The audit condition "this record is one of those that the minute has room for"; `?2` is the service.
 pub const WORTH_A_RECORD: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?2 AND reason = ?13 ->> 'reason' AND log_id = ?12)"
+    "EXISTS (SELECT 1 FROM webhook_refusals WHERE org_id = ?1 AND service = ?2 AND reason = ?13 ->> 'reason' \
+     AND log_id = ?12)"
 );
 
 /// Refusals that have no record of their own.

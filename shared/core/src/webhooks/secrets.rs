@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-/// How many secrets a service has at most: two while they turn.
+/// How many secrets a service has at most: two while they are rotated.
 pub const MAX_SECRETS: usize = 8;
 
 /// The shortest secret, in bytes.
@@ -17,8 +17,8 @@ const MAX_SECRET_BYTES: usize = 512;
 /// What stands after a service's name where the secrets are those we sign with, towards its target.
 const TARGET: &str = ":target";
 
-/// The secrets of all services: those that its sender signs with under the service's name, and those that we sign with
-/// towards its target under `<service>:target`.
+/// The secrets of all services: those that its sender signs with under the service's name, and those that we
+/// sign with towards its target under `<service>:target`.
 pub struct WebhookSecrets(BTreeMap<String, Vec<Zeroizing<String>>>);
 
 impl WebhookSecrets {
@@ -37,8 +37,8 @@ impl WebhookSecrets {
             let sane = |secret: &Secret| (MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&secret.0.len());
             if !(1..=MAX_SECRETS).contains(&secrets.len()) || !secrets.iter().all(sane) {
                 return Err(format!(
-                    "1 to {MAX_SECRETS} secrets of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes are needed for \
-                     {service:?}"
+                    "1 to {MAX_SECRETS} secrets of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes are needed \
+                     for {service:?}"
                 ));
             }
         }

@@ -18,7 +18,8 @@ pub fn sign(secret: &[u8], id: &str, timestamp: i64, body: &[u8]) -> String {
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// The key in a secret: base64 with or without padding, with or without `whsec_` before it. `None` where it is none.
+/// The key in a secret: base64 with or without padding, with or without `whsec_` before it. `None` where it
+/// is none.
 #[must_use]
 pub fn key(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
     let text = secret.strip_prefix(SECRET_PREFIX).unwrap_or(secret);
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     /// The example of the specification's libraries:
-    /// <https://github.com/standard-webhooks/standard-webhooks/blob/main/libraries/python/tests/test_webhooks.py>.
+    /// `libraries/python/tests/test_webhooks.py` in <https://github.com/standard-webhooks/standard-webhooks>.
     #[test]
     fn the_signature_is_the_specifications() {
         for secret in ["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {

@@ -18,7 +18,7 @@ use crate::time::{Duration, Timestamp};
 /// The longest header that is read, in bytes.
 const MAX_HEADER_BYTES: usize = 4096;
 
-/// How many signatures of one header are looked at: a sender that turns its secret sends two.
+/// How many signatures of one header are looked at: a sender that rotates its secret sends two.
 const MAX_SIGNATURES: usize = 16;
 
 /// The longest id, in bytes.
@@ -44,8 +44,8 @@ pub struct Verified {
     pub content_hash: String,
 }
 
-/// Verifies a message against each secret, in a time that does not tell which fits or how far. The moment is looked at
-/// after the signature, so that only its sender learns how our clocks differ.
+/// Verifies a message against each secret, in a time that does not tell which fits or how far. The moment is
+/// looked at after the signature, so that only its sender learns how our clocks differ.
 ///
 /// # Errors
 /// Why it is not taken.

@@ -1,5 +1,5 @@
-//! Filters carried out in memory, without an index and without a thought: what the SQL is held against in the tests, and how
-//! a path's brackets find the values that they mean.
+//! Filters carried out in memory, without an index and without a thought: what the SQL is held against in the
+//! tests, and how a path's brackets find the values that they mean.
 
 use std::cmp::Ordering;
 

@@ -1,8 +1,9 @@
 //! Filters (RFC 7644 section 3.4.2.2): [read](parse), [evaluated in memory](evaluate) and [as SQL](sql).
 //!
-//! What a filter means is settled where it is read, so that the two that carry it out cannot differ in it: `eq null` becomes
-//! an absence, brackets after an attribute with one value become what they say of its parts, and what is the same for every
-//! resource of a kind (`schemas`, `meta.resourceType`) becomes `id pr` or its negation.
+//! What a filter means is settled where it is read, so that the two that carry it out cannot differ in it:
+//! `eq null` becomes an absence, brackets after an attribute with one value become what they say of its
+//! parts, and what is the same for every resource of a kind (`schemas`, `meta.resourceType`) becomes `id pr`
+//! or its negation.
 
 pub mod evaluate;
 pub mod parse;
@@ -48,7 +49,8 @@ pub enum ValueFilter {
     Or(Vec<ValueFilter>),
     /// Not this.
     Not(Box<ValueFilter>),
-    /// The sub-attribute compares so; of an attribute with simple values, the value itself, which is called `value`.
+    /// The sub-attribute compares so; of an attribute with simple values, the value itself, which is called
+    /// `value`.
     Compare(&'static Attribute, Comparison),
     /// The sub-attribute has a value.
     Present(&'static Attribute),
@@ -59,8 +61,9 @@ pub enum ValueFilter {
 pub struct Comparison {
     /// Which operator.
     pub operator: Operator,
-    /// Of the attribute's kind and canonical: text in the case that it was given in, a truth, a number; a moment is its
-    /// milliseconds since 1970-01-01T00:00:00Z. Never null: `eq null` is read as `not (… pr)`, `ne null` as `pr`.
+    /// Of the attribute's kind and canonical: text in the case that it was given in, a truth, a number; a
+    /// moment is its milliseconds since 1970-01-01T00:00:00Z. Never null: `eq null` is read as `not (… pr)`,
+    /// `ne null` as `pr`.
     pub value: Json,
 }
 

@@ -12,23 +12,23 @@ use crate::{ScimError, shown};
 /// Whole numbers beyond ±2^53 are not kept exactly.
 const MAX_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// What no filter can name: addresses, which depend on who asks, and versions, which `If-Match` is for. The name of an
-/// attribute and of its part.
+/// What no filter can name: addresses, which depend on who asks, and versions, which `If-Match` is for. The
+/// name of an attribute and of its part.
 const UNFILTERED: [(&str, &str); 4] =
     [("meta", "location"), ("meta", "version"), ("groups", "$ref"), ("members", "$ref")];
 
 /// Reads a filter over resources of a kind.
 ///
 /// # Errors
-/// `invalidFilter` where it is malformed, beyond a bound ([`super::MAX_FILTER_BYTES`], [`super::MAX_FILTER_DEPTH`],
-/// [`super::MAX_FILTER_COMPARISONS`]), names what does not exist or may not be asked for, or compares an attribute with what
-/// it cannot be.
+/// `invalidFilter` where it is malformed, beyond a bound ([`super::MAX_FILTER_BYTES`],
+/// [`super::MAX_FILTER_DEPTH`], [`super::MAX_FILTER_COMPARISONS`]), names what does not exist or may not be
+/// asked for, or compares an attribute with what it cannot be.
 pub fn parse(schema: ResourceSchema<'_>, text: &str) -> Result<Filter, ScimError> {
     Resolver { schema, within: None }.filter(syntax::read(text)?)
 }
 
-/// Reads what stands in brackets after an attribute in a path: `type eq "work"` of `emails[type eq "work"]`. Where the
-/// attribute's values are simple, `value` names them.
+/// Reads what stands in brackets after an attribute in a path: `type eq "work"` of `emails[type eq "work"]`.
+/// Where the attribute's values are simple, `value` names them.
 ///
 /// # Errors
 /// As [`parse`] does.

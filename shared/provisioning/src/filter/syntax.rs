@@ -163,7 +163,8 @@ impl<'a> Reader<'a> {
         Err(self.expected("text in quotes, a number, true, false or null"))
     }
 
-    /// Text in quotes, escaped as JSON does it. Not every host carries a NUL through a column, and no value has one.
+    /// Text in quotes, escaped as JSON does it. Not every host carries a NUL through a column, and no value
+    /// has one.
     fn text(&mut self) -> Option<Json> {
         let mut is_escaped = false;
         let closing = self.rest.char_indices().skip(1).find(|(_, character)| {

@@ -1,7 +1,7 @@
 //! A group as SCIM has it.
 //!
-//! `displayName` and `externalId` are columns, extensions are the JSON column `attributes`, and members are rows of a table of
-//! their own: nothing here holds a list of them but an answer that shows it.
+//! `displayName` and `externalId` are columns, extensions are the JSON column `attributes`, and members are
+//! rows of a table of their own: nothing here holds a list of them but an answer that shows it.
 
 mod store;
 
@@ -14,9 +14,10 @@ use serde_json::{Value as Json, json};
 pub use store::{Creation, Deletion, Outcome, Update, by_id, members, members_of_page, select_list};
 
 use crate::ScimError;
+use crate::common::Common;
 use crate::membership::{self, Net};
 use crate::patch::{self, Operation};
-use crate::schema::{GROUP_URN, ResourceKind, ResourceSchema};
+use crate::schema::{ResourceKind, ResourceSchema};
 use crate::value::{self, Object};
 
 /// How many users a group may have.
@@ -161,9 +162,6 @@ impl ScimGroup {
     #[must_use]
     pub fn to_resource(&self, base: &str, members: &[Member]) -> Object {
         let mut resource = self.attributes.0.clone();
-        let extensions = resource.keys().filter(|name| name.starts_with("urn:"));
-        let schemas: Vec<&str> = std::iter::once(GROUP_URN).chain(extensions.map(String::as_str)).collect();
-        let schemas = json!(schemas);
         if !members.is_empty() {
             let member = |member: &Member| {
                 json!({
@@ -175,19 +173,14 @@ impl ScimGroup {
             };
             resource.insert("members".to_owned(), members.iter().map(member).collect());
         }
-        let meta = json!({
-            "resourceType": ResourceKind::Group.name(),
-            "created": self.created_at,
-            "lastModified": self.updated_at,
-            "location": format!("{base}/Groups/{}", self.group_id),
-            "version": self.entity_tag(),
-        });
-        resource.extend([
-            ("schemas".to_owned(), schemas),
-            ("id".to_owned(), json!(self.group_id)),
-            ("meta".to_owned(), meta),
-        ]);
-        resource
+        let common = Common {
+            kind: ResourceKind::Group,
+            id: self.group_id.as_str(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.entity_tag(),
+        };
+        common.complete(resource, base)
     }
 }
 

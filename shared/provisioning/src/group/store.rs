@@ -1,8 +1,8 @@
-//! The statements that read and change groups. However many members a group has, adding or removing one is the same few
-//! statements.
+//! The statements that read and change groups. However many members a group has, adding or removing one is
+//! the same few statements.
 //!
-//! The audit record is the gate: one statement writes it under every condition that a change has, and what follows in the
-//! transaction asks for the record and for nothing else.
+//! The audit record is the gate: one statement writes it under every condition that a change has, and what
+//! follows in the transaction asks for the record and for nothing else.
 
 use iam_core::directory::group::display_name_key;
 use iam_core::directory::role_mapping::{RoleMapping, set_group_roles};
@@ -22,8 +22,8 @@ const MAX_UNKNOWN_SHOWN: u32 = 5;
 
 macro_rules! group_columns {
     () => {
-        "groups.group_id, groups.display_name, groups.external_id, groups.attributes, groups.created_at, groups.updated_at, \
-         groups.members_changed_at, groups.version, groups.members_version"
+        "groups.group_id, groups.display_name, groups.external_id, groups.attributes, groups.created_at, \
+         groups.updated_at, groups.members_changed_at, groups.version, groups.members_version"
     };
 }
 
@@ -43,25 +43,25 @@ pub fn by_id(organization: &OrganizationId, group_id: &GroupId) -> Query<ScimGro
 /// The users in a group.
 pub fn members(organization: &OrganizationId, group_id: &GroupId) -> Query<Member> {
     Query::new(
-        "SELECT users.user_id, COALESCE(users.display_name, users.username) AS display FROM group_members INDEXED BY \
-         group_members_by_group CROSS JOIN users ON users.org_id = group_members.org_id AND users.user_id = \
-         group_members.user_id WHERE group_members.org_id = ?1 AND group_members.group_id = ?2 AND users.deleted_at IS NULL \
-         ORDER BY group_members.user_id LIMIT ?3",
+        "SELECT users.user_id, COALESCE(users.display_name, users.username) AS display FROM group_members \
+         INDEXED BY group_members_by_group CROSS JOIN users ON users.org_id = group_members.org_id AND \
+         users.user_id = group_members.user_id WHERE group_members.org_id = ?1 AND group_members.group_id = \
+         ?2 AND users.deleted_at IS NULL ORDER BY group_members.user_id LIMIT ?3",
     )
     .bind(organization)
     .bind(group_id)
     .bind(MAX_MEMBERS)
 }
 
-/// The users in the groups that `page` selects (a question whose column `id` is a group's): the text of a question for
-/// `group_id`, `user_id` and `display`.
+/// The users in the groups that `page` selects (a question whose column `id` is a group's): the text of a
+/// question for `group_id`, `user_id` and `display`.
 #[must_use]
 pub fn members_of_page(page: &str) -> String {
     format!(
-        "SELECT group_members.group_id, users.user_id, COALESCE(users.display_name, users.username) AS display FROM ({page}) \
-         AS shown CROSS JOIN group_members INDEXED BY group_members_by_group ON group_members.org_id = ?1 AND \
-         group_members.group_id = shown.id CROSS JOIN users ON users.org_id = group_members.org_id AND users.user_id = \
-         group_members.user_id WHERE users.deleted_at IS NULL"
+        "SELECT group_members.group_id, users.user_id, COALESCE(users.display_name, users.username) AS \
+         display FROM ({page}) AS shown CROSS JOIN group_members INDEXED BY group_members_by_group ON \
+         group_members.org_id = ?1 AND group_members.group_id = shown.id CROSS JOIN users ON users.org_id = \
+         group_members.org_id AND users.user_id = group_members.user_id WHERE users.deleted_at IS NULL"
     )
 }
 
@@ -71,8 +71,8 @@ macro_rules! all_known {
         concat!(
             "NOT EXISTS (SELECT 1 FROM json_each(",
             $members,
-            ") AS wanted WHERE NOT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = wanted.value AND deleted_at IS \
-             NULL AND kind = 'person'))"
+            ") AS wanted WHERE NOT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 AND user_id = wanted.value \
+             AND deleted_at IS NULL AND kind = 'person'))"
         )
     };
 }
@@ -127,9 +127,9 @@ impl Creation<'_> {
         let key = display_name_key(self.attributes.display_name());
         let asked = json!([key, self.members.add]).to_string();
         let insert = Statement::new(
-            "INSERT INTO groups (org_id, group_id, display_name, display_name_key, external_id, attributes, managed_by, \
-             created_at, updated_at) SELECT ?1, ?2, ?4, ?5, ?6, ?7, 'scim', ?8, ?8 WHERE EXISTS (SELECT 1 FROM audit_events \
-             WHERE org_id = ?1 AND log_id = ?3)",
+            "INSERT INTO groups (org_id, group_id, display_name, display_name_key, external_id, attributes, \
+             managed_by, created_at, updated_at) SELECT ?1, ?2, ?4, ?5, ?6, ?7, 'scim', ?8, ?8 WHERE EXISTS \
+             (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3)",
         )
         .bind(self.organization)
         .bind(self.group_id)
@@ -177,30 +177,33 @@ pub struct Update<'a> {
     pub members: &'a Net,
     /// Which roles everybody in it gets.
     pub mapping: &'a RoleMapping,
-    /// Whether nobody may have changed its members since it was read either: where the client sent `If-Match`.
+    /// Whether nobody may have changed its members since it was read either: where the client sent
+    /// `If-Match`.
     pub is_exact: bool,
     /// Now.
     pub now: Timestamp,
 }
 
-/// `?2` is a JSON object: the group is in the version that was read, its name is free, its members are users and not too many,
-/// and something changes.
-const CHANGEABLE: RecordCondition = iam_core::record_rows!(from: " FROM groups WHERE \
-     org_id = ?1 AND group_id = ?2 ->> 'group_id' AND (?2 ->> 'version' IS NULL OR version = ?2 ->> 'version') AND (?2 ->> \
-     'members_version' IS NULL OR members_version = ?2 ->> 'members_version') AND NOT EXISTS (SELECT 1 FROM groups AS other \
-     WHERE other.org_id = ?1 AND other.display_name_key = ?2 ->> 'key' AND other.group_id <> ?2 ->> 'group_id') AND ",
+/// `?2` is a JSON object: the group is in the version that was read, its name is free, its members are users
+/// and not too many, and something changes.
+const CHANGEABLE: RecordCondition = iam_core::record_rows!(from: " FROM groups WHERE org_id = ?1 AND \
+     group_id = ?2 ->> 'group_id' AND (?2 ->> 'version' IS NULL OR version = ?2 ->> 'version') AND (?2 ->> \
+     'members_version' IS NULL OR members_version = ?2 ->> 'members_version') AND NOT EXISTS (SELECT 1 FROM \
+     groups AS other WHERE other.org_id = ?1 AND other.display_name_key = ?2 ->> 'key' AND other.group_id <> \
+     ?2 ->> 'group_id') AND ",
     all_known!("?2 -> 'add'"),
-    " AND (?2 ->> 'replaces' OR member_count + json_array_length(?2, '$.add') <= ?2 ->> 'most') AND (?2 ->> 'differs' OR \
-     EXISTS (SELECT 1 FROM json_each(?2 -> 'add') AS wanted WHERE NOT EXISTS (SELECT 1 FROM group_members WHERE org_id = ?1 \
-     AND user_id = wanted.value AND group_id = ?2 ->> 'group_id')) OR EXISTS (SELECT 1 FROM json_each(?2 -> 'remove') AS \
-     unwanted CROSS JOIN group_members ON group_members.org_id = ?1 AND group_members.user_id = unwanted.value AND \
-     group_members.group_id = ?2 ->> 'group_id') OR (?2 ->> 'replaces' AND EXISTS (SELECT 1 FROM group_members INDEXED BY \
-     group_members_by_group WHERE org_id = ?1 AND group_id = ?2 ->> 'group_id' AND user_id NOT IN (SELECT value FROM \
-     json_each(?2 -> 'add')))))"
+    " AND (?2 ->> 'replaces' OR member_count + json_array_length(?2, '$.add') <= ?2 ->> 'most') AND (?2 ->> \
+     'differs' OR EXISTS (SELECT 1 FROM json_each(?2 -> 'add') AS wanted WHERE NOT EXISTS (SELECT 1 FROM \
+     group_members WHERE org_id = ?1 AND user_id = wanted.value AND group_id = ?2 ->> 'group_id')) OR EXISTS \
+     (SELECT 1 FROM json_each(?2 -> 'remove') AS unwanted CROSS JOIN group_members ON group_members.org_id = \
+     ?1 AND group_members.user_id = unwanted.value AND group_members.group_id = ?2 ->> 'group_id') OR (?2 \
+     ->> 'replaces' AND EXISTS (SELECT 1 FROM group_members INDEXED BY group_members_by_group WHERE org_id = \
+     ?1 AND group_id = ?2 ->> 'group_id' AND user_id NOT IN (SELECT value FROM json_each(?2 -> 'add')))))"
 );
 
 impl Update<'_> {
-    /// Records and makes the change, in one transaction: all of it or nothing. The answer is for [`Outcome::read`].
+    /// Records and makes the change, in one transaction: all of it or nothing. The answer is for
+    /// [`Outcome::read`].
     pub fn apply(&self, event: AuditEvent, batch: &mut Batch) -> Ticket<Row> {
         let log_id = event.log_id.clone();
         let differs = *self.after != self.before.attributes;
@@ -231,9 +234,9 @@ impl Update<'_> {
 
     fn set_attributes(&self, log_id: &LogId, key: &str) -> Statement {
         Statement::new(
-            "UPDATE groups SET display_name = ?4, display_name_key = ?5, external_id = ?6, attributes = ?7, updated_at = ?8, \
-             version = version + 1 WHERE org_id = ?1 AND group_id = ?2 AND EXISTS (SELECT 1 FROM audit_events WHERE org_id = \
-             ?1 AND log_id = ?3)",
+            "UPDATE groups SET display_name = ?4, display_name_key = ?5, external_id = ?6, attributes = ?7, \
+             updated_at = ?8, version = version + 1 WHERE org_id = ?1 AND group_id = ?2 AND EXISTS (SELECT 1 \
+             FROM audit_events WHERE org_id = ?1 AND log_id = ?3)",
         )
         .bind(self.organization)
         .bind(&self.before.group_id)
@@ -265,19 +268,22 @@ impl About<'_> {
     fn change_members(&self, members: &Net) -> Vec<Statement> {
         let mut statements = Vec::new();
         if members.replaces {
-            let others = "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
-                 group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2 AND user_id NOT IN \
-                 (SELECT value FROM json_each(?4))) AND EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3)";
+            let others = "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, \
+                 user_id, group_id FROM group_members INDEXED BY group_members_by_group WHERE org_id = ?1 \
+                 AND group_id = ?2 AND user_id NOT IN (SELECT value FROM json_each(?4))) AND EXISTS (SELECT \
+                 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3)";
             statements.push(self.statement(others, &json!(members.add)));
         }
         if !members.remove.is_empty() {
-            let these = "DELETE FROM group_members WHERE org_id = ?1 AND group_id = ?2 AND user_id IN (SELECT value FROM \
-                 json_each(?4)) AND EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3)";
+            let these = "DELETE FROM group_members WHERE org_id = ?1 AND group_id = ?2 AND user_id IN \
+                 (SELECT value FROM json_each(?4)) AND EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 \
+                 AND log_id = ?3)";
             statements.push(self.statement(these, &json!(members.remove)));
         }
         if !members.add.is_empty() {
-            let these = "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, wanted.value, ?2 FROM json_each(?4) AS \
-                 wanted WHERE EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) ON CONFLICT DO NOTHING";
+            let these = "INSERT INTO group_members (org_id, user_id, group_id) SELECT ?1, wanted.value, ?2 \
+                 FROM json_each(?4) AS wanted WHERE EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND \
+                 log_id = ?3) ON CONFLICT DO NOTHING";
             statements.push(self.statement(these, &json!(members.add)));
         }
         statements
@@ -287,12 +293,12 @@ impl About<'_> {
     fn outcome(&self, key: &str, members: &Net) -> Query<Row> {
         let asked = json!({"key": key, "add": members.add});
         let outcome = self.statement(
-            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, (SELECT json_array(version, \
-             members_version, member_count) FROM groups WHERE org_id = ?1 AND group_id = ?2) AS version, EXISTS (SELECT 1 \
-             FROM groups WHERE org_id = ?1 AND display_name_key = ?4 ->> 'key' AND group_id <> ?2) AS taken, (SELECT \
-             json_group_array(value) FROM (SELECT wanted.value FROM json_each(?4 -> 'add') AS wanted WHERE NOT EXISTS (SELECT \
-             1 FROM users WHERE org_id = ?1 AND user_id = wanted.value AND deleted_at IS NULL AND kind = 'person') LIMIT ?5)) \
-             AS unknown",
+            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, (SELECT \
+             json_array(version, members_version, member_count) FROM groups WHERE org_id = ?1 AND group_id = \
+             ?2) AS version, EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND display_name_key = ?4 ->> \
+             'key' AND group_id <> ?2) AS taken, (SELECT json_group_array(value) FROM (SELECT wanted.value \
+             FROM json_each(?4 -> 'add') AS wanted WHERE NOT EXISTS (SELECT 1 FROM users WHERE org_id = ?1 \
+             AND user_id = wanted.value AND deleted_at IS NULL AND kind = 'person') LIMIT ?5)) AS unknown",
             &asked,
         );
         outcome.bind(MAX_UNKNOWN_SHOWN).into()
@@ -347,8 +353,8 @@ pub struct Deletion<'a> {
 
 /// The audit condition "the group is there, and in this version where one is said".
 const GROUP_IS_THERE: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2 ->> 0 AND (?2 ->> 1 IS NULL OR (version = ?2 ->> 1 \
-     AND members_version = ?2 ->> 2)))"
+    "EXISTS (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2 ->> 0 AND (?2 ->> 1 IS NULL OR \
+     (version = ?2 ->> 1 AND members_version = ?2 ->> 2)))"
 );
 
 impl Deletion<'_> {
@@ -360,17 +366,17 @@ impl Deletion<'_> {
         let about = |text| Statement::new(text).bind(self.organization).bind(self.group_id).bind(&log_id);
         batch.then(event.record_if(GROUP_IS_THERE, asked));
         batch.then(about(
-            "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, group_id FROM \
-             group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = ?2) AND EXISTS (SELECT 1 \
-             FROM audit_events WHERE org_id = ?1 AND log_id = ?3)",
+            "DELETE FROM group_members WHERE (org_id, user_id, group_id) IN (SELECT org_id, user_id, \
+             group_id FROM group_members INDEXED BY group_members_by_group WHERE org_id = ?1 AND group_id = \
+             ?2) AND EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3)",
         ));
         batch.then(about(
-            "DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 AND EXISTS (SELECT 1 FROM audit_events WHERE \
-             org_id = ?1 AND log_id = ?3)",
+            "DELETE FROM groups WHERE org_id = ?1 AND group_id = ?2 AND EXISTS (SELECT 1 FROM audit_events \
+             WHERE org_id = ?1 AND log_id = ?3)",
         ));
         let outcome = about(
-            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, EXISTS (SELECT 1 \
-             FROM groups WHERE org_id = ?1 AND group_id = ?2) AS there",
+            "SELECT EXISTS (SELECT 1 FROM audit_events WHERE org_id = ?1 AND log_id = ?3) AS done, EXISTS \
+             (SELECT 1 FROM groups WHERE org_id = ?1 AND group_id = ?2) AS there",
         );
         batch.ask(outcome.into())
     }

@@ -11,8 +11,8 @@ use crate::{ScimError, ScimErrorKind};
 /// The longest cursor.
 const MAX_CURSOR_BYTES: usize = 6000;
 
-/// The last resource of a page, by what it was ordered by. It holds nothing that its reader did not just see, so it is not
-/// signed: whoever makes one up reads a list from elsewhere.
+/// The last resource of a page, by what it was ordered by. It holds nothing that its reader did not just see,
+/// so it is not signed: whoever makes one up reads a list from elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cursor {
     key: Json,

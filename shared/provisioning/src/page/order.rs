@@ -26,7 +26,8 @@ impl Order {
     /// Reads `sortBy` and `sortOrder`.
     ///
     /// # Errors
-    /// `invalidPath` where it names no attribute, `invalidValue` where that can't be compared or the order is none.
+    /// `invalidPath` where it names no attribute, `invalidValue` where that can't be compared or the order is
+    /// none.
     pub fn parse(
         schema: ResourceSchema<'_>,
         sort_by: Option<&str>,
@@ -146,15 +147,16 @@ fn look_up(kind: ResourceKind, by: AttributeRef, arguments: &mut Vec<Json>) -> S
             AttributeRef { sub_attribute: find(by.attribute.sub_attributes(), "primary"), ..by }.key()
         ));
         format!(
-            "EXISTS (SELECT 1 FROM scim_values AS preferred WHERE preferred.org_id = ?1 AND preferred.kind = '{kind}' AND \
-             preferred.id = {id} AND preferred.attribute = ?2 ->> '$[{primary}]' AND preferred.element = sorted.element AND \
-             preferred.value = 'true') DESC, "
+            "EXISTS (SELECT 1 FROM scim_values AS preferred WHERE preferred.org_id = ?1 AND preferred.kind = \
+             '{kind}' AND preferred.id = {id} AND preferred.attribute = ?2 ->> '$[{primary}]' AND \
+             preferred.element = sorted.element AND preferred.value = 'true') DESC, "
         )
     } else {
         String::new()
     };
     format!(
-        "(SELECT {value} FROM scim_values AS sorted WHERE sorted.org_id = ?1 AND sorted.kind = '{kind}' AND sorted.id = {id} AND \
-         sorted.attribute = ?2 ->> '$[{attribute}]' ORDER BY {first}sorted.element LIMIT 1)"
+        "(SELECT {value} FROM scim_values AS sorted WHERE sorted.org_id = ?1 AND sorted.kind = '{kind}' AND \
+         sorted.id = {id} AND sorted.attribute = ?2 ->> '$[{attribute}]' ORDER BY {first}sorted.element \
+         LIMIT 1)"
     )
 }

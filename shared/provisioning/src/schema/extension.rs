@@ -46,8 +46,9 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// Reads `scim.extensions` of the configuration: a list of schemas as RFC 7643 section 7 writes them, each with the
-    /// `resource` that it extends (`User` or `Group`) and whether that must have it (`required`). `null` is none.
+    /// Reads `scim.extensions` of the configuration: a list of schemas as RFC 7643 section 7 writes them,
+    /// each with the `resource` that it extends (`User` or `Group`) and whether that must have it
+    /// (`required`). `null` is none.
     ///
     /// What is read stays for as long as the instance lives: call it once an instance.
     ///
@@ -109,8 +110,8 @@ fn check_urn(urn: &str, path: &str) -> Result<(), ConfigurationError> {
     Ok(())
 }
 
-/// Whether one of two URNs is the other, or the beginning of it: a path that begins with the longer one would begin
-/// with both.
+/// Whether one of two URNs is the other, or the beginning of it: a path that begins with the longer one would
+/// begin with both.
 fn overlap(one: &str, other: &str) -> bool {
     let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
     let (start, rest) = long.split_at_checked(short.len()).unwrap_or((long, ""));
@@ -300,8 +301,9 @@ fn refused(path: &str, allowed: &str) -> ConfigurationError {
     ConfigurationError { field: path.to_owned(), problem: format!("allowed is: {allowed}") }
 }
 
-// Standard schemas are constants, and everything that works with attributes refers to them for as long as it likes. Those
-// of the configuration are read once an instance and are in force until it ends, so there is no moment to free them.
+// Standard schemas are constants, and everything that works with attributes refers to them for as long as it
+// likes. Those of the configuration are read once an instance and are in force until it ends, so there is no
+// moment to free them.
 
 fn keep_text(text: &str) -> &'static str {
     text.to_owned().leak()

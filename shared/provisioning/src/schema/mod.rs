@@ -1,8 +1,8 @@
-//! The attributes of resources (RFC 7643) as tables: what is read, checked, stored, answered, filtered and published at
-//! `/Schemas` all follow from them.
+//! The attributes of resources (RFC 7643) as tables: what is read, checked, stored, answered, filtered and
+//! published at `/Schemas` all follow from them.
 //!
-//! Tables are `'static`: the standard ones are constants, and those of a configuration ([`extension`]) live as long as the
-//! instance that read it.
+//! Tables are `'static`: the standard ones are constants, and those of a configuration ([`extension`]) live
+//! as long as the instance that read it.
 
 pub mod extension;
 mod group;
@@ -45,8 +45,8 @@ pub struct Attribute {
     pub returned: Returned,
     /// Whether a resource without it is refused.
     pub is_required: bool,
-    /// Whether case matters when it is compared. Where it does not, ASCII letters alone are folded, but in user names
-    /// every letter.
+    /// Whether case matters when it is compared. Where it does not, ASCII letters alone are folded, but in
+    /// user names every letter.
     pub is_case_exact: bool,
     /// Whether the organization has each value once.
     pub is_unique: bool,

@@ -54,9 +54,10 @@ impl<'a> ResourceSchema<'a> {
         COMMON.iter().chain(self.kind.schema().attributes).chain(extensions)
     }
 
-    /// The attribute that a path without a filter names (RFC 7644 section 3.10): `userName`, `name.familyName`, each with
-    /// or without its schema's URN and a colon in front; an extension's URN alone; and, since clients send them, a dot
-    /// where that colon belongs, and an extension's attribute without its URN where nothing else has the name.
+    /// The attribute that a path without a filter names (RFC 7644 section 3.10): `userName`,
+    /// `name.familyName`, each with or without its schema's URN and a colon in front; an extension's URN
+    /// alone; and, since clients send them, a dot where that colon belongs, and an extension's attribute
+    /// without its URN where nothing else has the name.
     ///
     /// # Errors
     /// `invalidPath` where it names none.
@@ -129,8 +130,8 @@ impl AttributeRef {
         self.sub_attribute.unwrap_or(self.attribute)
     }
 
-    /// What a comparison compares: of a complex attribute its `value` (RFC 7644 section 3.4.2.2). `None` where
-    /// that has none.
+    /// What a comparison compares: of a complex attribute its `value` (RFC 7644 section 3.4.2.2). `None`
+    /// where that has none.
     #[must_use]
     pub fn compared(self) -> Option<Self> {
         match (self.sub_attribute, self.attribute.kind) {

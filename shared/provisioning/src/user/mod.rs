@@ -1,7 +1,8 @@
 //! A user as SCIM has it.
 //!
-//! `userName`, `displayName`, `externalId` and `active` are columns; the rest is the JSON column `attributes`. The
-//! column `email` follows the primary one of `emails`, and a user that has none but that column shows it there.
+//! `userName`, `displayName`, `externalId` and `active` are columns; the rest is the JSON column
+//! `attributes`. The column `email` follows the primary one of `emails`, and a user that has none but that
+//! column shows it there.
 
 mod store;
 
@@ -17,8 +18,9 @@ use zeroize::Zeroizing;
 pub use store::{Creation, Deletion, Update, by_id, select_list};
 
 use crate::ScimError;
+use crate::common::Common;
 use crate::patch::{self, Operation};
-use crate::schema::{ENTERPRISE_URN, ResourceKind, ResourceSchema, USER_URN};
+use crate::schema::{ENTERPRISE_URN, ResourceKind, ResourceSchema};
 use crate::value::{self, Object, is_primary};
 
 /// How large the attributes of a user may be together, in bytes of JSON.
@@ -45,8 +47,8 @@ impl Attributes {
         Self::check(members)
     }
 
-    /// These attributes replaced by the body of a PUT (RFC 7644 section 3.5.1): what is not in it goes. `active` stays
-    /// where it says nothing, so that nobody is let in again by an omission.
+    /// These attributes replaced by the body of a PUT (RFC 7644 section 3.5.1): what is not in it goes.
+    /// `active` stays where it says nothing, so that nobody is let in again by an omission.
     ///
     /// # Errors
     /// When it is not a user, an attribute does not fit, or an immutable one would change.
@@ -203,27 +205,22 @@ impl ScimUser {
     #[must_use]
     pub fn to_resource(&self, base: &str) -> Object {
         let mut resource = self.attributes.0.clone();
-        let extensions = resource.keys().filter(|name| name.starts_with("urn:"));
-        let schemas: Vec<&str> = std::iter::once(USER_URN).chain(extensions.map(String::as_str)).collect();
-        let schemas = json!(schemas);
         link_manager(&mut resource, base);
         if !self.groups.is_empty() {
-            let group = |(id, name): &(String, String)| json!({"value": id, "$ref": format!("{base}/Groups/{id}"), "display": name, "type": "direct"});
+            let group = |(id, name): &(String, String)| {
+                let address = format!("{base}/Groups/{id}");
+                json!({"value": id, "$ref": address, "display": name, "type": "direct"})
+            };
             resource.insert("groups".to_owned(), self.groups.iter().map(group).collect());
         }
-        let meta = json!({
-            "resourceType": ResourceKind::User.name(),
-            "created": self.created_at,
-            "lastModified": self.updated_at,
-            "location": format!("{base}/Users/{}", self.user_id),
-            "version": self.entity_tag(),
-        });
-        resource.extend([
-            ("schemas".to_owned(), schemas),
-            ("id".to_owned(), json!(self.user_id)),
-            ("meta".to_owned(), meta),
-        ]);
-        resource
+        let common = Common {
+            kind: ResourceKind::User,
+            id: self.user_id.as_str(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            version: self.entity_tag(),
+        };
+        common.complete(resource, base)
     }
 }
 
@@ -245,8 +242,8 @@ impl FromRow for ScimUser {
         let mut members: Object = row.json("attributes")?;
         let status: UserStatus = row.text("status")?.parse()?;
         members.insert("userName".to_owned(), row.text("username")?.into());
-        // A user that locked itself out is not one that its administrator stopped: were it shown as inactive, a
-        // client that compares would unlock it.
+        // A user that locked itself out is not one that its administrator stopped: were it shown as inactive,
+        // a client that compares would unlock it.
         let is_unsaid = members.remove("active").is_some() && status == UserStatus::Suspended;
         if !is_unsaid {
             members.insert("active".to_owned(), (status != UserStatus::Suspended).into());

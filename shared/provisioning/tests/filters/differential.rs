@@ -197,7 +197,8 @@ struct Bench {
 }
 
 impl Bench {
-    /// Holds the SQL of filters against the evaluation; gives how many of the answers were neither nobody nor everybody.
+    /// Holds the SQL of filters against the evaluation; gives how many of the answers were neither nobody nor
+    /// everybody.
     fn check(&self, world: &World, kind: ResourceKind, filters: &[String]) -> Result<usize, TestCaseError> {
         let organization = format!("org_{}", self.organizations.fetch_add(1, Ordering::Relaxed));
         self.runtime.block_on(world.write(&self.database, &organization));
@@ -245,8 +246,8 @@ fn run(kind: ResourceKind) {
         ProptestConfig { failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() };
     let cases = (world(), vec(filter(kind), FILTERS));
     let all = config.cases as usize * FILTERS;
-    // Of random filters about a fifth tell resources apart. Where chance gave fewer, as many again are tried: the test is to
-    // have asked that many which tell something.
+    // Of random filters about a fifth tell resources apart. Where chance gave fewer, as many again are tried:
+    // the test is to have asked that many which tell something.
     for _ in 0..2 {
         // A runner counts its cases once.
         let mut runner = proptest::test_runner::TestRunner::new(config.clone());

@@ -38,10 +38,12 @@ fn ada() -> Json {
             {"value": "ada@example.com", "type": "work", "primary": true},
             {"value": "ada@home.example", "type": "home"},
         ],
-        "meta": {"resourceType": "User", "created": "2011-05-13T04:42:34Z", "lastModified": "2020-01-01T00:00:00Z"},
+        "meta": {"resourceType": "User", "created": "2011-05-13T04:42:34Z",
+        "lastModified": "2020-01-01T00:00:00Z"},
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":
             {"department": "Engines", "manager": {"value": "26118915"}},
-        "urn:example:Facts": {"level": 7, "score": 1.5, "hired": "2011-05-13T04:42:34.000Z", "tags": ["Red", "blue"]},
+        "urn:example:Facts": {"level": 7, "score": 1.5, "hired": "2011-05-13T04:42:34.000Z", "tags": ["Red",
+        "blue"]},
     })
 }
 
@@ -66,7 +68,10 @@ fn true_filters_are_true() {
         r#"displayName ne "Bob" and not (emails co "example.net" or emails.value co "example.org")"#,
         r#"emails.type eq "work""#,
         r#"emails[type eq "work" and value co "@example.com"]"#,
-        r#"emails[type eq "work" and value co "@example.com"] or ims[type eq "xmpp" and value co "@foo.com"]"#,
+        concat!(
+            r#"emails[type eq "work" and value co "@example.com"] or "#,
+            r#"ims[type eq "xmpp" and value co "@foo.com"]"#
+        ),
         r#"emails[type eq "work"].value eq "ADA@example.com""#,
         r#"emails[not (type eq "work")].value ew "home.example""#,
         r#"emails[primary eq "True"] and active eq "True" and active eq TRUE"#,
@@ -80,7 +85,8 @@ fn true_filters_are_true() {
         r#"title ne "x""#,
         r#"nickName eq "" and nickName co "" and not (nickName pr)"#,
         r#"meta.resourceType eq "User" and not (meta.resourceType ne "User")"#,
-        "urn:example:Facts:level ge 7 and urn:example:Facts:level lt 7.0e1 and urn:example:Facts:score eq 1.50",
+        "urn:example:Facts:level ge 7 and urn:example:Facts:level lt 7.0e1 and urn:example:Facts:score eq \
+         1.50",
         r#"urn:example:Facts:hired eq "2011-05-13T06:42:34+02:00""#,
         r#"urn:example:Facts:tags eq "RED" and urn:example:Facts:tags[value sw "b"]"#,
         "\tactive\n eq  true  ",
@@ -298,7 +304,9 @@ proptest::proptest! {
     }
 
     #[test]
-    fn nearly_a_filter_never_panics(text in "((title|emails|not|and|or|pr|eq|co|\"a\"|true|\\(|\\)|\\[|\\]|\\.value|:|1) ?){0,24}") {
+    fn nearly_a_filter_never_panics(
+        text in "((title|emails|not|and|or|pr|eq|co|\"a\"|true|\\(|\\)|\\[|\\]|\\.value|:|1) ?){0,24}",
+    ) {
         if let Ok(filter) = user(&text) {
             let _ = sql::compile(ResourceKind::User, &filter);
         }

@@ -187,9 +187,10 @@ async fn the_largest_filters_fit_every_host() {
 async fn statistics_change_no_plan() {
     let database = Database::new();
     database.apply(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO users (org_id, user_id, \
-         username, username_key, display_name, external_id, status, managed_by, created_at, updated_at) SELECT 'org', 'usr_' || \
-         i, 'u' || i, 'u' || i, 'U' || i, 'x' || i, 'active', 'scim', i, i FROM n; ANALYZE;",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO users \
+         (org_id, user_id, username, username_key, display_name, external_id, status, managed_by, \
+         created_at, updated_at) SELECT 'org', 'usr_' || i, 'u' || i, 'u' || i, 'U' || i, 'x' || i, \
+         'active', 'scim', i, i FROM n; ANALYZE;",
     );
     for (text, index) in INDEXED_USERS {
         let plan = database.plan(ResourceKind::User, &compiled(ResourceKind::User, text)).await;

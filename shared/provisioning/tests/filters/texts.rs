@@ -244,7 +244,8 @@ fn brackets(kind: ResourceKind) -> BoxedStrategy<String> {
     let within = |(path, parts): Parts| {
         let path = path.replace("@facts", FACTS).replace("@team", TEAM);
         let parts: Vec<Path> = parts.iter().map(|(part, kind)| ((*part).to_owned(), *kind)).collect();
-        let then = prop_oneof![2 => Just(String::new()), 1 => test(parts.clone()).prop_map(|test| format!(".{test}"))];
+        let sub_attribute = test(parts.clone()).prop_map(|test| format!(".{test}"));
+        let then = prop_oneof![2 => Just(String::new()), 1 => sub_attribute];
         (combined(test(parts), 2, 6), then).prop_map(move |(filter, then)| format!("{path}[{filter}]{then}"))
     };
     select(of).prop_flat_map(within).boxed()

@@ -175,9 +175,9 @@ impl World {
         for (place, person) in self.people.iter().enumerate() {
             statements.push(
                 Statement::new(
-                    "INSERT INTO users (org_id, user_id, username, username_key, external_id, email, display_name, attributes, \
-                     status, kind, deleted_at, managed_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, \
-                     ?9, ?10, ?11, 'scim', ?12, ?13)",
+                    "INSERT INTO users (org_id, user_id, username, username_key, external_id, email, \
+                     display_name, attributes, status, kind, deleted_at, managed_by, created_at, updated_at) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'scim', ?12, ?13)",
                 )
                 .bind(organization)
                 .bind(format!("usr_{place}"))
@@ -205,8 +205,8 @@ impl Team {
     fn statements(&self, place: usize, organization: &str) -> Vec<Statement> {
         let id = format!("grp_{place}");
         let create = Statement::new(
-            "INSERT INTO groups (org_id, group_id, display_name, display_name_key, external_id, attributes, managed_by, \
-             created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'scim', ?7, ?8)",
+            "INSERT INTO groups (org_id, group_id, display_name, display_name_key, external_id, attributes, \
+             managed_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'scim', ?7, ?8)",
         )
         .bind(organization)
         .bind(id.as_str())
@@ -290,12 +290,12 @@ fn select(kind: ResourceKind, compiled: &Compiled, and: &str) -> String {
     let condition = &compiled.condition;
     match kind {
         ResourceKind::User => format!(
-            "SELECT users.user_id AS id FROM users WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND users.kind = \
-             'person' AND {condition} = 1{and} ORDER BY users.user_id"
+            "SELECT users.user_id AS id FROM users WHERE users.org_id = ?1 AND users.deleted_at IS NULL AND \
+             users.kind = 'person' AND {condition} = 1{and} ORDER BY users.user_id"
         ),
         ResourceKind::Group => format!(
-            "SELECT groups.group_id AS id FROM groups WHERE groups.org_id = ?1 AND {condition} = 1{and} ORDER BY \
-             groups.group_id"
+            "SELECT groups.group_id AS id FROM groups WHERE groups.org_id = ?1 AND {condition} = 1{and} \
+             ORDER BY groups.group_id"
         ),
     }
 }

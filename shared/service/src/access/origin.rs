@@ -113,7 +113,10 @@ mod tests {
 
     #[test]
     fn the_configuration_names_origins() {
-        let public = r#"{"public_url": "https://id.example.com/iam", "cors": {"allowed_origins": ["https://console.example.com"]}}"#;
+        let public = r#"{
+            "public_url": "https://id.example.com/iam",
+            "cors": {"allowed_origins": ["https://console.example.com"]}
+        }"#;
         assert!(passes(Method::POST, &[("origin", "https://id.example.com")], public));
         assert!(passes(Method::POST, &[("origin", "https://console.example.com")], public));
         assert!(!passes(Method::POST, &[("origin", "https://iam.example.com:8443")], public));

@@ -42,8 +42,14 @@ pub fn print(functions: Vec<Function>) -> std::io::Result<()> {
 }
 
 fn describe_function(function: &Function) -> Value {
-    let route = |declaration: &Declaration| json!({"method": declaration.method.as_str(), "path": declaration.path, "public": declaration.public});
-    let schedule = |schedule: &Scheduled| json!({"job": schedule.job, "cron": schedule.cron, "function": schedule.function});
+    let route = |declaration: &Declaration| {
+        let (method, path) = (declaration.method.as_str(), declaration.path);
+        json!({"method": method, "path": path, "public": declaration.public})
+    };
+    let schedule = |schedule: &Scheduled| {
+        let Scheduled { job, cron, function, .. } = schedule;
+        json!({"job": job, "cron": cron, "function": function})
+    };
     let step =
         |step: &Step| json!({"name": step.name, "summary": step.summary, "round_trips": step.round_trips});
     let job = |job: &Job| {

@@ -90,7 +90,10 @@ mod tests {
     proptest! {
         /// Whatever anybody else sends, the host's word stands.
         #[test]
-        fn a_stranger_changes_nothing(lines in proptest::collection::vec("[ -~]{0,60}", 0..4), last: [u8; 3]) {
+        fn a_stranger_changes_nothing(
+            lines in proptest::collection::vec("[ -~]{0,60}", 0..4),
+            last: [u8; 3],
+        ) {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let [a, b, c] = last;
             let seen = format!("192.{a}.{b}.{c}");

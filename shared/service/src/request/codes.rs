@@ -36,7 +36,7 @@ codes! {
         "credential_missing" 401:
             "No credential came: send an access token, an API key or the session cookie.";
         "cross_site_request" 403:
-            "A browser sent the session cookie from another site: allow it (`cors.allowed_origins`), or send a token.";
+            "The session cookie came from another site: allow it (`cors.allowed_origins`), or send a token.";
         "database_busy" 503: "The database is busy: send it again after `Retry-After`.";
         "headers_too_large" 431: "The headers are too large together: send fewer.";
         "idempotency_key_reused" 422:
@@ -168,15 +168,15 @@ codes! {
         "function_unreachable" 502: "The function behind the gateway did not answer: try again.";
         "malformed_batch" 400: "It is no telemetry batch.";
         "no_collector" 503: "No collector is configured: set `monitoring.otlp_endpoint`.";
-        "not_in_vault" 409: "The master key does not come from the Vault: it is turned where it comes from.";
+        "not_in_vault" 409: "The master key does not come from the Vault: it is rotated where it comes from.";
         "not_sealed" 409: "The Vault's transit engine does not keep this secret sealed.";
         "nothing_announced" 409: "There is one master key: begin with `announce`.";
         "previous_is_no_key" 409:
             "The previous master key in the Vault is none, or does not open: look at it there.";
+        "rotation_pending" 409: "Two master keys are there already: go on with `switch` or `finish`.";
         "still_needed" 409:
-            "Something stored opens under the previous master key alone: run `key-rotation` first.";
+            "Something stored opens under the previous master key alone: the job `reseal` seals it anew.";
         "too_early" 409: "Instances may not have seen the step before: `detail` says when they have.";
-        "turn_pending" 409: "Two master keys are there already: go on with `switch` or `finish`.";
         "vault_denied" 403: "The Vault's policies do not allow this.";
         "vault_refused" 422: "The Vault takes this for a bad request, or has nothing there.";
         "vault_unavailable" 503: "The Vault does not answer now: try again later.";

@@ -6,7 +6,6 @@
 //! error the route's clients understand.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -18,6 +17,7 @@ use iam_core::sql::RowError;
 use iam_core::time::Timestamp;
 use iam_edge::{DbError, RandomError};
 use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
 /// How a route's clients want to hear of errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,10 +74,21 @@ struct Inner {
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
     scim_type: Option<&'static str>,
-    reset_token: Option<Arc<Credential>>,
+    extensions: Extensions,
 }
 
-/// An RFC 9457 problem as it is sent.
+/// What a kind of problem has beside what all have. It may be a secret: no log shows more than its name.
+#[derive(Clone, Default)]
+struct Extensions(Map<String, Json>);
+
+impl std::fmt::Debug for Extensions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// An RFC 9457 problem as it is sent. Some have members of their own: `password_expired` has `reset_token`,
+/// which a new password is set with, at `/api/v1/auth/password/reset/confirm`.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Problem<'a> {
     /// A URI that names the kind of problem: `urn:edge-iam:problem:` and the code.
@@ -96,9 +107,9 @@ pub struct Problem<'a> {
     /// The fields that were refused.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     pub errors: &'a [FieldError],
-    /// With `password_expired`: what a new password is set with, at `/api/v1/auth/password/reset/confirm`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reset_token: Option<&'a str>,
+    /// Members of its own that this kind of problem has (section 3.2).
+    #[serde(flatten)]
+    pub extensions: &'a Map<String, Json>,
 }
 
 /// A SCIM error (RFC 7644 section 3.12) as it is sent.
@@ -132,7 +143,7 @@ impl ApiError {
             headers: Vec::new(),
             cause: None,
             scim_type: None,
-            reset_token: None,
+            extensions: Extensions::default(),
         }))
     }
 
@@ -231,10 +242,11 @@ impl ApiError {
         self
     }
 
-    /// Hands the caller a token to set a new password with.
+    /// Adds a member of its own to the problem (RFC 9457 section 3.2): what whoever gets this code goes on
+    /// with. Clients of other protocols don't see it.
     #[must_use]
-    pub fn with_reset_token(mut self, token: Credential) -> Self {
-        self.0.reset_token = Some(Arc::new(token));
+    pub fn extension(mut self, name: &'static str, value: impl Into<Json>) -> Self {
+        self.0.extensions.0.insert(name.to_owned(), value.into());
         self
     }
 
@@ -258,8 +270,20 @@ impl ApiError {
 
     /// The answer as its clients understand it: its body, media type and headers.
     pub(crate) fn render(&self, style: ErrorStyle, request_id: &str) -> Response {
+        let (media_type, body) = self.encode(style, request_id);
+        // Serializing strings into memory does not fail; an empty body with the right status if it did.
+        let mut response = (self.0.status, body.unwrap_or_default()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        for (name, value) in &self.0.headers {
+            headers.insert(name, value.clone());
+        }
+        response
+    }
+
+    fn encode(&self, style: ErrorStyle, request_id: &str) -> (&'static str, serde_json::Result<Vec<u8>>) {
         let inner = &self.0;
-        let (media_type, body) = match style {
+        match style {
             ErrorStyle::Webhook if inner.code == "maintenance" => {
                 let body = serde_json::json!({"error": self.detail(), "status": inner.code});
                 ("application/json", serde_json::to_vec(&body))
@@ -273,7 +297,7 @@ impl ApiError {
                     code: inner.code,
                     request_id,
                     errors: &inner.fields,
-                    reset_token: inner.reset_token.as_ref().map(|token| token.reveal()),
+                    extensions: &inner.extensions.0,
                 };
                 ("application/problem+json", serde_json::to_vec(&problem))
             }
@@ -282,15 +306,7 @@ impl ApiError {
                 let problem = OAuthProblem { error: self.oauth_error(), error_description: self.detail() };
                 ("application/json", serde_json::to_vec(&problem))
             }
-        };
-        // Serializing strings into memory does not fail; an empty body with the right status if it did.
-        let mut response = (inner.status, body.unwrap_or_default()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-        for (name, value) in &inner.headers {
-            headers.insert(name, value.clone());
         }
-        response
     }
 
     fn detail(&self) -> &str {
@@ -371,4 +387,28 @@ internal_errors!(RowError, SealError, PasswordError, RandomError, serde_json::Er
 /// Where a credential of an organization is needed and what came is none.
 pub(crate) fn parse_credential(prefix: &str, text: &str) -> Result<Credential, ApiError> {
     Credential::parse(prefix, text).ok_or_else(|| ApiError::invalid_token("malformed credential"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(error: &ApiError, style: ErrorStyle) -> Json {
+        serde_json::from_slice(&error.encode(style, "request").1.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_extension_is_a_member_of_the_problem_alone() {
+        let plain = ApiError::bad_request("a_code", "a detail");
+        let extended = plain.clone().extension("reset_token", "a secret").extension("left", 3);
+        let problem = body(&extended, ErrorStyle::Problem);
+        assert_eq!((&problem["reset_token"], &problem["left"]), (&Json::from("a secret"), &Json::from(3)));
+        assert_eq!(problem["code"], "a_code");
+        let members = |error| body(error, ErrorStyle::Problem).as_object().unwrap().len();
+        assert_eq!(members(&extended), members(&plain) + 2);
+        for style in [ErrorStyle::Scim, ErrorStyle::OAuth] {
+            assert_eq!(body(&extended, style), body(&plain, style));
+        }
+        assert!(!format!("{extended:?}").contains("a secret"), "{extended:?}");
+    }
 }

@@ -1,9 +1,10 @@
 //! What a failed try at a password leaves behind, wherever passwords are checked.
 
+use iam_core::directory::organization::ORGANIZATION_EXISTS;
 use iam_core::id::UserId;
 use iam_core::record::audit::{AuditEvent, Outcome};
 use iam_core::sign_in::acts;
-use iam_core::sign_in::lockout::{Attempt, Lock, ORGANIZATION_EXISTS, Reservation, address_key};
+use iam_core::sign_in::lockout::{Attempt, Lock, Reservation, address_key};
 use iam_core::sql::Statement;
 use iam_telemetry::Collector;
 use iam_telemetry::instruments::SECURITY_EVENTS;

@@ -28,7 +28,10 @@ fn id_at(answer: &Answer, index: usize) -> String {
 #[tokio::test]
 async fn references_lead_forward_and_in_circles() {
     let installation = Installation::new().await;
-    let employee = |name: &str, manager: &str| json!({"schemas": [USER_URN, ENTERPRISE_URN], "userName": name, (ENTERPRISE_URN): {"manager": {"value": manager}}});
+    let employee = |name: &str, manager: &str| {
+        json!({"schemas": [USER_URN, ENTERPRISE_URN], "userName": name,
+        (ENTERPRISE_URN): {"manager": {"value": manager}}})
+    };
     let answer = bulk(
         &installation,
         None,
@@ -105,4 +108,32 @@ async fn what_is_no_bulk_request_is_refused() {
         {"method": "POST", "path": "/Users", "bulkId": "1", "data": user("b")},
     ]);
     assert_eq!(bulk(&installation, None, twins).await.refusal(), (400, "invalidValue"));
+}
+
+/// Each operation meets somebody else's at each of its tries: nothing costs more, and the budget is no
+/// larger.
+#[tokio::test]
+async fn the_costliest_request_takes_its_whole_budget() {
+    let installation = Installation::new().await;
+    let ada = installation.create("ada").await;
+    let engines = json!({"schemas": [GROUP_URN], "displayName": "Engines"});
+    let group = installation.post_to("/api/scim/v2/Groups", engines).await.id();
+    let somebody_else = "CREATE TRIGGER no_user BEFORE UPDATE ON users BEGIN SELECT RAISE(IGNORE); END; \
+                         CREATE TRIGGER no_group BEFORE INSERT ON audit_events WHEN NEW.action = \
+                         'scim.group.update' BEGIN UPDATE groups SET version = version + 1; SELECT \
+                         RAISE(IGNORE); END;";
+    installation.host.apply(somebody_else).unwrap();
+    let (user, group) = (format!("/Users/{ada}"), format!("/Groups/{group}"));
+    let operations: Vec<Json> = (0..50)
+        .flat_map(|number| [(&user, "title", number), (&group, "displayName", number)])
+        .map(|(path, attribute, number)| {
+            json!({"method": "PATCH", "path": path, "data": {
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [{"op": "replace", "path": attribute, "value": format!("number {number}")}],
+            }})
+        })
+        .collect();
+    let answer = bulk(&installation, None, json!(operations)).await;
+    assert_eq!(statuses(&answer), ["409"; 100], "{}", answer.body);
+    assert_eq!((answer.round_trips.used, answer.round_trips.budget), (401, 401));
 }

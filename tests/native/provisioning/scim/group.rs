@@ -10,7 +10,8 @@ const GROUPS: &str = "/api/scim/v2/Groups";
 
 fn group(name: &str, members: &[&str]) -> Json {
     let members: Vec<Json> = members.iter().map(|id| json!({"value": id})).collect();
-    json!({"schemas": [GROUP_URN], "displayName": name, "externalId": format!("x-{name}"), "members": members})
+    json!({"schemas": [GROUP_URN], "displayName": name, "externalId": format!("x-{name}"),
+    "members": members})
 }
 
 async fn patch(installation: &Installation, path: &str, operations: Json) -> Answer {
@@ -218,13 +219,13 @@ async fn a_large_group_takes_one_more() {
     let installation = Installation::new().await;
     let ada = installation.create("ada").await;
     let path = format!("{GROUPS}/{}", installation.post_to(GROUPS, group("Everybody", &[])).await.id());
-    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-                SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', 'scim', 0, 0 FROM \
-                (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT 3000) \
-                SELECT value FROM numbers)";
+    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+                updated_at) SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', \
+                'scim', 0, 0 FROM (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 \
+                FROM numbers LIMIT 3000) SELECT value FROM numbers)";
     installation.query(many, &[]).await;
-    let join = "INSERT INTO group_members (org_id, user_id, group_id) SELECT users.org_id, user_id, group_id FROM users, groups \
-                WHERE users.org_id = ?1 AND username_key LIKE 'u%'";
+    let join = "INSERT INTO group_members (org_id, user_id, group_id) SELECT users.org_id, user_id, group_id \
+                FROM users, groups WHERE users.org_id = ?1 AND username_key LIKE 'u%'";
     installation.query(join, &[]).await;
     let answer =
         patch(&installation, &path, json!([{"op": "add", "path": "members", "value": [{"value": ada}]}]))

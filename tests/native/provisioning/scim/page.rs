@@ -49,10 +49,10 @@ async fn users_come_in_pages_oldest_first() {
 #[tokio::test]
 async fn a_page_is_bounded() {
     let installation = Installation::new().await;
-    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-                SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', 'scim', 0, 0 FROM \
-                (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT 250) \
-                SELECT value FROM numbers)";
+    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+                updated_at) SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', \
+                'scim', 0, 0 FROM (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 \
+                FROM numbers LIMIT 250) SELECT value FROM numbers)";
     installation.query(many, &[]).await;
     let without = installation.get(USERS).await;
     assert_eq!((&without.body["totalResults"], &without.body["itemsPerPage"]), (&json!(251), &json!(100)));
@@ -159,10 +159,10 @@ async fn cursors_lead_through_the_list() {
 #[tokio::test]
 async fn pages_in_the_middle_are_right() {
     let installation = Installation::new().await;
-    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-                SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', 'scim', 0, 0 FROM \
-                (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT 2000) \
-                SELECT value FROM numbers)";
+    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+                updated_at) SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', \
+                'scim', 0, 0 FROM (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 \
+                FROM numbers LIMIT 2000) SELECT value FROM numbers)";
     installation.query(many, &[]).await;
     installation.query("UPDATE users SET deleted_at = 5 WHERE org_id = ?1 AND user_id LIKE '%3'", &[]).await;
     let restored = "UPDATE users SET deleted_at = NULL WHERE org_id = ?1 AND username_key = 'u1003'";
@@ -219,7 +219,8 @@ async fn lists_are_ordered_and_cut_to_what_is_asked() {
     let both = installation.get(&format!("{USERS}?attributes=title&excludedAttributes=emails")).await;
     assert_eq!(both.refusal(), (400, "invalidValue"));
     let search = json!({
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": "title pr", "sortBy": "title",
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": "title pr",
+        "sortBy": "title",
         "attributes": ["userName"], "startIndex": 2, "count": 1,
     });
     let found = installation.post_to("/api/scim/v2/Users/.search", search.clone()).await;
@@ -232,10 +233,10 @@ async fn lists_are_ordered_and_cut_to_what_is_asked() {
 #[tokio::test]
 async fn a_filter_looks_at_so_many_users_at_most() {
     let installation = Installation::with(r#""scim": {"max_scanned": 1000}"#).await;
-    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-                SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', 'scim', 0, 0 FROM \
-                (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM numbers LIMIT 1100) \
-                SELECT value FROM numbers)";
+    let many = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+                updated_at) SELECT ?1, printf('user_%026d', value), 'u' || value, 'u' || value, 'active', \
+                'scim', 0, 0 FROM (WITH RECURSIVE numbers (value) AS (SELECT 1 UNION ALL SELECT value + 1 \
+                FROM numbers LIMIT 1100) SELECT value FROM numbers)";
     installation.query(many, &[]).await;
     assert_eq!(installation.find("userName co \"5\"").await.refusal(), (400, "tooMany"));
     let indexed = installation.find("userName sw \"u55\" and userName co \"5\"").await;

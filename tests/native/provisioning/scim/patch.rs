@@ -40,7 +40,8 @@ async fn attributes_are_changed_in_the_forms_of_okta_and_entra() {
             json!([
                 {"op": "Add", "path": "emails[type eq \"work\"].value", "value": "ada@example.com"},
                 {"op": "Replace", "path": "name.givenName", "value": "Ada"},
-                {"op": "Replace", "value": {"displayName": "Ada L.", "name.familyName": "Lovelace", "active": "True"}},
+                {"op": "Replace", "value": {"displayName": "Ada L.", "name.familyName": "Lovelace",
+                "active": "True"}},
                 {"op": "Add", "path": format!("{ENTERPRISE_URN}:department"), "value": "Engines"},
                 {"op": "replace", "path": "externalId", "value": "00u1"},
                 {"op": "replace", "path": "userName", "value": "ada.l"},
@@ -49,7 +50,8 @@ async fn attributes_are_changed_in_the_forms_of_okta_and_entra() {
         .await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     let mut expected = json!({
-        "schemas": [USER_URN, ENTERPRISE_URN], "id": id, "userName": "ada.l", "externalId": "00u1", "active": true,
+        "schemas": [USER_URN, ENTERPRISE_URN], "id": id, "userName": "ada.l", "externalId": "00u1",
+        "active": true,
         "displayName": "Ada L.", "name": {"givenName": "Ada", "familyName": "Lovelace"},
         "emails": [{"type": "work", "value": "ada@example.com"}], (ENTERPRISE_URN): {"department": "Engines"},
     });
@@ -86,7 +88,8 @@ async fn all_operations_or_none() {
     let id = created.id();
     installation.begin_session(&id).await;
     let half = json!([
-        {"op": "replace", "path": "active", "value": false}, {"op": "replace", "path": "shoeSize", "value": 43},
+        {"op": "replace", "path": "active", "value": false}, {"op": "replace", "path": "shoeSize",
+        "value": 43},
     ]);
     assert_eq!(installation.patch(&id, half).await.refusal(), (400, "invalidPath"));
     assert_eq!(installation.get(&format!("{USERS}/{id}")).await.body, created.body);

@@ -42,11 +42,13 @@ async fn lists_of_values_are_kept_as_they_are_meant() {
     let installation = Installation::new().await;
     let mut ada = user("ada");
     ada["emails"] = json!([
-        {"value": "a@x.org", "type": "carrier-pigeon"}, {"value": "a@x.org", "type": "carrier-pigeon"}, {"value": "b@x.org"},
+        {"value": "a@x.org", "type": "carrier-pigeon"}, {"value": "a@x.org", "type": "carrier-pigeon"},
+        {"value": "b@x.org"},
     ]);
     ada[ENTERPRISE_URN] = json!({"manager": {"value": "7", "displayName": "not looked at"}});
     let created = installation.post(ada).await;
-    // The same twice is once; nobody is primary who does not say so; other types than the usual ones are taken.
+    // The same twice is once; nobody is primary who does not say so; other types than the usual ones are
+    // taken.
     assert_eq!(
         created.body["emails"],
         json!([{"value": "a@x.org", "type": "carrier-pigeon"}, {"value": "b@x.org"}])
@@ -95,7 +97,10 @@ async fn a_put_replaces() {
 async fn versions_of_users_are_held_to() {
     let installation = Installation::new().await;
     let path = format!("{USERS}/{}", installation.create("ada").await);
-    let patch = |title: &str| json!({"schemas": [PATCH_URN], "Operations": [{"op": "replace", "path": "title", "value": title}]});
+    let patch = |title: &str| {
+        json!({"schemas": [PATCH_URN], "Operations": [{"op": "replace", "path": "title",
+        "value": title}]})
+    };
     let none = Json::Null;
     for (method, header, tag, body, status) in [
         (Method::GET, "if-none-match", "W/\"1\"", &none, 304),
@@ -152,8 +157,9 @@ async fn who_is_created_again_comes_back() {
     let id = installation.post(ada.clone()).await.id();
     for sql in [
         "INSERT INTO user_roles (org_id, user_id, role) VALUES (?1, ?2, 'admin')",
-        "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, life_ms, created_at, \
-         expires_at) VALUES (?1, 'key_1', 'h', 'k', ?2, '[]', 1, 'active', 1, 0, 9000000000000)",
+        "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, \
+         life_ms, created_at, expires_at) VALUES (?1, 'key_1', 'h', 'k', ?2, '[]', 1, 'active', 1, 0, \
+         9000000000000)",
     ] {
         installation.query(sql, &[&id]).await;
     }
@@ -167,9 +173,9 @@ async fn who_is_created_again_comes_back() {
     assert_eq!((again.status, again.id()), (StatusCode::CREATED, id.clone()), "{}", again.body);
     assert_eq!((&again.body["userName"], again.round_trips.used), (&json!("ada.king"), 2));
     // Nothing else of what it had.
-    let left = "SELECT (SELECT COUNT(*) FROM user_roles WHERE org_id = ?1 AND user_id = ?2) AS roles, (SELECT status FROM api_keys \
-                WHERE org_id = ?1 AND owner_id = ?2) AS key, (SELECT password_hash FROM users WHERE org_id = ?1 AND user_id = ?2) \
-                AS password";
+    let left = "SELECT (SELECT COUNT(*) FROM user_roles WHERE org_id = ?1 AND user_id = ?2) AS roles, \
+                (SELECT status FROM api_keys WHERE org_id = ?1 AND owner_id = ?2) AS key, (SELECT \
+                password_hash FROM users WHERE org_id = ?1 AND user_id = ?2) AS password";
     let rows = installation.query(left, &[&id]).await;
     let row = rows.first().unwrap();
     assert_eq!(
@@ -186,7 +192,8 @@ async fn who_is_created_again_comes_back() {
 
 #[tokio::test]
 async fn groups_give_roles() {
-    let mapping = r#""scim": {"role_mappings": [{"group": "Engineering", "role": "analyst"}, {"pattern": "iam-*", "role": "*"}]}"#;
+    let mapping = r#""scim": {"role_mappings": [{"group": "Engineering", "role": "analyst"},
+        {"pattern": "iam-*", "role": "*"}]}"#;
     let installation = Installation::with(mapping).await;
     let ada = installation.create("ada").await;
     let group =
@@ -221,8 +228,8 @@ async fn who_goes_round_in_circles_is_stopped() {
             .to_string()
     };
     let mut statuses = Vec::new();
-    for turn in 0..10 {
-        let body = patch(if turn % 2 == 0 { "a" } else { "b" });
+    for round in 0..10 {
+        let body = patch(if round % 2 == 0 { "a" } else { "b" });
         let answer = installation.send(installation.request(Method::PATCH, &path, body)).await;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             assert!(answer.headers.contains_key("retry-after"));
@@ -265,7 +272,8 @@ async fn extensions_of_the_configuration_are_kept_and_found() {
     let badge = "urn:example:badge:1.0:User";
     let installation = Installation::with(&format!(
         r#""scim": {{"extensions": [{{"id": "{badge}", "name": "Badge", "resource": "User", "attributes": [
-            {{"name": "number", "type": "integer"}}, {{"name": "zones", "type": "string", "multiValued": true}},
+            {{"name": "number", "type": "integer"}}, {{"name": "zones", "type": "string",
+            "multiValued": true}},
             {{"name": "validUntil", "type": "dateTime"}}]}}]}}"#
     ))
     .await;

@@ -1,13 +1,16 @@
+use http::StatusCode;
 use iam_core::id::{LogId, UserId};
 use iam_core::provisioning::acts;
 use iam_core::record::audit::{Actor, AuditEvent, Outcome};
 use iam_core::sql::{Answers, Batch};
 use iam_provisioning::patch;
-use iam_provisioning::schema::{Registry, ResourceKind};
+use iam_provisioning::schema::{GROUP_URN, Registry, ResourceKind};
 use iam_provisioning::user::{ScimUser, Update, by_id};
 use serde_json::json;
 
 use super::support::{Installation, USERS, user};
+
+const GROUPS: &str = "/api/scim/v2/Groups";
 
 /// Of two changes of what both read, the second changes, ends and records nothing.
 #[tokio::test]
@@ -65,6 +68,29 @@ async fn a_change_of_a_stale_user_does_nothing() {
     assert_eq!(installation.audit(&id).await.len(), 2);
 }
 
+/// Somebody else changes what is changed: a user each time, a group the first time.
+#[tokio::test]
+async fn the_costliest_change_takes_its_whole_budget() {
+    let installation = Installation::new().await;
+    let ada = installation.create("ada").await;
+    let group = json!({"schemas": [GROUP_URN], "displayName": "Engines"});
+    let path = format!("{GROUPS}/{}", installation.post_to(GROUPS, group.clone()).await.id());
+    let somebody_else = "CREATE TRIGGER no_user BEFORE UPDATE ON users BEGIN SELECT RAISE(IGNORE); END; \
+                         CREATE TRIGGER first_group BEFORE INSERT ON audit_events WHEN NEW.action = \
+                         'scim.group.update' AND 1 = (SELECT version FROM groups) BEGIN UPDATE groups SET \
+                         version = 2; SELECT RAISE(IGNORE); END;";
+    installation.host.apply(somebody_else).unwrap();
+    let title = json!([{"op": "replace", "path": "title", "value": "Countess"}]);
+    let changed = installation.patch(&ada, title).await;
+    assert_eq!(changed.refusal(), (409, ""));
+    assert_eq!((changed.round_trips.used, changed.round_trips.budget), (5, 5));
+    let mut group = group;
+    group["displayName"] = json!("Looms");
+    let changed = installation.put(&path, group).await;
+    assert_eq!((changed.status, &changed.body["displayName"]), (StatusCode::OK, &json!("Looms")));
+    assert_eq!((changed.round_trips.used, changed.round_trips.budget), (6, 6));
+}
+
 #[tokio::test]
 async fn every_change_is_recorded_with_what_differs() {
     let installation = Installation::new().await;
@@ -103,8 +129,8 @@ async fn a_deleted_user_is_out_at_once() {
 async fn an_organization_sees_its_own_users_alone() {
     let installation = Installation::new().await;
     let foreign = "user_01fwhe4ydgfk1shh6w1g60eecf";
-    let sql = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, updated_at) \
-               SELECT 'org_0000other', ?2, 'ada', 'ada', 'active', 'scim', 0, 0 WHERE ?1 <> ''";
+    let sql = "INSERT INTO users (org_id, user_id, username, username_key, status, managed_by, created_at, \
+               updated_at) SELECT 'org_0000other', ?2, 'ada', 'ada', 'active', 'scim', 0, 0 WHERE ?1 <> ''";
     installation.query(sql, &[foreign]).await;
     assert_eq!(installation.get(&format!("{USERS}/{foreign}")).await.refusal(), (404, ""));
     assert_eq!(installation.delete(foreign).await.refusal(), (404, ""));

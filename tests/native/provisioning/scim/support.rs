@@ -167,8 +167,9 @@ impl Installation {
 
     /// The SCIM actions recorded of a user and their details, oldest first.
     pub(crate) async fn audit(&self, user_id: &str) -> Vec<(String, Json)> {
-        let sql = "SELECT action, details FROM audit_events WHERE org_id = ?1 AND resource_id = ?2 AND user_id = ?2 \
-                   AND actor = 'scim' AND result = 'success' AND resource = 'user' ORDER BY log_id";
+        let sql = "SELECT action, details FROM audit_events WHERE org_id = ?1 AND resource_id = ?2 AND \
+                   user_id = ?2 AND actor = 'scim' AND result = 'success' AND resource = 'user' ORDER BY \
+                   log_id";
         let rows = self.query(sql, &[user_id]).await;
         rows.iter()
             .map(|row| (row.text("action").unwrap().to_owned(), row.json("details").unwrap()))

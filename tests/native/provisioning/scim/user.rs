@@ -14,7 +14,8 @@ async fn a_user_is_created_shown_and_deleted() {
             "externalId": "00u1",
             "displayName": "Ada Lovelace",
             "name": {"givenName": "Ada", "familyName": "Lovelace"},
-            "emails": [{"value": "home@example.com"}, {"value": "ada@example.com", "type": "work", "primary": true}],
+            "emails": [{"value": "home@example.com"}, {"value": "ada@example.com", "type": "work",
+            "primary": true}],
             "phoneNumbers": [{"value": "tel:+1-555"}],
             "title": "Countess",
             "password": "A secret of hers: 7",
@@ -37,7 +38,8 @@ async fn a_user_is_created_shown_and_deleted() {
         "externalId": "00u1",
         "displayName": "Ada Lovelace",
         "name": {"givenName": "Ada", "familyName": "Lovelace"},
-        "emails": [{"value": "home@example.com"}, {"value": "ada@example.com", "type": "work", "primary": true}],
+        "emails": [{"value": "home@example.com"}, {"value": "ada@example.com", "type": "work",
+        "primary": true}],
         "phoneNumbers": [{"value": "tel:+1-555"}],
         "title": "Countess",
         "active": true,
@@ -77,8 +79,8 @@ async fn the_columns_that_sign_in_reads_follow() {
         .await;
     assert_eq!(created.body["userName"], "Ada");
     assert_eq!(created.body["active"], false);
-    let sql = "SELECT username_key, email, status, managed_by, password_hash, attributes FROM users WHERE org_id = ?1 \
-               AND user_id = ?2";
+    let sql = "SELECT username_key, email, status, managed_by, password_hash, attributes FROM users WHERE \
+               org_id = ?1 AND user_id = ?2";
     let rows = installation.query(sql, &[&created.id()]).await;
     let row = rows.first().unwrap();
     assert_eq!(row.text("username_key"), Ok("ada"));
@@ -117,12 +119,13 @@ async fn who_was_created_elsewhere_is_shown_too() {
     let id = admin["id"].as_str().unwrap();
     let add_to_group = "INSERT INTO group_members (org_id, user_id, group_id) VALUES (?1, ?2, 'g1')";
     installation.query(add_to_group, &[id]).await;
-    let group = "INSERT INTO groups (org_id, group_id, display_name, display_name_key, managed_by, created_at, updated_at) \
-         VALUES (?1, 'g1', 'Engines', 'engines', 'manual', 0, 0)";
+    let group = "INSERT INTO groups (org_id, group_id, display_name, display_name_key, managed_by, \
+         created_at, updated_at) VALUES (?1, 'g1', 'Engines', 'engines', 'manual', 0, 0)";
     installation.query(group, &[]).await;
     let shown = installation.get(&format!("{USERS}/{id}")).await;
     let engines = json!({
-        "value": "g1", "$ref": "http://iam.example.com/api/scim/v2/Groups/g1", "display": "Engines", "type": "direct",
+        "value": "g1", "$ref": "http://iam.example.com/api/scim/v2/Groups/g1", "display": "Engines",
+        "type": "direct",
     });
     assert_eq!(shown.body["groups"], json!([engines]));
 }

@@ -94,9 +94,9 @@ async fn bad_fields_are_named() {
 }
 
 #[tokio::test]
-async fn tokens_turn() {
+async fn tokens_are_rotated() {
     let installation = Installation::new(configuration()).await;
-    let client = create(&installation, json!({"name": "turning"})).await;
+    let client = create(&installation, json!({"name": "rotated"})).await;
     let tokens = format!("{}/tokens", path(&client));
     let token = |id: &str| format!("{tokens}/{id}");
     let first = client.text("token_id");
@@ -137,7 +137,8 @@ async fn of_many_tokens_at_once_one_is_made() {
     let (a, b, c, d, e, f) = tokio::join!(request(), request(), request(), request(), request(), request());
     let made = [a, b, c, d, e, f].into_iter().filter(|answer| answer.status == 201).count();
     assert_eq!(made, 1);
-    let valid = "SELECT COUNT(*) AS count FROM scim_tokens WHERE org_id = ?1 AND client_id = ?2 AND revoked_at IS NULL";
+    let valid = "SELECT COUNT(*) AS count FROM scim_tokens WHERE org_id = ?1 AND client_id = ?2 AND \
+                 revoked_at IS NULL";
     assert_eq!(installation.count(valid, &[client.text("client_id")]).await, 2);
 
     // Of two revocations of each other's last one, one is refused.

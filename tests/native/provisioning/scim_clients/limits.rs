@@ -52,7 +52,8 @@ async fn only_a_working_token_takes_from_the_organizations_limit() {
     let mut configured = configuration();
     configured["operational"] = json!({"rate_limit_per_minute": 20});
     let installation = Installation::new(configured).await;
-    let taken = "SELECT COALESCE(SUM(taken), 0) AS count FROM rate_windows WHERE org_id = ?1 AND subject = 'organization'";
+    let taken = "SELECT COALESCE(SUM(taken), 0) AS count FROM rate_windows WHERE org_id = ?1 AND subject = \
+                 'organization'";
     let body = json!({"name": "gone"});
     let client = installation.admin(Method::POST, CLIENTS, Some(body)).await.expect(201);
     let path = format!("{CLIENTS}/{}", client.text("client_id"));

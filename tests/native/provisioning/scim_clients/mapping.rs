@@ -37,8 +37,13 @@ async fn groups_give_roles_and_take_them() {
     }
     assert_eq!(installation.roles_of(&user).await, ["auditor", "developer", "viewer"]);
     // Renamed: the roles follow the name, for those who are in it and those who come.
-    installation.query("UPDATE groups SET display_name = 'Sales', display_name_key = 'sales' WHERE org_id = ?1 AND group_id = \
-        ?2", &[engineering.as_str()]).await;
+    installation
+        .query(
+            "UPDATE groups SET display_name = 'Sales', display_name_key = 'sales' WHERE org_id = \
+        ?1 AND group_id = ?2",
+            &[engineering.as_str()],
+        )
+        .await;
     // By the old name nothing is given any more.
     installation.map(&engineering, "Engineering", &mapping()).await;
     installation.map(&engineering, "Sales", &mapping()).await;

@@ -182,8 +182,8 @@ impl Installation {
     /// A group that SCIM made, with what its name gives by this mapping.
     pub(crate) async fn scim_group(&self, name: &str, mapping: &RoleMapping) -> GroupId {
         let group_id = GroupId::new(iam_edge::now(), random());
-        let sql = "INSERT INTO groups (org_id, group_id, display_name, display_name_key, managed_by, created_at, updated_at) \
-                   VALUES (?1, ?2, ?3, lower(?3), 'scim', 1, 1)";
+        let sql = "INSERT INTO groups (org_id, group_id, display_name, display_name_key, managed_by, \
+                   created_at, updated_at) VALUES (?1, ?2, ?3, lower(?3), 'scim', 1, 1)";
         self.query(sql, &[group_id.as_str(), name]).await;
         self.map(&group_id, name, mapping).await;
         group_id

@@ -107,7 +107,8 @@ pub async fn never_exceed_their_owner(deployment: &Deployment) {
     assert!(refused.text_at("/detail").contains("api_keys.write.own"));
 
     let admin = deployment.administrator().await;
-    let narrow = json!({"name": "narrow", "permissions": [{"resource": "api_keys", "action": "write", "scope": "own"}]});
+    let narrow = json!({"name": "narrow", "permissions": [{"resource": "api_keys", "action": "write",
+        "scope": "own"}]});
     let narrow = admin.post(KEYS, &narrow).await.expect(201);
     let key = deployment.client().with(narrow.text_at("/api_key"));
     let refused = key.post(KEYS, &request("wider")).await.expect_problem(403, "permission_denied");

@@ -26,8 +26,8 @@ async fn verify(deployment: &Deployment, key: &str) -> Value {
     deployment.client().post(&format!("{KEYS}/verify"), &json!({"api_key": key})).await.expect(200).json
 }
 
-/// Whoever replaces a key gets the new one: so it must hold all that the old one may do. The same goes for where new keys are
-/// delivered to, and for what keeps a key from being used.
+/// Whoever replaces a key gets the new one: so it must hold all that the old one may do. The same goes for
+/// where new keys are delivered to, and for what keeps a key from being used.
 pub async fn nobody_gets_a_key_above_itself(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let wide = create(&admin, "wide", &["security.execute.all", "profile.read.own"]).await;
@@ -62,20 +62,20 @@ pub async fn nobody_gets_a_key_above_itself(deployment: &Deployment) {
         .await
         .expect(200);
     put(&narrow_key, own.text_at("/key_id"), &webhook("https://hooks.example.com/mine")).await.expect(200);
-    let turned = narrow_key.post(&format!("{own_path}/rotate"), &json!({})).await.expect(200);
+    let replaced = narrow_key.post(&format!("{own_path}/rotate"), &json!({})).await.expect(200);
     // Whoever holds it all may.
     let rotated = admin.post(&format!("{path}/rotate"), &json!({})).await.expect(200);
     keeper.delete(&path).await.expect(200);
     let none = format!("{KEYS}/key_00000000000000000000000000/rotate");
     narrow_key.post(&none, &json!({})).await.expect_problem(404, "not_found");
-    for id in [own.text_at("/key_id"), turned.text_at("/new_key_id"), rotated.text_at("/new_key_id")] {
+    for id in [own.text_at("/key_id"), replaced.text_at("/new_key_id"), rotated.text_at("/new_key_id")] {
         admin.delete(&format!("{KEYS}/{id}")).await.expect(200);
     }
     admin.delete(&format!("{KEYS}/{}", narrow.text_at("/key_id"))).await.expect(200);
 }
 
-/// Whoever set a schedule was known to hold what the key could do then: where it may do more, nothing more is sent there until
-/// somebody who may says so again.
+/// Whoever set a schedule was known to hold what the key could do then: where it may do more, nothing more is
+/// sent there until somebody who may says so again.
 pub async fn a_wider_key_stops_its_schedule(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let created = create(&admin, "widens", &["profile.read.own", "sessions.read.organization"]).await;
@@ -105,8 +105,8 @@ pub async fn a_wider_key_stops_its_schedule(deployment: &Deployment) {
     admin.delete(&format!("{KEYS}/{key_id}")).await.expect(200);
 }
 
-/// An owner who loses a right loses it in every key at the next call, and has it in them again with the right; what everybody
-/// may do for itself stays.
+/// An owner who loses a right loses it in every key at the next call, and has it in them again with the
+/// right; what everybody may do for itself stays.
 pub async fn follow_their_owner(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let grants = ["api_keys.read.own", "api_keys.write.own", "protocols.read.all"];
@@ -157,7 +157,8 @@ pub async fn rest_with_their_owner(deployment: &Deployment) {
     deployment.client().with(key).get(KEYS).await.expect(200);
 }
 
-/// However many are made at once, a user has no more than it may; with those that are being replaced, twice as many.
+/// However many are made at once, a user has no more than it may; with those that are being replaced, twice
+/// as many.
 pub async fn are_bounded(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let (owner, _, _) = person_with(deployment, &admin, &["api_keys.*.own"]).await;

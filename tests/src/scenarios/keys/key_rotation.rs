@@ -1,4 +1,4 @@
-//! Schedules of API keys that turn by themselves.
+//! Schedules of API keys that are rotated by themselves.
 
 use iam_core::config::FIRST_ORGANIZATION;
 use iam_core::encoding::base64url;
@@ -22,7 +22,8 @@ const KEYS: &str = "/api/v1/auth/keys";
 pub fn public_key() -> Value {
     json!({
         "kty": "EC", "crv": "P-256", "kid": "receiver-1",
-        "x": "HhhTL9R1TALzBB2cdc6zO4P_2BrHzk_ogsyxyYvFiW4", "y": "pGwxHE4v9A3ZajZT5uRURdMt_khuztdcepDGoYiBwKM",
+        "x": "HhhTL9R1TALzBB2cdc6zO4P_2BrHzk_ogsyxyYvFiW4",
+        "y": "pGwxHE4v9A3ZajZT5uRURdMt_khuztdcepDGoYiBwKM",
     })
 }
 
@@ -48,7 +49,7 @@ pub async fn new_key(client: &Client, name: &str) -> Answer {
 /// Set, shown without its secret, set again, handed on by a rotation, ended.
 pub async fn schedules_are_set(deployment: &Deployment) {
     let admin = deployment.administrator().await;
-    let created = new_key(&admin, "turning").await;
+    let created = new_key(&admin, "rotated").await;
     let key_id = created.text_at("/key_id");
     let path = format!("{KEYS}/{key_id}/rotation");
     admin.get(&path).await.expect_problem(404, "not_found");
@@ -117,7 +118,10 @@ pub async fn targets_are_checked(deployment: &Deployment) {
     off_curve["delivery"]["public_key"]["y"] = off_curve["delivery"]["public_key"]["x"].clone();
     let refused = put(&admin, key_id, &off_curve).await.expect_problem(422, "invalid_field");
     assert_eq!(refused.text_at("/errors/0/pointer"), "/delivery/public_key");
-    let vault = |mount: &str, path: &str| json!({"period_days": 1, "overlap_hours": 0, "delivery": {"kind": "vault", "mount": mount, "path": path}});
+    let vault = |mount: &str, path: &str| {
+        json!({"period_days": 1, "overlap_hours": 0,
+        "delivery": {"kind": "vault", "mount": mount, "path": path}})
+    };
     for (mount, path, pointer) in [
         ("sys", "a", "/delivery/mount"),
         ("auth/token", "a", "/delivery/mount"),
@@ -166,8 +170,8 @@ pub struct Aged {
     signing_secret: String,
 }
 
-/// A deployment with a key of the administrator's that is older than its schedule allows, so that hosts whose database no test
-/// can change have something to turn. The new key goes to `url`.
+/// A deployment with a key of the administrator's that is older than its schedule allows, so that hosts whose
+/// database no test can change have something to rotate. The new key goes to `url`.
 #[must_use]
 pub fn aged(url: &str) -> Aged {
     let mut configuration = crate::scenarios::configuration();
@@ -184,7 +188,8 @@ pub fn aged(url: &str) -> Aged {
     Aged { setup, key, key_id, signing_secret: format!("whsec_{text}=") }
 }
 
-/// Puts a key of the administrator's into a deployment to be, older than its schedule allows; the key and its id.
+/// Puts a key of the administrator's into a deployment to be, older than its schedule allows; the key and its
+/// id.
 #[must_use]
 pub fn put_aged_key(setup: &mut Setup, target: &Target, sealed: Option<String>) -> (String, KeyId) {
     let organization: OrganizationId = FIRST_ORGANIZATION.parse().unwrap();
@@ -193,14 +198,14 @@ pub fn put_aged_key(setup: &mut Setup, target: &Target, sealed: Option<String>) 
     let key_id = KeyId::new(born, random());
     let (ages, period) = (Duration::from_days(90), Duration::from_days(30));
     let store = Statement::new(
-        "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, life_ms, \
-         created_at, expires_at) SELECT org_id, ?2, ?3, 'aged', user_id, \
-         '[{\"resource\":\"profile\",\"action\":\"read\",\"scope\":\"own\"}]', 1000, 'active', ?4, ?5, ?6 FROM users \
-         WHERE org_id = ?1",
+        "INSERT INTO api_keys (org_id, key_id, key_hash, name, owner_id, permissions, rate_limit, status, \
+         life_ms, created_at, expires_at) SELECT org_id, ?2, ?3, 'aged', user_id, \
+         '[{\"resource\":\"profile\",\"action\":\"read\",\"scope\":\"own\"}]', 1000, 'active', ?4, ?5, ?6 \
+         FROM users WHERE org_id = ?1",
     );
     let schedule = Statement::new(
-        "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, sealed_signing_secret) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO api_key_rotations (org_id, key_id, period_ms, overlap_ms, due_at, delivery, \
+         sealed_signing_secret) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     );
     setup.statements.extend([
         store
@@ -222,9 +227,9 @@ pub fn put_aged_key(setup: &mut Setup, target: &Target, sealed: Option<String>) 
     (key.reveal().to_owned(), key_id)
 }
 
-/// The job turns a key that is due and delivers its successor, signed and encrypted; both work. Of runs at once one does, and later
-/// ones find nothing to do.
-pub async fn an_aged_key_turns(deployment: &Deployment, aged: &Aged, receiver: &Receiver) {
+/// The job rotates a key that is due and delivers its successor, signed and encrypted; both work. Of runs at
+/// once one does, and later ones find nothing to do.
+pub async fn an_aged_key_is_rotated(deployment: &Deployment, aged: &Aged, receiver: &Receiver) {
     const JOB: &str = "/internal/scheduled/key-rotation";
     let works = async |key: &str| {
         let answer = deployment.client().post(&format!("{KEYS}/verify"), &json!({"api_key": key})).await;

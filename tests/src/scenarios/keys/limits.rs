@@ -48,7 +48,8 @@ fn member(answer: &Answer, header: &str, policy: &str, name: &str) -> i64 {
 /// What a key opens, each in another function: `key-list`, `profile`, `sessions` and `key-rotation`.
 const OPENED: [&str; 4] = [KEYS, "/api/v1/auth/me", "/api/v1/sessions", "/api/v1/auth/keys/deliveries"];
 
-/// Uses a key until it was refused several times in a row by every function, for the limit of that policy; when it was accepted.
+/// Uses a key until it was refused several times in a row by every function, for the limit of that policy;
+/// when it was accepted.
 async fn use_up(
     client: Client,
     key: String,
@@ -57,11 +58,11 @@ async fn use_up(
     accepted: Arc<Mutex<Vec<Instant>>>,
 ) {
     let mut refused = 0;
-    let mut turn = which;
+    let mut round = which;
     while refused < 10 {
         let asked = Instant::now();
         // Different functions are different instances everywhere: they share the key's limit.
-        let is_refused = match OPENED.get(turn % 5) {
+        let is_refused = match OPENED.get(round % 5) {
             Some(path) => {
                 let answer = client.with(&key).get(path).await;
                 match answer.status {
@@ -85,7 +86,7 @@ async fn use_up(
                 answer.json["valid"] == false
             }
         };
-        turn += 1;
+        round += 1;
         if is_refused {
             refused += 1;
         } else {
@@ -95,7 +96,8 @@ async fn use_up(
     }
 }
 
-/// Eight clients at once, each with its key, over several instances, get a thousand requests a minute, and none more.
+/// Eight clients at once, each with its key, over several instances, get a thousand requests a minute, and
+/// none more.
 async fn get_a_thousand(deployment: &Deployment, keys: [&str; CLIENTS], policy: &'static str) {
     let accepted: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let mut clients = JoinSet::new();
@@ -171,8 +173,8 @@ pub async fn a_key_keeps_to_its_limit(deployment: &Deployment) {
     }
 }
 
-/// A deployment for [`a_revocation_is_seen_by_the_next`] alone: so many requests at once are no neighbours for others. Without
-/// limits, whose leases would have all of them wait for one lock.
+/// A deployment for [`a_revocation_is_seen_by_the_next`] alone: so many requests at once are no neighbours
+/// for others. Without limits, whose leases would have all of them wait for one lock.
 #[must_use]
 pub fn without_limits() -> Setup {
     let mut configuration = crate::scenarios::configuration();
@@ -208,8 +210,8 @@ async fn use_once(client: &Client, key: &str, verifies: bool) -> Use {
     }
 }
 
-/// A thousand use a key all the time while it is revoked, half of them by verifications and half of them by calls with it:
-/// nothing that begins after the revocation was answered succeeds.
+/// A thousand use a key all the time while it is revoked, half of them by verifications and half of them by
+/// calls with it: nothing that begins after the revocation was answered succeeds.
 pub async fn a_revocation_is_seen_by_the_next(deployment: &Deployment) {
     let admin = deployment.administrator().await;
     let created = create(&admin, 1_000_000).await;
@@ -300,8 +302,8 @@ pub async fn uses_are_counted(deployment: &Deployment) {
     for which in 0..CLIENTS {
         let (client, key) = (deployment.client(), Arc::clone(&key));
         users.spawn(async move {
-            for turn in (which..USES).step_by(CLIENTS) {
-                if turn % 3 == 0 {
+            for round in (which..USES).step_by(CLIENTS) {
+                if round % 3 == 0 {
                     client.with(&key).get(KEYS).await.expect(200);
                 } else {
                     let answer = client.post(VERIFY, &json!({"api_key": &*key})).await.expect(200);

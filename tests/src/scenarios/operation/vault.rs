@@ -61,8 +61,8 @@ pub async fn keeps() -> Kept {
     Kept { setup, vault, master_key, secret_id, key, key_id }
 }
 
-/// The master key is read from the Vault and shown to nobody, a key that turned arrives there, a certificate
-/// is issued; and a Vault that is sealed is said to be, at once.
+/// The master key is read from the Vault and shown to nobody, a key that was rotated arrives there, a
+/// certificate is issued; and a Vault that is sealed is said to be, at once.
 pub async fn keeps_the_secrets(deployment: &Deployment, kept: &Kept) {
     let admin = deployment.administrator().await;
     let listed = admin.get(SECRETS).await.expect(200);

@@ -56,7 +56,10 @@ pub async fn a_deactivated_user_is_out(deployment: &Deployment) {
     let found = scim.get(&format!("{USERS}?filter=userName%20eq%20%22{username}%22")).await.expect(200);
     let path = format!("{USERS}/{}", found.text_at("/Resources/0/id"));
 
-    let patch = |operation| json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]});
+    let patch = |operation| {
+        json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [operation]})
+    };
     let off = json!({"op": "Replace", "path": "active", "value": "False"});
     assert_eq!(scim.patch(&path, &patch(off)).await.expect(200).json["active"], false);
     user.get("/api/v1/auth/me").await.expect_problem(401, "invalid_token");
@@ -76,7 +79,8 @@ pub async fn groups_and_lists_work(deployment: &Deployment) {
     let mark = iam_edge::now().as_millis();
     let user = |name: &str, title: &str| {
         json!({
-            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": format!("{name}-{mark}@example.com"),
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "userName": format!("{name}-{mark}@example.com"),
             "title": title, "externalId": format!("{name}-{mark}"),
             "emails": [{"value": format!("{name}-{mark}@example.com"), "type": "work", "primary": true}],
         })
@@ -85,7 +89,8 @@ pub async fn groups_and_lists_work(deployment: &Deployment) {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
         "Operations": [
             {"method": "POST", "path": "/Groups", "bulkId": "g", "data": {
-                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": format!("Engines {mark}"),
+                "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+                "displayName": format!("Engines {mark}"),
                 "members": [{"value": "bulkId:a"}, {"value": "bulkId:b"}],
             }},
             {"method": "POST", "path": "/Users", "bulkId": "a", "data": user("bulk-a", "Countess")},
@@ -107,7 +112,8 @@ pub async fn groups_and_lists_work(deployment: &Deployment) {
         (format!("userName sw \"bulk-a-{mark}\" and not (title eq \"Countess\")"), 0),
         (
             format!(
-                "externalId eq \"bulk-b-{mark}\" and meta.lastModified gt \"2020-01-01T00:00:00Z\" and active eq true"
+                "externalId eq \"bulk-b-{mark}\" and meta.lastModified gt \"2020-01-01T00:00:00Z\" and \
+                 active eq true"
             ),
             1,
         ),
@@ -126,7 +132,10 @@ pub async fn groups_and_lists_work(deployment: &Deployment) {
     assert_eq!(page.json["itemsPerPage"], 1);
     scim.get(&format!("{USERS}?startIndex=2&count=1")).await.expect(200);
 
-    let patch = |operation| json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]});
+    let patch = |operation| {
+        json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [operation]})
+    };
     let remove = json!({"op": "Remove", "path": format!("members[value eq \"{first}\"]")});
     scim.patch(&group, &patch(remove)).await.expect(204);
     let left = scim.get(&group).await.expect(200);
@@ -140,7 +149,8 @@ pub async fn groups_and_lists_work(deployment: &Deployment) {
     }
 }
 
-/// `/Me` is whoever signed in, and shows no more than it is; what may be changed there is what the configuration lists.
+/// `/Me` is whoever signed in, and shows no more than it is; what may be changed there is what the
+/// configuration lists.
 pub async fn me_is_the_signed_in_user(deployment: &Deployment) {
     const ME: &str = "/api/scim/v2/Me";
     let (username, password) = deployment.new_user().await;

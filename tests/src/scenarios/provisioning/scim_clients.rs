@@ -50,10 +50,10 @@ pub async fn are_administered(deployment: &Deployment) {
     deployment.client().get(CLIENTS).await.expect_problem(401, "credential_missing");
 }
 
-/// Two tokens work while one turns, never more, and the last one stays.
-pub async fn tokens_turn(deployment: &Deployment) {
+/// Two tokens work while one is rotated, never more, and the last one stays.
+pub async fn tokens_are_rotated(deployment: &Deployment) {
     let admin = deployment.administrator().await;
-    let client = create(&admin, "turning").await;
+    let client = create(&admin, "rotated").await;
     let tokens = format!("{}/tokens", path(&client));
     let mut created = Vec::new();
     for _ in 0..4 {

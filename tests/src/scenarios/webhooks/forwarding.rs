@@ -70,8 +70,8 @@ pub async fn show(admin: &Client, id: &str) -> Answer {
     admin.get(&format!("{DELIVERIES}/{id}")).await.expect(200)
 }
 
-/// The target fails once, which is all it may: the message waits for somebody, who has it sent again under the same id. The next
-/// one goes out by itself after its answer.
+/// The target fails once, which is all it may: the message waits for somebody, who has it sent again under
+/// the same id. The next one goes out by itself after its answer.
 pub async fn a_message_is_forwarded(deployment: &Deployment, target: &Receiver) {
     let admin = deployment.administrator().await;
     let send = async || {

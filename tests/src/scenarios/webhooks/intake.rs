@@ -1,4 +1,5 @@
-//! Webhooks: every scheme, and what is refused. All services here wait to be fetched; forwarding has tests of its own.
+//! Webhooks: every scheme, and what is refused. All services here wait to be fetched; forwarding has tests of
+//! its own.
 
 use std::collections::BTreeSet;
 
@@ -28,9 +29,11 @@ pub fn services() -> Value {
         "standard": {"scheme": "standard_webhooks"},
         "token": {"scheme": "shared_secret", "signature": {"header": "X-Token", "id_header": "X-Id"}},
         "own": {"scheme": "hmac_sha256", "max_body_bytes": 200, "signature": {
-            "header": "X-Own-Signature", "prefix": "sha256=", "encoding": "base64", "signed": "{id}:{timestamp}:{body}",
+            "header": "X-Own-Signature", "prefix": "sha256=", "encoding": "base64",
+            "signed": "{id}:{timestamp}:{body}",
             "timestamp_header": "X-Own-Time", "id_header": "X-Own-Id"}},
-        "fenced": {"scheme": "github", "ip_allowlist": ["198.51.100.0/24", "2001:db8::/32", "::ffff:203.0.113.0/120"],
+        "fenced": {"scheme": "github", "ip_allowlist": ["198.51.100.0/24", "2001:db8::/32",
+        "::ffff:203.0.113.0/120"],
             "ip_denylist": ["198.51.100.66"]},
         "unready": {"scheme": "github"},
         "worker": {"scheme": "standard_webhooks"},
@@ -42,7 +45,8 @@ pub fn services() -> Value {
 pub fn secrets() -> Value {
     let plain = ["webhook-secret"];
     json!({
-        "github": plain, "gitlab": plain, "slack": plain, "stripe": plain, "trello": plain, "twilio": plain, "token": plain,
+        "github": plain, "gitlab": plain, "slack": plain, "stripe": plain, "trello": plain, "twilio": plain,
+        "token": plain,
         "own": plain, "fenced": plain, "gitlab-signed": [STANDARD_SECRET], "worker": [STANDARD_SECRET],
         "standard": [OTHER_SECRET, STANDARD_SECRET],
     })
@@ -199,8 +203,8 @@ pub async fn others_are_refused(deployment: &Deployment) {
         let answer = client.post(&format!("/webhook/{service}"), &json!({})).await;
         assert!([400, 404].contains(&answer.status), "{service}: {}", answer.text);
     }
-    let refused = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'webhook.refused' AND details ->> 'reason' = \
-                   'timestamp_stale' AND details ->> 'service' = 'own'";
+    let refused = "SELECT COUNT(*) AS count FROM audit_events WHERE action = 'webhook.refused' AND details \
+                   ->> 'reason' = 'timestamp_stale' AND details ->> 'service' = 'own'";
     assert!(deployment.count(refused) > 0);
 }
 
@@ -270,8 +274,8 @@ pub async fn addresses_are_checked(deployment: &Deployment) {
     stranger.post("/webhook/fenced", &json!({})).await.expect_problem(403, "address_not_allowed");
 }
 
-/// Two secrets while they turn, and a sender that signs with both.
-pub async fn secrets_turn(deployment: &Deployment) {
+/// Two secrets while they are rotated, and a sender that signs with both.
+pub async fn secrets_are_rotated(deployment: &Deployment) {
     let client = deployment.client();
     for secret in [STANDARD_SECRET, OTHER_SECRET] {
         signed(deployment, "standard", secret, "{}", &unique(), 0).send(&client).await.expect(202);

@@ -1,4 +1,5 @@
-//! The order in which operations run: what one refers to comes before it, and otherwise they stay as they were sent.
+//! The order in which operations run: what one refers to comes before it, and otherwise they stay as they
+//! were sent.
 
 use std::collections::HashMap;
 
@@ -6,7 +7,8 @@ use iam_provisioning::ScimError;
 
 use super::operation::{Method, Operation};
 
-/// The places of the operations, in order. Where references go in a circle, the one that was sent first goes first.
+/// The places of the operations, in order. Where references go in a circle, the one that was sent first goes
+/// first.
 pub(super) fn of(operations: &[Result<Operation, ScimError>]) -> Vec<usize> {
     let creations: HashMap<&str, usize> = operations
         .iter()

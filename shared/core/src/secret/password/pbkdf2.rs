@@ -1,5 +1,6 @@
-//! PBKDF2 (RFC 8018): passlib's `$pbkdf2-sha256$29000$salt$hash`, the PHC form `$pbkdf2-sha256$i=29000$salt$hash` and
-//! Django's `pbkdf2_sha256$29000$salt$hash`, with HMAC over SHA-1, SHA-256 or SHA-512.
+//! PBKDF2 (RFC 8018): passlib's `$pbkdf2-sha256$29000$salt$hash`, the PHC form
+//! `$pbkdf2-sha256$i=29000$salt$hash` and Django's `pbkdf2_sha256$29000$salt$hash`, with HMAC over SHA-1,
+//! SHA-256 or SHA-512.
 
 use std::borrow::Cow;
 

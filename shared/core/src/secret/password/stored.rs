@@ -73,8 +73,8 @@ pub(super) enum StoredHash {
 }
 
 impl StoredHash {
-    /// Takes a stored text apart. Whoever can write a hash must not be able to stop an instance with one, so every
-    /// cost that verification would pay is bounded here.
+    /// Takes a stored text apart. Whoever can write a hash must not be able to stop an instance with one, so
+    /// every cost that verification would pay is bounded here.
     pub(super) fn parse(text: &str) -> Result<Self, PasswordError> {
         if text.len() > MAX_STORED_BYTES {
             return Err(PasswordError::Stored);
@@ -102,8 +102,8 @@ impl StoredHash {
         }
     }
 
-    /// In a hash of another algorithm than Argon2 a password with a NUL in it is never right: C ends a text there, and
-    /// HMAC takes NULs at the end for none.
+    /// In a hash of another algorithm than Argon2 a password with a NUL in it is never right: C ends a text
+    /// there, and HMAC takes NULs at the end for none.
     pub(super) fn verify(&self, password: &[u8]) -> Result<bool, PasswordError> {
         if !matches!(self, Self::Argon2(_)) && password.contains(&0) {
             return Ok(false);
@@ -141,7 +141,8 @@ pub(super) fn output(bytes: Vec<u8>) -> Result<Vec<u8>, PasswordError> {
     if fits { Ok(bytes) } else { Err(PasswordError::Stored) }
 }
 
-/// Base 64 with or without padding. Bits beyond the last byte are let be: some implementations leave them set.
+/// Base 64 with or without padding. Bits beyond the last byte are let be: some implementations leave them
+/// set.
 pub(super) fn from_base64(alphabet: &Alphabet, text: &str) -> Result<Vec<u8>, PasswordError> {
     let lenient = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -228,7 +229,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_is_too_strange_to_be_looked_at(
-            text in "(\\$argon2id|argon2|\\$2b|bcrypt\\$|\\$scrypt|scrypt|\\$pbkdf2-sha256|pbkdf2_sha1)?[$,=a-z0-9A-Z./+é]{0,120}"
+            text in "(\\$argon2id|argon2|\\$2b|bcrypt\\$|\\$scrypt|scrypt|\\$pbkdf2-sha256|pbkdf2_sha1)?\
+                     [$,=a-z0-9A-Z./+é]{0,120}"
         ) {
             let _ = recognise(&text);
         }

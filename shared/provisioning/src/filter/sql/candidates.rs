@@ -164,8 +164,8 @@ fn has_order(at: AttributeRef) -> bool {
 pub(super) fn everybody(kind: ResourceKind) -> &'static str {
     match kind {
         ResourceKind::User => {
-            "SELECT users.user_id AS id FROM users INDEXED BY users_by_number WHERE users.org_id = ?1 AND users.number IS NOT \
-             NULL AND users.deleted_at IS NULL AND ?2 IS NOT NULL"
+            "SELECT users.user_id AS id FROM users INDEXED BY users_by_number WHERE users.org_id = ?1 AND \
+             users.number IS NOT NULL AND users.deleted_at IS NULL AND ?2 IS NOT NULL"
         }
         ResourceKind::Group => {
             "SELECT groups.group_id AS id FROM groups WHERE groups.org_id = ?1 AND ?2 IS NOT NULL"
@@ -241,8 +241,8 @@ fn of_index(kind: ResourceKind, seek: &Seek<'_>, arguments: &mut Arguments) -> S
         },
     };
     format!(
-        "SELECT scim_values.id AS id FROM scim_values INDEXED BY scim_values_by_value WHERE scim_values.org_id = ?1 AND \
-         scim_values.kind = '{kind}' AND scim_values.attribute {keys}{bound}"
+        "SELECT scim_values.id AS id FROM scim_values INDEXED BY scim_values_by_value WHERE \
+         scim_values.org_id = ?1 AND scim_values.kind = '{kind}' AND scim_values.attribute {keys}{bound}"
     )
 }
 

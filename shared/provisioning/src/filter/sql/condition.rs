@@ -1,5 +1,6 @@
-//! What decides whether a filter holds of a row. Every expression here is 0 or 1, never NULL: `not` must negate it. Each is in
-//! parentheses or begins with `NOT` or the name of a function, so that it can stand after `NOT` and beside `AND`.
+//! What decides whether a filter holds of a row. Every expression here is 0 or 1, never NULL: `not` must
+//! negate it. Each is in parentheses or begins with `NOT` or the name of a function, so that it can stand
+//! after `NOT` and beside `AND`.
 
 use serde_json::Value as Json;
 
@@ -130,7 +131,8 @@ fn definite(column: &Column, expression: String) -> String {
     if column.is_nullable { format!("coalesce({expression}, 0)") } else { format!("({expression})") }
 }
 
-/// That the other side of a membership is such a one: of some membership, or within brackets of the one in question.
+/// That the other side of a membership is such a one: of some membership, or within brackets of the one in
+/// question.
 fn of_members(
     row: Row,
     members: &Members,
@@ -161,7 +163,8 @@ fn of_column(
     definite(column, of_text(column.sql, comparison.operator, wanted, arguments))
 }
 
-/// That a value in `part` compares so. A unary plus keeps SQLite from looking the value up instead of the resource.
+/// That a value in `part` compares so. A unary plus keeps SQLite from looking the value up instead of the
+/// resource.
 fn of_value(at: AttributeRef, comparison: &Comparison, arguments: &mut Arguments) -> String {
     let operator = comparison.operator;
     match (at.leaf().kind, stored(at, comparison)) {
@@ -200,7 +203,8 @@ fn symbol(operator: Operator) -> &'static str {
     }
 }
 
-/// A query for the values of an attribute, called `part`: of the resource, or within brackets of the value in question.
+/// A query for the values of an attribute, called `part`: of the resource, or within brackets of the value in
+/// question.
 fn rows_of(row: Row, at: AttributeRef, arguments: &mut Arguments) -> String {
     let rows = values_of(row.kind, "part", place::keys(at), arguments);
     match row.parent {
@@ -216,7 +220,7 @@ fn values_of(kind: ResourceKind, name: &str, keys: Vec<String>, arguments: &mut 
         Err(keys) => format!("IN {}", arguments.add_list(keys)),
     };
     format!(
-        "SELECT 1 FROM scim_values AS {name} WHERE {name}.org_id = ?1 AND {name}.kind = '{kind}' AND {name}.id = {id} AND \
-         {name}.attribute {keys}"
+        "SELECT 1 FROM scim_values AS {name} WHERE {name}.org_id = ?1 AND {name}.kind = '{kind}' AND \
+         {name}.id = {id} AND {name}.attribute {keys}"
     )
 }

@@ -1,12 +1,13 @@
 //! Filters as SQL over the tables of `kv-schema/migrations`.
 //!
 //! A filter gives two things. Its [condition](Compiled::condition) decides of one resource, exactly. Its
-//! [candidates](Compiled::candidates) are the ids that an index gives for the part of the filter that narrows most, so that no
-//! filter over few resources reads many. The text of either follows from the filter's shape alone: whatever a client wrote, and
-//! every name of an attribute, is in the [arguments](Compiled::arguments).
+//! [candidates](Compiled::candidates) are the ids that an index gives for the part of the filter that narrows
+//! most, so that no filter over few resources reads many. The text of either follows from the filter's shape
+//! alone: whatever a client wrote, and every name of an attribute, is in the
+//! [arguments](Compiled::arguments).
 //!
-//! D1 parses expressions 100 levels deep and compound queries of five terms, and binds 100 parameters: conjunctions are
-//! written as balanced trees, unions are nested, and the arguments are one parameter.
+//! D1 parses expressions 100 levels deep and compound queries of five terms, and binds 100 parameters:
+//! conjunctions are written as balanced trees, unions are nested, and the arguments are one parameter.
 
 mod candidates;
 mod condition;
@@ -19,15 +20,15 @@ use super::evaluate::Folding;
 use super::{Comparison, Filter, Operator};
 use crate::schema::{AttributeRef, Kind, ResourceKind};
 
-/// A filter as SQL. In all of it `?1` is the organization's id and `?2` the [arguments](Self::arguments) as text; either part
-/// mentions the two, since no host binds what a statement does not mention.
+/// A filter as SQL. In all of it `?1` is the organization's id and `?2` the [arguments](Self::arguments) as
+/// text; either part mentions the two, since no host binds what a statement does not mention.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compiled {
-    /// A query with one column `id`: every resource that the filter holds of, and others. It may give one more than once, and
-    /// deleted ones, and programs among the users.
+    /// A query with one column `id`: every resource that the filter holds of, and others. It may give one
+    /// more than once, and deleted ones, and programs among the users.
     pub candidates: String,
-    /// An expression that is 1 where the filter holds of the row called `users` or `groups`, and else 0; never NULL. It asks
-    /// neither for the organization nor whether the row is deleted or a person's.
+    /// An expression that is 1 where the filter holds of the row called `users` or `groups`, and else 0;
+    /// never NULL. It asks neither for the organization nor whether the row is deleted or a person's.
     pub condition: String,
     /// A JSON array: whatever the two compare with.
     pub arguments: Json,
@@ -72,8 +73,9 @@ impl Arguments {
     }
 }
 
-/// Joins expressions by `AND` or `OR` into a tree as low as can be. The deepest come first: until it is read whole, what
-/// stands before an expression waits on the parser's stack, which older SQLites bound by 100 words.
+/// Joins expressions by `AND` or `OR` into a tree as low as can be. The deepest come first: until it is read
+/// whole, what stands before an expression waits on the parser's stack, which older SQLites bound by 100
+/// words.
 fn join(mut parts: Vec<String>, word: &str) -> String {
     parts.sort_by_cached_key(|part| std::cmp::Reverse(depth(part)));
     balanced(parts, word)
@@ -112,8 +114,8 @@ fn stored(at: AttributeRef, comparison: &Comparison) -> Json {
     }
 }
 
-/// A moment as attributes of extensions are kept, so that texts come in the order of their moments: RFC 3339 in UTC, always
-/// with three digits of milliseconds.
+/// A moment as attributes of extensions are kept, so that texts come in the order of their moments: RFC 3339
+/// in UTC, always with three digits of milliseconds.
 fn moment_text(milliseconds: i64) -> String {
     let text = rfc3339::format(milliseconds.div_euclid(1000).saturating_mul(1000));
     format!("{}.{:03}Z", text.trim_end_matches('Z'), milliseconds.rem_euclid(1000))
@@ -122,7 +124,8 @@ fn moment_text(milliseconds: i64) -> String {
 /// How finely `meta` shows moments, in milliseconds: what is shown is what is compared.
 const SHOWN_MOMENT: i64 = 1000;
 
-/// The stored milliseconds whose shown moment compares so: from the first to before the second, where there is one.
+/// The stored milliseconds whose shown moment compares so: from the first to before the second, where there
+/// is one.
 fn moments(comparison: &Comparison) -> (Option<i64>, Option<i64>) {
     let wanted = comparison.value.as_i64().unwrap_or_default();
     let shown = wanted.div_euclid(SHOWN_MOMENT).saturating_mul(SHOWN_MOMENT);

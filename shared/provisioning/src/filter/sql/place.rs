@@ -73,8 +73,8 @@ static USER_CREATED: Column = Column {
     sql: "users.created_at",
     is_nullable: false,
     seek: Some(
-        "SELECT users.user_id AS id FROM users INDEXED BY users_by_creation WHERE users.org_id = ?1 AND users.number IS \
-         NOT NULL AND users.deleted_at IS NULL AND ",
+        "SELECT users.user_id AS id FROM users INDEXED BY users_by_creation WHERE users.org_id = ?1 AND \
+         users.number IS NOT NULL AND users.deleted_at IS NULL AND ",
     ),
 };
 
@@ -82,30 +82,30 @@ static USER_UPDATED: Column = Column {
     sql: "users.updated_at",
     is_nullable: false,
     seek: Some(
-        "SELECT users.user_id AS id FROM users INDEXED BY users_by_update WHERE users.org_id = ?1 AND users.number IS NOT \
-         NULL AND users.deleted_at IS NULL AND ",
+        "SELECT users.user_id AS id FROM users INDEXED BY users_by_update WHERE users.org_id = ?1 AND \
+         users.number IS NOT NULL AND users.deleted_at IS NULL AND ",
     ),
 };
 
 /// The users that are not active.
-pub(super) const SUSPENDED: &str = "SELECT users.user_id AS id FROM users INDEXED BY users_suspended WHERE users.org_id = \
-    ?1 AND users.status = 'suspended' AND users.deleted_at IS NULL AND ?2 IS NOT NULL";
+pub(super) const SUSPENDED: &str = "SELECT users.user_id AS id FROM users INDEXED BY users_suspended WHERE \
+    users.org_id = ?1 AND users.status = 'suspended' AND users.deleted_at IS NULL AND ?2 IS NOT NULL";
 
 /// Whether a user is active.
 pub(super) const ACTIVE: &str = "(users.status <> 'suspended')";
 
 static USER_GROUPS: Members = Members {
-    rows: "SELECT 1 FROM group_members AS member CROSS JOIN groups AS other ON other.org_id = member.org_id AND \
-           other.group_id = member.group_id WHERE member.org_id = ?1 AND member.user_id = users.user_id",
+    rows: "SELECT 1 FROM group_members AS member CROSS JOIN groups AS other ON other.org_id = member.org_id \
+           AND other.group_id = member.group_id WHERE member.org_id = ?1 AND member.user_id = users.user_id",
     value: "member.group_id",
     display: Column { sql: "lower(other.display_name)", is_nullable: false, seek: None },
     kind: "'direct'",
-    seek: "SELECT member.user_id AS id FROM group_members AS member INDEXED BY group_members_by_group WHERE member.org_id \
-           = ?1 AND member.group_id = ",
+    seek: "SELECT member.user_id AS id FROM group_members AS member INDEXED BY group_members_by_group WHERE \
+           member.org_id = ?1 AND member.group_id = ",
     seek_by_name: Some(
-        "SELECT member.user_id AS id FROM groups AS other INDEXED BY groups_by_display_name CROSS JOIN group_members AS \
-         member INDEXED BY group_members_by_group ON member.org_id = other.org_id AND member.group_id = other.group_id \
-         WHERE other.org_id = ?1 AND other.display_name_key = ",
+        "SELECT member.user_id AS id FROM groups AS other INDEXED BY groups_by_display_name CROSS JOIN \
+         group_members AS member INDEXED BY group_members_by_group ON member.org_id = other.org_id AND \
+         member.group_id = other.group_id WHERE other.org_id = ?1 AND other.display_name_key = ",
     ),
 };
 
@@ -119,7 +119,8 @@ static GROUP_NAME: Column = Column {
     sql: "groups.display_name_key",
     is_nullable: false,
     seek: Some(
-        "SELECT groups.group_id AS id FROM groups INDEXED BY groups_by_display_name WHERE groups.org_id = ?1 AND ",
+        "SELECT groups.group_id AS id FROM groups INDEXED BY groups_by_display_name WHERE groups.org_id = ?1 \
+         AND ",
     ),
 };
 
@@ -127,8 +128,8 @@ static GROUP_EXTERNAL_ID: Column = Column {
     sql: "groups.external_id",
     is_nullable: true,
     seek: Some(
-        "SELECT groups.group_id AS id FROM groups INDEXED BY groups_by_external_id WHERE groups.org_id = ?1 AND \
-         groups.external_id IS NOT NULL AND ",
+        "SELECT groups.group_id AS id FROM groups INDEXED BY groups_by_external_id WHERE groups.org_id = ?1 \
+         AND groups.external_id IS NOT NULL AND ",
     ),
 };
 
@@ -138,13 +139,14 @@ static GROUP_UPDATED: Column =
     Column { sql: "max(groups.updated_at, groups.members_changed_at)", is_nullable: false, seek: None };
 
 static GROUP_MEMBERS: Members = Members {
-    rows: "SELECT 1 FROM group_members AS member CROSS JOIN users AS other ON other.org_id = member.org_id AND \
-           other.user_id = member.user_id AND other.deleted_at IS NULL WHERE member.org_id = ?1 AND member.group_id = \
-           groups.group_id",
+    rows: "SELECT 1 FROM group_members AS member CROSS JOIN users AS other ON other.org_id = member.org_id \
+           AND other.user_id = member.user_id AND other.deleted_at IS NULL WHERE member.org_id = ?1 AND \
+           member.group_id = groups.group_id",
     value: "member.user_id",
     display: Column { sql: "lower(other.display_name)", is_nullable: true, seek: None },
     kind: "'user'",
-    seek: "SELECT member.group_id AS id FROM group_members AS member WHERE member.org_id = ?1 AND member.user_id = ",
+    seek: "SELECT member.group_id AS id FROM group_members AS member WHERE member.org_id = ?1 AND \
+           member.user_id = ",
     seek_by_name: None,
 };
 
