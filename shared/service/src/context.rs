@@ -145,19 +145,6 @@ impl Context {
         })
     }
 
-    /// To be replaced.
-    pub fn audit_text(
-        &self,
-        organization: &OrganizationId,
-        name: &'static str,
-        resource: &'static str,
-        outcome: Outcome,
-    ) -> Result<AuditEvent, ApiError> {
-        let (severity, personal_data) =
-            (iam_core::record::Severity::Routine, iam_core::record::PersonalData::None);
-        self.audit(organization, Act { name, resource, severity, personal_data }, outcome)
-    }
-
     /// Logs something that failed after the answer, or beside it.
     pub fn log_failure(&self, message: &str, cause: &str) {
         self.instance.log(message, cause, Some(&self.request_id));

@@ -54,16 +54,6 @@ impl Db {
         Ok(!self.run_one(statement).await?.is_empty())
     }
 
-    /// To be replaced.
-    pub async fn run(&self, statement: Statement) -> Result<Rows, DbError> {
-        self.run_one(statement).await
-    }
-
-    /// To be replaced.
-    pub async fn batch_of(&self, statements: Vec<Statement>) -> Result<Vec<Rows>, DbError> {
-        self.run_all(statements).await
-    }
-
     async fn run_one(&self, statement: Statement) -> Result<Rows, DbError> {
         match self.question() {
             None => self.database.run(statement).await,

@@ -26,7 +26,7 @@ pub use access::{
 };
 pub use context::Context;
 pub use database::Db;
-pub use directory::managed;
+pub use directory::{managed, members};
 #[cfg(not(target_family = "wasm"))]
 pub use function::catalogue;
 pub use function::{Budget, Function, Job, Progress, Route, Schedule, Step};
@@ -42,17 +42,10 @@ pub use request::codes;
 pub use request::error::{ApiError, ErrorStyle, FieldError, OAuthProblem, Problem, ScimProblem};
 pub use request::form::Form;
 pub use request::json::{Created, Json, MAX_DEPTH, body, check_media_type, parse};
-pub use request::query::{Id, Query};
+pub use request::query::{Id, Query, Two};
 pub use request::serve::{MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_URI_BYTES, Notable, RoundTrips, Service};
-pub use request::{field, outbound};
+pub use request::{field, outbound, page};
 pub use sign_in::{RefreshRefusal, Refreshed, exchange_refresh_token, password};
-
-/// To be replaced.
-pub mod page {
-    pub use crate::directory::members::*;
-    pub use crate::request::page::*;
-    pub use crate::request::query::Two;
-}
 
 /// What the expansion of [`deploy!`] names. Not for use by hand.
 #[doc(hidden)]

@@ -437,8 +437,8 @@ proptest! {
     /// A session is never used past its end, and one for ever is never given up.
     #[test]
     fn leases_are_kept(lease in 0i64..100_000, renewable: bool, age_ms in -5_000i64..200_000_000) {
-        let lease = Duration::from_seconds(lease);
-        let token = Token { token: SecretText::new("t".to_owned()), lease, renewable };
+        let life = Duration::from_seconds(lease);
+        let token = Token { token: SecretText::new("t".to_owned()), lease: life, renewable };
         let session = Session { token, since: Timestamp::from_millis(1_000_000_000) };
         let step = session.step(Timestamp::from_millis(1_000_000_000 + age_ms));
         if lease == 0 {

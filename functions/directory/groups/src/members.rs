@@ -17,9 +17,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::groups::{not_found, seen_by};
+use iam_service::Two;
 use iam_service::field::in_order;
 use iam_service::managed::group_is_managed;
-use iam_service::page::{ListMembersQuery, ListMembersResponse, Two, page_limit};
+use iam_service::members::{ListMembersQuery, ListMembersResponse};
+use iam_service::page::page_limit;
 
 const MEMBERS: &str = "/api/v1/groups/{group_id}/members";
 const MEMBER: &str = "/api/v1/groups/{group_id}/members/{user_id}";

@@ -10,7 +10,9 @@ use iam_core::sql::{Batch, Ticket};
 use iam_service::{Access, ApiError, Caller, Context, Id, Json, Query, Route};
 
 use crate::roles::{changed_meanwhile, find, not_found, refused};
-use iam_service::page::{ListMembersQuery, ListMembersResponse, Two, page_limit};
+use iam_service::Two;
+use iam_service::members::{ListMembersQuery, ListMembersResponse};
+use iam_service::page::page_limit;
 
 const MEMBERS: &str = "/api/v1/roles/{role}/members";
 const MEMBER: &str = "/api/v1/roles/{role}/members/{user_id}";

@@ -9,7 +9,7 @@ use iam_core::provisioning::client::{
 use iam_core::secret::credential::{Credential, SCIM_TOKEN_PREFIX};
 use iam_core::sql::Batch;
 use iam_core::time::{Duration, Timestamp};
-use iam_service::page::Two;
+use iam_service::Two;
 use iam_service::{ApiError, Caller, Context, Created, Creation, CreationResult, Id, Json};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

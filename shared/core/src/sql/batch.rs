@@ -194,12 +194,6 @@ impl Answers {
         Ok(self.rows(ticket)?.len())
     }
 
-    /// To be replaced.
-    #[must_use]
-    pub fn into_rows(self) -> Vec<Rows> {
-        self.0
-    }
-
     fn rows<T>(&self, ticket: Ticket<T>) -> Result<&Rows, RowError> {
         self.0.get(ticket.place).ok_or(RowError::unanswered())
     }

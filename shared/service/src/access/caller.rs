@@ -58,12 +58,6 @@ impl Caller {
     pub fn holds(&self, permission: &Permission) -> bool {
         self.grants.allow(permission)
     }
-
-    /// Whether it may do this too, beyond what the route asks.
-    #[must_use]
-    pub fn may(&self, resource: &'static str, action: &'static str, scope: Scope) -> bool {
-        self.grants.allow(&Permission::new(resource, action, scope))
-    }
 }
 
 impl Context {
@@ -96,18 +90,6 @@ impl Context {
             CallerCredential::ApiKey(key_id) => ("by_key", key_id.as_str()),
         };
         Ok(event.of_user(&caller.user_id).detail(kind, id))
-    }
-
-    /// To be replaced.
-    pub fn audit_by_text(
-        &self,
-        caller: &Caller,
-        name: &'static str,
-        resource: &'static str,
-    ) -> Result<AuditEvent, ApiError> {
-        let (severity, personal_data) =
-            (iam_core::record::Severity::Routine, iam_core::record::PersonalData::None);
-        self.audit_by(caller, Act { name, resource, severity, personal_data })
     }
 }
 

@@ -1,4 +1,4 @@
 //! What functions of the directory share.
 
 pub mod managed;
-pub(crate) mod members;
+pub mod members;

@@ -4,7 +4,7 @@
 use http::{HeaderMap, StatusCode};
 use iam_core::id::OrganizationId;
 use iam_core::record::idempotency::{CreationCondition, IdempotentRequest, MAX_KEY_BYTES};
-use iam_core::sql::{Answers, Batch, Rows, Statement};
+use iam_core::sql::{Answers, Batch};
 use iam_edge::DbError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,9 +19,9 @@ pub struct Creation(Option<IdempotentRequest>);
 
 /// What a creation came to.
 #[derive(Debug)]
-pub enum CreationResult<T, A = Answers> {
+pub enum CreationResult<T> {
     /// The batch ran; what it answered.
-    Ran(A),
+    Ran(Answers),
     /// The key was used before for the same body; the answer it got then.
     Replayed(T),
 }
@@ -66,26 +66,6 @@ impl Creation {
             CreationResult::Ran(answers) => Ok(CreationResult::Ran(answers)),
             CreationResult::Replayed(first) => Ok(CreationResult::Replayed(serde_json::from_slice(&first)?)),
         }
-    }
-
-    /// To be replaced.
-    pub async fn run_of<T: Serialize + DeserializeOwned>(
-        &self,
-        context: &Context,
-        organization: &OrganizationId,
-        statements: Vec<Statement>,
-        created: (CreationCondition, &str),
-        answer: &T,
-    ) -> Result<CreationResult<T, Vec<Rows>>, ApiError> {
-        let length = statements.len();
-        Ok(match self.run(context, organization, statements.into(), created, answer).await? {
-            CreationResult::Ran(answers) => {
-                let mut rows = answers.into_rows();
-                rows.truncate(length);
-                CreationResult::Ran(rows)
-            }
-            CreationResult::Replayed(first) => CreationResult::Replayed(first),
-        })
     }
 
     /// The same with the answer's bytes: in a module once, however many kinds of answers it keeps.

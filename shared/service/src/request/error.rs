@@ -81,6 +81,19 @@ struct Inner {
 #[derive(Clone, Default)]
 struct Extensions(Map<String, Json>);
 
+impl Extensions {
+    /// Appends them to the text of an object. Not by `flatten`, which would be in every module for the sake of few.
+    fn append_to(&self, object: serde_json::Result<Vec<u8>>) -> serde_json::Result<Vec<u8>> {
+        let mut object = object?;
+        if !self.0.is_empty() && object.pop() == Some(b'}') {
+            let members = serde_json::to_vec(&self.0)?;
+            object.push(b',');
+            object.extend(members.iter().skip(1));
+        }
+        Ok(object)
+    }
+}
+
 impl std::fmt::Debug for Extensions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_set().entries(self.0.keys()).finish()
@@ -107,9 +120,6 @@ pub struct Problem<'a> {
     /// The fields that were refused.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     pub errors: &'a [FieldError],
-    /// Members of its own that this kind of problem has (section 3.2).
-    #[serde(flatten)]
-    pub extensions: &'a Map<String, Json>,
 }
 
 /// A SCIM error (RFC 7644 section 3.12) as it is sent.
@@ -297,9 +307,8 @@ impl ApiError {
                     code: inner.code,
                     request_id,
                     errors: &inner.fields,
-                    extensions: &inner.extensions.0,
                 };
-                ("application/problem+json", serde_json::to_vec(&problem))
+                ("application/problem+json", inner.extensions.append_to(serde_json::to_vec(&problem)))
             }
             ErrorStyle::Scim => ("application/scim+json", serde_json::to_vec(&self.to_scim())),
             ErrorStyle::OAuth => {

@@ -9,6 +9,6 @@ pub mod field;
 pub(crate) mod form;
 pub(crate) mod json;
 pub mod outbound;
-pub(crate) mod page;
+pub mod page;
 pub(crate) mod query;
 pub(crate) mod serve;
