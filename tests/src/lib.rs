@@ -36,7 +36,7 @@ macro_rules! each_scenario {
     ($callback:path, $with:ident) => {
         $callback! { $with
             sign_in {
-                sign_in => signs_in, wrong_credentials_look_alike, a_second_factor_is_refused,
+                login => signs_in, wrong_credentials_look_alike, a_second_factor_is_refused,
                     a_token_opens_the_profile, a_forged_token_opens_nothing, sessions_are_limited;
                 lockout => parallel_guesses_get_five_tries, an_unknown_account_locks_alike,
                     an_address_is_locked_over_all_accounts, a_made_up_organization_leaves_no_trace;

@@ -2,7 +2,7 @@
 
 pub mod break_glass;
 pub mod lockout;
+pub mod login;
 pub mod passwords;
 pub mod refresh;
 pub mod sessions;
-pub mod sign_in;
