@@ -15,9 +15,9 @@ use crate::directory::role::RoleName;
 use crate::due::Due;
 use crate::id::{GroupId, LogId, OrganizationId};
 use crate::record::audit::{AuditEvent, RecordCondition};
+use crate::record_rows;
 use crate::sql::{FromRow, Query, Row, RowError, Statement};
 use crate::time::Timestamp;
-use crate::{record_rows, who_is_due};
 
 /// How many rules there are at most.
 pub const MAX_RULES: usize = 256;
@@ -313,13 +313,15 @@ pub struct MappedGroup {
 }
 
 impl MappedGroup {
-    /// Who has groups.
+    /// Who has groups: from each organization's end in the index to the next one's beginning.
     pub fn due(known: &[OrganizationId]) -> Query<Due> {
-        const WHO: &str = who_is_due!(
-            of: "org_id", from: "organizations",
-            where: "EXISTS (SELECT 1 FROM groups WHERE groups.org_id = organizations.org_id)", by: "org_id"
-        );
-        Due::find(WHO, known)
+        Due::find(
+            "WITH RECURSIVE owners (org_id) AS (SELECT MIN(org_id) FROM groups UNION ALL SELECT (SELECT \
+             MIN(org_id) FROM groups WHERE org_id > owners.org_id) FROM owners WHERE owners.org_id IS NOT \
+             NULL) SELECT org_id FROM owners WHERE org_id IS NOT NULL AND org_id NOT IN (SELECT value FROM \
+             json_each(?1)) LIMIT ?2",
+            known,
+        )
     }
 
     /// A page of an organization's groups, after that one; empty for the first.
