@@ -217,7 +217,8 @@ impl World {
     fn receive(&mut self, key_id: &KeyId) {
         let is_first = self.received.insert(key_id.clone());
         if std::mem::take(&mut self.revokes_sent) {
-            // It is as if it never came. One that came before, unnoted, may have been the last that its owner had.
+            // It is as if it never came. One that came before, unnoted, may have been the last that its owner
+            // had.
             self.revoke(key_id);
             self.is_cut |= !is_first && !self.holds();
             return;
@@ -387,8 +388,8 @@ proptest! {
     }
 }
 
-/// A key that is on its way for almost all of its life arrives, and no run comes until after its end: it is held until it is
-/// replaced in its turn.
+/// A key that is on its way for almost all of its life arrives, and no run comes until after its end: it is
+/// held until it is replaced in its turn.
 #[test]
 fn a_key_that_arrives_near_its_end_works_on() {
     let advance = |hours: &[u32]| hours.iter().copied().map(Step::AdvanceHours).collect::<Vec<_>>();
@@ -406,8 +407,8 @@ fn a_key_that_arrives_near_its_end_works_on() {
     }
 }
 
-/// The job never pauses for an hour: the receiver is back for one run in the last hour of a key's life, and then gone for
-/// weeks.
+/// The job never pauses for an hour: the receiver is back for one run in the last hour of a key's life, and
+/// then gone for weeks.
 #[test]
 fn a_key_that_arrives_in_its_last_hour_works_on() {
     let mut world = World::new();
@@ -428,8 +429,8 @@ fn a_key_that_arrives_in_its_last_hour_works_on() {
     run(1, true);
 }
 
-/// The owner revokes the key it has, gets the next by a run that dies before it notes that, and revokes it while it is sent
-/// again: that it has none is its own doing.
+/// The owner revokes the key it has, gets the next by a run that dies before it notes that, and revokes it
+/// while it is sent again: that it has none is its own doing.
 #[test]
 fn whoever_revokes_all_it_has_has_none() {
     let mut world = World::new();
@@ -452,7 +453,8 @@ fn whoever_revokes_all_it_has_has_none() {
     assert!(world.is_cut && world.working().is_empty());
 }
 
-/// A key that is revoked between its sending and the note of it did not arrive: the old one takes its place again.
+/// A key that is revoked between its sending and the note of it did not arrive: the old one takes its place
+/// again.
 #[test]
 fn a_key_revoked_while_it_is_sent_does_not_arrive() {
     let mut world = World::new();

@@ -214,7 +214,8 @@ impl FromRow for ClaimedDelivery {
 
 /// The audit condition "the delivery `?2` is open".
 pub const DELIVERY_OPEN: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead'))"
+    "EXISTS (SELECT 1 FROM api_key_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN \
+     ('pending', 'dead'))"
 );
 
 /// The audit condition "the delivery `?2` is open, and its key works": [`DueDelivery::confirm`] will finish

@@ -201,12 +201,14 @@ impl DueWebhook {
 
 /// The audit condition "the delivery `?2` is open".
 pub const WEBHOOK_OPEN: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN ('pending', 'dead'))"
+    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state IN \
+     ('pending', 'dead'))"
 );
 
 /// The audit condition "the delivery `?2` was given up at this record's moment".
 pub const WEBHOOK_DIED_NOW: RecordCondition = record_condition!(
-    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' AND finished_at = ?3)"
+    "EXISTS (SELECT 1 FROM webhook_deliveries WHERE org_id = ?1 AND delivery_id = ?2 AND state = 'dead' AND \
+     finished_at = ?3)"
 );
 
 /// The audit condition "the delivery `?2` waits to be fetched".

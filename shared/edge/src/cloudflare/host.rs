@@ -46,8 +46,8 @@ impl Host {
         self.db_of_deployment()
     }
 
-    /// The database of the deployment as a whole: its switches, and which organizations have something due. It is the one
-    /// of the deployment's own organization.
+    /// The database of the deployment as a whole: its switches, and which organizations have something due.
+    /// It is the one of the deployment's own organization.
     #[must_use]
     pub fn db_of_deployment(&self) -> Db {
         Db { binding: self.binding("DB"), round_trips: Arc::clone(&self.0.round_trips) }

@@ -200,8 +200,8 @@ impl Function {
         )
     }
 
-    /// The jobs of all functions, and when each runs: by cron on Workers, on any host whenever somebody with the
-    /// internal token calls `POST /internal/scheduled/{job}`.
+    /// The jobs of all functions, and when each runs: by cron on Workers, on any host whenever somebody with
+    /// the internal token calls `POST /internal/scheduled/{job}`.
     #[must_use]
     pub fn schedules(mut self, schedules: &'static [Schedule]) -> Self {
         for schedule in schedules {
