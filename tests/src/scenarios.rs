@@ -34,11 +34,14 @@ pub fn traced_configuration(otlp_endpoint: &str) -> Value {
     configuration
 }
 
-/// Every scenario, one after the other, and the jobs that clear up.
+/// Every scenario, one after the other, and every job.
 pub async fn run_all(deployment: &crate::Deployment) {
     crate::each_scenario! { crate::run_scenarios, deployment }
-    for job in ["key-rotation", "keyring-rotation", "reseal", "housekeeping", "directory-purge", "scim-roles"]
-    {
-        deployment.internal().post(&format!("/internal/scheduled/{job}"), &json!({})).await.expect(204);
+    let declared = iam_service::catalogue::describe(&iam_catalogue::functions());
+    for function in declared["functions"].as_array().unwrap() {
+        for schedule in function["schedules"].as_array().unwrap() {
+            let path = format!("/internal/scheduled/{}", schedule["job"].as_str().unwrap());
+            deployment.internal().post(&path, &json!({})).await.expect(204);
+        }
     }
 }

@@ -7,8 +7,10 @@ use std::path::Path;
 /// The names of the instruments, as the file that declares them has them.
 fn declared(root: &Path) -> Vec<String> {
     let text = fs::read_to_string(root.join("shared/telemetry/src/instruments.rs")).unwrap();
-    let names = text.lines().filter_map(|line| line.strip_prefix("pub static ")?.split_once(':'));
-    names.map(|(name, _)| name.to_owned()).collect()
+    // Those of the product stand in `instruments!`, and not the macro's own `$name`.
+    let names =
+        text.lines().filter_map(|line| line.trim_start().strip_prefix("pub static ")?.split_once(':'));
+    names.map(|(name, _)| name.to_owned()).filter(|name| !name.starts_with('$')).collect()
 }
 
 /// What modules are made of: the code of functions and of what they share, without tests and documentation.

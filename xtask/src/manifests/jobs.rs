@@ -15,14 +15,15 @@ pub(super) fn page(catalogue: &Catalogue) -> Result<String> {
     let scheduled = scheduled(catalogue)?;
     let mut text = "# Jobs
 
-What the product does by itself. On Workers cron starts the function `clock`, which has the function that owns
-a job run it; on any host `POST /internal/scheduled/{job}` with the internal token starts one now. Each may be
-started twice, at once, late or in vain.
+What the product does by itself. On Workers cron starts the function `clock`, which has the function that
+owns a job run it; on any host `POST /internal/scheduled/{job}` with the internal token starts one now.
+Each may be started twice, at once, late or in vain.
 
-A job's steps run in order, for one organization after the other that has something due. What fails is logged
-with the step and the organization, and keeps nothing else from being done; the run then answers 500. A run
-takes up nothing more after 15 seconds, or once its round trips to the database are used up, of which each
-step has an equal share and what the steps before it left. What it leaves, the next one takes.
+A job's steps run in order, for one organization after the other that has something due. What fails is
+logged with the step and the organization, and keeps nothing else from being done; the run then answers
+500. A run takes up nothing more after 15 seconds, or once its round trips to the database are used up,
+of which each step has an equal share and what the steps before it left. What it leaves, the next one
+takes.
 
 "
     .to_owned();

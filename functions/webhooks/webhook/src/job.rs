@@ -91,7 +91,7 @@ async fn deliver(
     let round_trips = TRY_ROUND_TRIPS.saturating_mul(u32::try_from(lanes).unwrap_or(1));
     let queue = Queue { services: Mutex::new(services), round_trips, budget };
     let done = join_all((0..lanes).map(|_| lane(&context, &organization, &queue, share))).await;
-    done.into_iter().fold(Ok(Progress::Done), |all, lane| all.and_then(|done| lane.map(|()| done)))
+    done.into_iter().try_fold(Progress::Done, |done, lane| lane.map(|()| done))
 }
 
 async fn lane(

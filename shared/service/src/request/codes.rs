@@ -93,7 +93,7 @@ codes! {
         "roles_changed" 409: "A role was changed while it was assigned: try again.";
         "rotated_meanwhile" 409:
             "Another rotation of signing keys came first: look at the keys and try again.";
-        "rotation_pending" 409: "A successor of the signing key waits already: `detail` says until when.";
+        "rotation_pending" 409: "A successor waits already: `detail` says until when, or which step goes on.";
         "too_many_clients" 409: "There are as many clients as may be: revoke one first.";
         "too_many_secrets" 409: "The client has as many valid secrets as may be: revoke one first.";
         "unauthorized_client" 400: "The token was not issued to this client.";
@@ -173,7 +173,6 @@ codes! {
         "nothing_announced" 409: "There is one master key: begin with `announce`.";
         "previous_is_no_key" 409:
             "The previous master key in the Vault is none, or does not open: look at it there.";
-        "rotation_pending" 409: "Two master keys are there already: go on with `switch` or `finish`.";
         "still_needed" 409:
             "Something stored opens under the previous master key alone: the job `reseal` seals it anew.";
         "too_early" 409: "Instances may not have seen the step before: `detail` says when they have.";

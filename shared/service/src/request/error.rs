@@ -82,7 +82,8 @@ struct Inner {
 struct Extensions(Map<String, Json>);
 
 impl Extensions {
-    /// Appends them to the text of an object. Not by `flatten`, which would be in every module for the sake of few.
+    /// Appends them to the text of an object. Not by `flatten`, which would be in every module for the sake
+    /// of few.
     fn append_to(&self, object: serde_json::Result<Vec<u8>>) -> serde_json::Result<Vec<u8>> {
         let mut object = object?;
         if !self.0.is_empty() && object.pop() == Some(b'}') {

@@ -26,7 +26,6 @@ fn began(stored: Algorithm, algorithm: Algorithm, timing: &Timing, now: Timestam
 
 impl DueSuccessor {
     /// Who has a youngest key that needs a successor; one question an algorithm.
-    #[must_use]
     pub fn due(
         algorithm: Algorithm,
         timing: &Timing,
