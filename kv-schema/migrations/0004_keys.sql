@@ -36,7 +36,7 @@ CREATE INDEX api_keys_active_by_owner ON api_keys (org_id, owner_id, expires_at)
 CREATE INDEX api_keys_by_expiry ON api_keys (expires_at) WHERE status = 'active';
 CREATE INDEX api_keys_by_revocation ON api_keys (revoked_at) WHERE revoked_at IS NOT NULL;
 
--- Keys that turn by themselves.
+-- Keys that are rotated by themselves.
 CREATE TABLE api_key_rotations (
   org_id TEXT NOT NULL,
   key_id TEXT NOT NULL,

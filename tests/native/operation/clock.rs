@@ -1,6 +1,6 @@
 //! The clock and the one runner of all jobs.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a helper fails its test")]
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use iam_core::sql::Statement;
 use iam_edge::native::{TestHost, logged};

@@ -4,7 +4,7 @@
 //! A sealed text is `v1.<master key id>.<base64url of nonce, ciphertext and tag>`. The purpose (table and
 //! row) is authenticated, so a sealed value that is copied to another row does not open.
 //!
-//! A host has one master key, and while it is turned over the previous one too: new texts are sealed under
+//! A host has one master key, and while it is rotated the previous one too: new texts are sealed under
 //! the current one, and the id in a sealed text tells which one opens it.
 
 use std::fmt;

@@ -235,9 +235,13 @@ impl StepRun<'_> {
         let (mut known, mut queue) = (Vec::new(), VecDeque::new());
         let mut may_be_others = true;
         loop {
-            if may_be_others && self.budget.has_left(self.context, 1) {
-                let found =
-                    self.due(&known).await.inspect_err(|error| self.report("nobody is known", error))?;
+            if may_be_others {
+                if !self.budget.has_left(self.context, 1) {
+                    self.tell_what_is_left();
+                    return first;
+                }
+                let tell = |error: &ApiError| self.report("who is due is not known", error);
+                let found = self.due(&known).await.inspect_err(tell)?;
                 may_be_others = found.may_be_others;
                 for organization in found.organizations.into_iter().rev() {
                     known.push(organization.clone());
@@ -289,7 +293,8 @@ impl StepRun<'_> {
         Ok(found)
     }
 
-    /// Nothing is wrong then; but where every run says so, work comes in faster than it is done.
+    /// Nothing is wrong where a run says so now and then; where every run does, work comes in faster than it
+    /// is done.
     fn tell_what_is_left(&self) {
         let message = format!("job {}: step {} leaves work to the next run", self.job, self.step.name);
         self.context.log_warning(&message);
