@@ -1,4 +1,5 @@
 //! A deployment, and the binary in a home of its own.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 #![allow(dead_code, reason = "not every file of tests uses all of it")]
 
 use std::io::Write as _;

@@ -1,5 +1,11 @@
 //! The rules of the house that a compiler does not hold: read off the sources, and named by file and line
 //! where they are broken.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "what fails in a helper fails its test"
+)]
 
 mod errors;
 mod imports;
