@@ -203,7 +203,7 @@ fn no_secret_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secrets");
     let run = Command::new(std::env::current_exe().unwrap())
-        .args(["no_secret_is_logged", "--exact", "--nocapture"])
+        .args(["keys::no_secret_is_logged", "--exact", "--nocapture"])
         .env(LEAVE_SECRETS, &file)
         .output()
         .unwrap();
