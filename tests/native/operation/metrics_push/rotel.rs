@@ -1,7 +1,7 @@
 //! A real collector takes what is sent.
 //!
 //! `IAM_TEST_COLLECTOR` names the program (PyPI `rotel` ships it as `rotel/rotel-agent`):
-//! `IAM_TEST_COLLECTOR=… cargo test -p iam-metrics-push --test rotel -- --ignored`
+//! `IAM_TEST_COLLECTOR=… cargo test -p iam-tests --test native rotel -- --ignored`
 
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -27,7 +27,7 @@ const EXPECTED: [&str; 20] = [
     "http.response.status_code",
     "cronos_requests_total",
     "cronos_request_duration_seconds",
-    "cronos_api_keys_active",
+    "cronos_waiting",
     "http.server.request.duration",
     "otel.metric.overflow",
     "AGGREGATION_TEMPORALITY_DELTA",
