@@ -235,11 +235,13 @@ pub async fn replays_are_refused(deployment: &Deployment) {
         let id = unique();
         let body = format!(r#"{{"id": "{id}"}}"#);
         let at = |from_now| signed(deployment, service, &secret_of(service), &body, &id, from_now);
-        let first = at(-20).send(&client).await.expect(202);
+        // Signed once: by another second it would be another message.
+        let message = at(-20);
+        let first = message.send(&client).await.expect(202);
         let retry = at(-10).send(&client).await.expect(200);
         assert_eq!(retry.text_at("/status"), "duplicate", "{service}");
         assert_eq!(retry.text_at("/delivery_id"), first.text_at("/delivery_id"));
-        at(-20).send(&client).await.expect_problem(409, "replayed");
+        message.send(&client).await.expect_problem(409, "replayed");
     }
     // A header that nobody signed makes no new message.
     let mut github = new_message(deployment, "github");
