@@ -180,6 +180,9 @@ impl Plan {
     }
 }
 
+const SPIN_TESTS: &str = "tests on the Spin-compatible host";
+const WORKERD_TESTS: &str = "tests on workerd, and of others";
+
 /// Why a step can't run.
 const BEFORE: &str = "a step before failed";
 
@@ -208,8 +211,12 @@ fn host_tests(workspace: &Workspace, report: &Report, built: &Built) {
         compile_components(workspace, &host).map(|()| host)
     });
     let Some(host) = host else { return report.skip(name, BEFORE) };
-    let mut command = native.host_tests(workspace);
-    report.tests(name, programs.tell(&mut command).env(SPIN_HOST, host));
+    // One host after the other: two deployments that are kept busy at once starve each other on two cores.
+    for (name, of_host) in [(SPIN_TESTS, &["spin::"][..]), (WORKERD_TESTS, &["--skip", "spin::"][..])] {
+        let mut command = native.host_tests(workspace);
+        programs.tell(&mut command).env(SPIN_HOST, &host).arg("--").args(of_host);
+        report.tests(name, &mut command);
+    }
 }
 
 /// Fills the cache of our Spin-compatible host: the tests start several at once, and each would compile them
